@@ -1,0 +1,23 @@
+import { defineConfig } from "tsup";
+import { build } from "../../tsup.base.js";
+
+const entry = {
+  index: "src/index.ts",
+  toloka: "src/providers/toloka/index.ts",
+  adapter: "src/adapter.ts",
+  testing: "src/testing.ts",
+};
+
+export default defineConfig(
+  build({
+    entry: {
+      ...entry,
+      "hmac.node": "src/hmac.node.ts",
+      "hmac.web": "src/hmac.web.ts",
+    },
+    dts: { entry, compilerOptions: { ignoreDeprecations: "6.0" } },
+    // Bundled: importing all of zod costs a cold start tens of milliseconds, the part used here none.
+    noExternal: ["zod", "quick-lru"],
+    external: ["#hmac", /^node:/],
+  }),
+);
