@@ -1,0 +1,237 @@
+import {
+  type BodyFailure,
+  bytesOf,
+  type IncomingDelivery,
+  type MaybePromise,
+  type Reply,
+  replyTo,
+} from "./delivery.js";
+import type { EventMap, EventType } from "./event.js";
+import type { Listener, ListenerMap, Listening } from "./listeners.js";
+import type { Provider } from "./provider.js";
+import { createReceiver, type Receiver, type ReceiverOptions } from "./receiver.js";
+import type { SecretSource } from "./secrets.js";
+
+/** What an adapter takes first: what deliveries are signed with, or a receiver that knows. */
+export type MountSource<Events extends EventMap> = SecretSource | Receiver<Events> | undefined;
+
+/** Options of an adapter: its own, and the receiver's unless a ready receiver is given. */
+export interface MountOptions<Events extends EventMap> extends Omit<ReceiverOptions, "secret"> {
+  /** Where the webhook answers, relative to where it is mounted. */
+  readonly path?: string;
+  /** Listeners to register at once. */
+  readonly on?: ListenerMap<Events>;
+}
+
+/** What every adapter gives back, beside being mountable. */
+export interface Mounted<Events extends EventMap> extends Listening<Events> {
+  readonly receiver: Receiver<Events>;
+}
+
+export interface Mount<Events extends EventMap> {
+  readonly mounted: Mounted<Events>;
+  /** Without a trailing slash. */
+  readonly path: string;
+  /** Whether a request path, with or without a query, is the webhook's. A trailing slash is ignored. */
+  answers(path: string): boolean;
+}
+
+const RECEIVER_OPTIONS = ["unsigned", "tolerance", "maxBodySize", "claims", "sink", "clock"] as const;
+
+/**
+ * Makes an adapter's arguments into a receiver and a path.
+ *
+ * @throws TypeError for arguments that cannot work; the message names the mistake and the fix.
+ */
+export function mount<Events extends EventMap>(
+  provider: Provider<Events>,
+  source: MountSource<Events>,
+  options: MountOptions<Events> = {},
+): Mount<Events> {
+  const { path = provider.defaultPath, on = {}, ...receiverOptions } = options;
+  if (typeof path !== "string" || !/^\/[^?#]*$/.test(path)) {
+    throw new TypeError(`path must begin with "/" and have no query, not ${JSON.stringify(path)}.`);
+  }
+  const receiver = isReceiver(source)
+    ? ready(provider, source, options)
+    : createReceiver(provider, { ...receiverOptions, secret: source });
+  for (const [type, listener] of Object.entries(on)) {
+    receiver.on(type as EventType<Events>, listener as Listener<unknown>);
+  }
+  const wanted = withoutSlash(path);
+  return {
+    mounted: {
+      receiver,
+      on: receiver.on,
+      onAny: receiver.onAny,
+      onUnrecognized: receiver.onUnrecognized,
+      onError: receiver.onError,
+    },
+    path: wanted,
+    answers: (candidate) => withoutSlash(candidate.replace(/[?#].*$/s, "")) === wanted,
+  };
+}
+
+function isReceiver<Events extends EventMap>(source: MountSource<Events>): source is Receiver<Events> {
+  return typeof source === "object" && source !== null && "handle" in source;
+}
+
+function ready<Events extends EventMap>(
+  provider: Provider<Events>,
+  receiver: Receiver<Events>,
+  options: MountOptions<Events>,
+): Receiver<Events> {
+  if (receiver.provider.name !== provider.name) {
+    throw new TypeError(`This mounts ${provider.name}, but the receiver is for ${receiver.provider.name}.`);
+  }
+  const misplaced = RECEIVER_OPTIONS.filter((name) => options[name] !== undefined);
+  if (misplaced.length > 0) {
+    throw new TypeError(`With a ready receiver, ${misplaced.join(" and ")} must be given to createReceiver.`);
+  }
+  return receiver;
+}
+
+function withoutSlash(path: string): string {
+  return path.endsWith("/") ? path.slice(0, -1) : path;
+}
+
+/** The answer where nothing is mounted, for hosts that have nothing to pass the request on to. */
+export function notFound(): Reply {
+  return replyTo("NOT_FOUND");
+}
+
+/** What is used of Node's `IncomingMessage`. */
+export interface NodeRequest extends NodeStream {
+  readonly method?: string | undefined;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+}
+
+/** What is used of Node's `Readable`. */
+export interface NodeStream {
+  readonly destroyed: boolean;
+  readonly readableDidRead: boolean;
+  on(event: "data", listener: (chunk: Uint8Array | string) => void): unknown;
+  on(event: string, listener: () => void): unknown;
+  off(event: string, listener: (chunk: Uint8Array | string) => void): unknown;
+  resume(): unknown;
+}
+
+/** What is used of Node's `ServerResponse`. */
+export interface NodeResponse {
+  readonly destroyed: boolean;
+  readonly headersSent: boolean;
+  readonly writableFinished: boolean;
+  on(event: "close", listener: () => void): unknown;
+  writeHead(status: number, headers: Record<string, string>): { end(body: string): unknown };
+}
+
+/** What something before has made of the body. */
+export interface ParsedBody {
+  /** To be read in place of the request itself. */
+  readonly stream?: NodeStream;
+  readonly rawBody?: unknown;
+  readonly body?: unknown;
+}
+
+/**
+ * A Node request as a delivery, its body not read yet.
+ *
+ * @param hint What to tell the operator where the bytes are gone: what to mount where.
+ * @param parsed What body parsers leave behind. Default: what they leave on the request.
+ */
+export function nodeDelivery(
+  request: NodeRequest,
+  response: NodeResponse,
+  hint: string,
+  parsed: ParsedBody = request as ParsedBody,
+): IncomingDelivery {
+  return {
+    method: request.method ?? "",
+    headers: {
+      get(name) {
+        const value = request.headers[name.toLowerCase()];
+        return Array.isArray(value) ? value.join(", ") : value;
+      },
+    },
+    body: (limit) =>
+      readNodeBody(parsed.stream ?? request, parsed, limit) ?? { code: "BODY_UNAVAILABLE", hint },
+    get signal() {
+      const controller = new AbortController();
+      const check = () => response.writableFinished || controller.abort();
+      if (response.destroyed) check();
+      else response.on("close", check);
+      return controller.signal;
+    },
+  };
+}
+
+/** Writes a reply, unless something else has answered or the sender is gone. */
+export function writeNodeReply(response: NodeResponse, reply: Reply): void {
+  if (response.headersSent || response.destroyed) return;
+  response.writeHead(reply.status, { ...reply.headers }).end(reply.body);
+}
+
+/**
+ * The bytes that something before left behind as `rawBody`, or as a `body` of bytes or text; else
+ * those of the stream. `undefined` if they are gone: a stream that someone else has read is never
+ * waited for, and a parsed body never made into text again.
+ */
+function readNodeBody(
+  stream: NodeStream,
+  parsed: ParsedBody,
+  limit: number,
+): MaybePromise<Uint8Array | BodyFailure> | undefined {
+  const { rawBody } = parsed;
+  // An empty one may be about to be filled from the stream, which then can still be read.
+  if (isRaw(rawBody) && (rawBody.length > 0 || stream.readableDidRead)) return bytesOf(rawBody);
+  if (!stream.readableDidRead) return readStream(stream, limit);
+  // Looked at only now: some hosts have a getter there that parses, and throws.
+  const { body } = parsed;
+  return isRaw(body) ? bytesOf(body) : undefined;
+}
+
+function isRaw(body: unknown): body is Uint8Array | string {
+  return body instanceof Uint8Array || typeof body === "string";
+}
+
+function readStream(stream: NodeStream, limit: number): MaybePromise<Uint8Array | BodyFailure> {
+  if (stream.destroyed) return { code: "BODY_ABORTED" };
+  return new Promise((resolve) => {
+    const chunks: Uint8Array[] = [];
+    let size = 0;
+    const onData = (data: Uint8Array | string) => {
+      const chunk = bytesOf(data);
+      size += chunk.byteLength;
+      chunks.push(chunk);
+      if (size > limit) finish({ code: "BODY_TOO_LARGE" });
+    };
+    const onEnd = () => finish(concat(chunks, size));
+    const onClose = () => finish({ code: "BODY_ABORTED" });
+    const finish = (result: Uint8Array | BodyFailure) => {
+      stream.off("data", onData);
+      stream.off("end", onEnd);
+      stream.off("close", onClose);
+      // The rest is read and thrown away: a sender that is still writing does not read its answer.
+      // The listener for errors stays, so that none of them goes unheard from here on.
+      stream.resume();
+      resolve(result);
+    };
+    stream.on("data", onData);
+    stream.on("end", onEnd);
+    stream.on("close", onClose);
+    stream.on("error", onClose);
+  });
+}
+
+/** One chunk needs no copy. */
+export function concat(chunks: readonly Uint8Array[], size: number): Uint8Array {
+  const [first] = chunks;
+  if (chunks.length === 1 && first !== undefined) return first;
+  const bytes = new Uint8Array(size);
+  let offset = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, offset);
+    offset += chunk.byteLength;
+  }
+  return bytes;
+}

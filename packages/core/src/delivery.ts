@@ -1,0 +1,115 @@
+import { ERRORS, type ErrorCode } from "./errors.js";
+
+/** A value, or a promise of one. What is not thenable is never awaited. */
+export type MaybePromise<T> = T | PromiseLike<T>;
+
+/** Request headers by name, in any case; several lines of one name are joined by `", "`. */
+export interface DeliveryHeaders {
+  get(name: string): string | null | undefined;
+}
+
+/** One HTTP request from a provider. */
+export interface Delivery {
+  readonly method: string;
+  readonly headers: DeliveryHeaders;
+  /** The bytes exactly as they were sent: a signature is over these. */
+  readonly body: Uint8Array;
+}
+
+/** Why there are no bytes. `hint` tells the operator how to mend it; the sender never sees it. */
+export interface BodyFailure {
+  readonly code: "BODY_TOO_LARGE" | "BODY_ABORTED" | "BODY_UNAVAILABLE";
+  readonly hint?: string;
+}
+
+/** What `handle` takes: a delivery as an app or an adapter has it at hand. */
+export interface IncomingDelivery {
+  readonly method: string;
+  /** Anything with `get(name)` such as `Headers`, or a record such as Node's `req.headers`. */
+  readonly headers: DeliveryHeaders | Readonly<Record<string, string | readonly string[] | undefined>>;
+  /**
+   * The exact bytes; a string stands for its UTF-8 bytes. Or a function that reads them, called
+   * only once the head of the request has passed, with the greatest size in bytes to accept.
+   */
+  readonly body: Uint8Array | string | ((limit: number) => MaybePromise<Uint8Array | BodyFailure>);
+  /** Aborts when the sender hangs up. Read only if a listener asks for it. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What to answer. */
+export interface Reply {
+  readonly status: number;
+  /** Lower-case names. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** JSON: the `code` unless all went well, and how many events had which outcome. ASCII. */
+  readonly body: string;
+}
+
+/** How many events of a delivery had which outcome. */
+export interface Counts {
+  /** Listeners ran, and none failed. */
+  readonly handled: number;
+  /** Handled before, or by a concurrent delivery. */
+  readonly duplicate: number;
+  /** A listener failed, or the data does not fit its schema; also what no store or sink took. */
+  readonly failed: number;
+  /** Another process is at it right now. */
+  readonly busy: number;
+  /** Of a type, or with data, that this release does not know; listeners for that ran. */
+  readonly unrecognized: number;
+}
+
+/** Seconds after which a sender may try again what was answered with 503. */
+const RETRY_AFTER = "5";
+
+export function replyTo(code: ErrorCode | undefined, counts?: Counts): Reply {
+  if (code === undefined) return json(200, { ...counts });
+  const { status, message } = ERRORS[code];
+  return json(
+    status,
+    { code, message, ...counts },
+    status === 405 ? { allow: "POST" } : status === 503 ? { "retry-after": RETRY_AFTER } : undefined,
+  );
+}
+
+function json(status: number, content: object, more?: Record<string, string>): Reply {
+  const body = JSON.stringify(content);
+  return {
+    status,
+    // Codes, constant sentences and numbers: ASCII, so the length in characters is that in bytes.
+    headers: { "content-type": "application/json", "content-length": String(body.length), ...more },
+    body,
+  };
+}
+
+export function headersOf(headers: IncomingDelivery["headers"]): DeliveryHeaders {
+  if (typeof headers.get === "function") return headers as DeliveryHeaders;
+  const record = headers as Readonly<Record<string, string | readonly string[] | undefined>>;
+  return {
+    get(name) {
+      const wanted = name.toLowerCase();
+      const lines: string[] = [];
+      for (const key of Object.keys(record)) {
+        if (key.length !== wanted.length || key.toLowerCase() !== wanted) continue;
+        const value = record[key];
+        if (value !== undefined) lines.push(...(typeof value === "string" ? [value] : value));
+      }
+      return lines.length === 0 ? undefined : lines.join(", ");
+    },
+  };
+}
+
+const encoder = new TextEncoder();
+
+/** A string's UTF-8 bytes; bytes as they are. */
+export function bytesOf(body: Uint8Array | string): Uint8Array {
+  return typeof body === "string" ? encoder.encode(body) : body;
+}
+
+export function isThenable<T>(value: MaybePromise<T>): value is PromiseLike<T> {
+  return (
+    value !== null &&
+    (typeof value === "object" || typeof value === "function") &&
+    typeof (value as { then?: unknown }).then === "function"
+  );
+}

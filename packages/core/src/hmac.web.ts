@@ -1,0 +1,35 @@
+import type { webcrypto } from "node:crypto";
+
+/** A secret made ready once, so that no delivery pays for it. */
+export type HmacKey = webcrypto.CryptoKey;
+
+const encoder = new TextEncoder();
+
+export function prepareKey(secret: string): Promise<HmacKey> {
+  const algorithm = { name: "HMAC", hash: "SHA-256" };
+  return crypto.subtle.importKey("raw", encoder.encode(secret), algorithm, false, ["verify"]);
+}
+
+const DIGEST = /^[0-9a-f]{64}$/;
+
+/**
+ * Whether `digest` (lower-case hex) is the HMAC-SHA256 of `prefix` and `body` under one of the keys.
+ * Every key is tried whatever the others gave, and compared in constant time.
+ */
+export async function verify(
+  keys: readonly HmacKey[],
+  prefix: string,
+  body: Uint8Array,
+  digest: string,
+): Promise<boolean> {
+  if (!DIGEST.test(digest)) return false;
+  const signature = Uint8Array.from({ length: 32 }, (_, i) =>
+    Number.parseInt(digest.slice(2 * i, 2 * i + 2), 16),
+  );
+  const head = encoder.encode(prefix);
+  const signed = new Uint8Array(head.length + body.length);
+  signed.set(head);
+  signed.set(body, head.length);
+  const results = await Promise.all(keys.map((key) => crypto.subtle.verify("HMAC", key, signature, signed)));
+  return results.includes(true);
+}

@@ -1,0 +1,16 @@
+export { type Claim, type ClaimStore, type MemoryClaimsOptions, memoryClaims } from "./claims.js";
+export type {
+  BodyFailure,
+  Counts,
+  Delivery,
+  DeliveryHeaders,
+  IncomingDelivery,
+  MaybePromise,
+  Reply,
+} from "./delivery.js";
+export type { ErrorCode } from "./errors.js";
+export type { EventMap, EventType, ReceivedEvent, UnrecognizedEvent, WebhookEvent } from "./event.js";
+export type { Listener, ListenerContext, ListenerMap, Listening, Off } from "./listeners.js";
+export type { Provider, SignatureParts } from "./provider.js";
+export { createReceiver, type Receiver, type ReceiverOptions, type Sink } from "./receiver.js";
+export type { SecretSource, Secrets } from "./secrets.js";

@@ -1,0 +1,157 @@
+import { type Delivery, isThenable, type MaybePromise } from "./delivery.js";
+import type { EventMap, EventType, ReceivedEvent, UnrecognizedEvent, WebhookEvent } from "./event.js";
+
+/** What a listener gets beside the event. */
+export interface ListenerContext {
+  /** The verified request that the event came in. */
+  readonly delivery: Delivery;
+  /** Aborts when the sender hangs up: nobody will see the answer, and the event will come again if it fails. */
+  readonly signal: AbortSignal;
+}
+
+/** What it returns is awaited; what it throws fails the event. */
+export type Listener<Event> = (event: Event, context: ListenerContext) => unknown;
+
+/** Listeners by event type. */
+export type ListenerMap<Events extends EventMap> = {
+  readonly [Type in EventType<Events>]?: Listener<WebhookEvent<Events, Type>>;
+};
+
+/** Takes the listener off again. A second call does nothing. */
+export type Off = () => void;
+
+/**
+ * Where listeners are registered. All listeners of an event start in the order of registration, run
+ * concurrently and are waited for; the event failed if one of them did, and then all of them run
+ * again when it is redelivered. One that is added or taken off while an event is being handled
+ * counts from the next event on.
+ */
+export interface Listening<Events extends EventMap> {
+  /**
+   * Listens to events of one type, or of each type of a list.
+   * @throws TypeError if the provider has no such type.
+   */
+  on<Type extends EventType<Events>>(
+    type: Type | readonly Type[],
+    listener: Listener<WebhookEvent<Events, Type>>,
+  ): Off;
+  /** Listens to every event whose type is known and whose data fits it, and to those of a new type. */
+  onAny(listener: Listener<ReceivedEvent<Events>>): Off;
+  /** Listens to events of a new type, and to those whose data does not fit their type. */
+  onUnrecognized(listener: Listener<UnrecognizedEvent>): Off;
+  /** Hears of every error a listener throws, of any value. What it throws itself is ignored. */
+  onError(listener: (error: unknown, event: ReceivedEvent<Events>) => unknown): Off;
+}
+
+export interface Listeners<Events extends EventMap> extends Listening<Events> {
+  /** Runs an event's listeners. True if none of them failed. Never throws or rejects. */
+  emit(event: ReceivedEvent<Events>, context: ListenerContext): MaybePromise<boolean>;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: the public signatures above say what each list holds
+type Callback = (...args: any[]) => unknown;
+
+/**
+ * @param onUnheard is told of a failed event when no `onError` listener is registered.
+ */
+export function createListeners<Events extends EventMap>(
+  provider: { readonly name: string; readonly eventTypes: readonly string[] },
+  onUnheard: (event: ReceivedEvent<Events>) => void,
+): Listeners<Events> {
+  const byType = new Map<string, CallbackList>(provider.eventTypes.map((type) => [type, new CallbackList()]));
+  const any = new CallbackList();
+  const unrecognized = new CallbackList();
+  const errors = new CallbackList();
+
+  const reportErrors = (
+    event: ReceivedEvent<Events>,
+    failures: readonly unknown[],
+  ): MaybePromise<boolean> => {
+    if (failures.length === 0) return true;
+    if (errors.current.length === 0) onUnheard(event);
+    const calls = failures.flatMap((error) => errors.current.map((listener) => () => listener(error, event)));
+    const reported = settle(calls);
+    return isThenable(reported) ? reported.then(() => false) : false;
+  };
+
+  return {
+    on(type, listener) {
+      const lists = (Array.isArray(type) ? (type as readonly string[]) : [type as string]).map((name) => {
+        const list = byType.get(name);
+        if (list === undefined) {
+          throw new TypeError(
+            `${provider.name} has no event type ${JSON.stringify(name)}. It has ${provider.eventTypes.join(", ")}; a type that is newer than this release arrives at onUnrecognized.`,
+          );
+        }
+        return list;
+      });
+      const offs = [...new Set(lists)].map((list) => list.add(listener));
+      return () => {
+        for (const off of offs) off();
+      };
+    },
+    onAny: (listener) => any.add(listener),
+    onUnrecognized: (listener) => unrecognized.add(listener),
+    onError: (listener) => errors.add(listener),
+    emit(event, context) {
+      let listeners: readonly Callback[];
+      if (event.problems === undefined) {
+        listeners = concat(byType.get(event.type)?.current ?? [], any.current);
+      } else if (event.problems.length === 0) {
+        listeners = concat(unrecognized.current, any.current);
+      } else if (unrecognized.current.length > 0) {
+        listeners = unrecognized.current;
+      } else {
+        return reportErrors(event, [new TypeError(misfit(event))]);
+      }
+      const failures = settle(listeners.map((listener) => () => listener(event, context)));
+      return isThenable(failures)
+        ? failures.then((late) => reportErrors(event, late))
+        : reportErrors(event, failures);
+    },
+  };
+}
+
+/** Replaced rather than changed, so that a list being walked stays as it was. */
+class CallbackList {
+  current: readonly Callback[] = [];
+
+  add(callback: Callback): Off {
+    if (typeof callback !== "function") {
+      throw new TypeError(
+        `A listener must be a function, not ${callback === null ? "null" : typeof callback}.`,
+      );
+    }
+    // A wrapper, so that a function registered twice is two entries, each with its own `off`.
+    const entry: Callback = (...args) => callback(...args);
+    this.current = [...this.current, entry];
+    return () => {
+      this.current = this.current.filter((other) => other !== entry);
+    };
+  }
+}
+
+function concat(a: readonly Callback[], b: readonly Callback[]): readonly Callback[] {
+  return b.length === 0 ? a : a.length === 0 ? b : [...a, ...b];
+}
+
+/** Calls all, waits for all, and gives what they threw; at once if nothing has to be waited for. */
+function settle(calls: readonly (() => unknown)[]): MaybePromise<unknown[]> {
+  const failures: unknown[] = [];
+  const pending: PromiseLike<unknown>[] = [];
+  for (const call of calls) {
+    try {
+      const result = call();
+      if (isThenable(result)) {
+        pending.push(Promise.resolve(result).catch((error: unknown) => failures.push(error)));
+      }
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  return pending.length === 0 ? failures : Promise.all(pending).then(() => failures);
+}
+
+function misfit(event: UnrecognizedEvent): string {
+  return `The data of event ${event.id || "(without an id)"} does not fit ${event.type || "any type"}: ${event.problems.join("; ")}. Register onUnrecognized to take such events.`;
+}

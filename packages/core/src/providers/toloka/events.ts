@@ -1,0 +1,162 @@
+import * as z from "zod/mini";
+import type { ReceivedEvent } from "../../event.js";
+
+/** What every event carries. Source: Toloka's webhook documentation and OpenAPI file. */
+export interface TolokaEventData {
+  /** Unique per event. */
+  uuid: string;
+  /** ISO 8601 without an offset, in UTC. The event's `occurredAt` has it as a `Date`. */
+  event_time: string;
+  project_id: string;
+  pool_id: string;
+  /** Fields that are newer than this release are kept. */
+  [field: string]: unknown;
+}
+
+/** What every event but `TEST_EVENT` carries. */
+export interface TolokaSubscribedData extends TolokaEventData {
+  webhook_subscription_id: string;
+}
+
+export interface TolokaPoolClosed extends TolokaSubscribedData {
+  /** `MANUAL` is the documented example; the set is open. */
+  close_reason: string;
+}
+
+export interface TolokaAssignment extends TolokaSubscribedData {
+  task_suite_id: string;
+  assignment_id: string;
+}
+
+export interface TolokaDynamicOverlapCompleted extends TolokaSubscribedData {
+  task_id: string;
+  /** Documented as an integer, but the documented example is 0.155. */
+  confidence: number;
+  assignment_ids: string[];
+  /** Documented as an array of objects, but the documented example is one object. */
+  output_values: Record<string, unknown> | Record<string, unknown>[];
+}
+
+/** Toloka's event types, each with its data. */
+export interface TolokaEvents {
+  /** A pool was closed. */
+  POOL_CLOSED: TolokaPoolClosed;
+  /** A Toloker took the task suite. */
+  ASSIGNMENT_CREATED: TolokaAssignment;
+  /** Completed, waiting to be accepted. */
+  ASSIGNMENT_SUBMITTED: TolokaAssignment;
+  /** Taken and skipped; the Toloker will not return to it. */
+  ASSIGNMENT_SKIPPED: TolokaAssignment;
+  /** Not done in time, or given up. */
+  ASSIGNMENT_EXPIRED: TolokaAssignment;
+  /** Accepted by the requester. */
+  ASSIGNMENT_APPROVED: TolokaAssignment;
+  /** Rejected by the requester. */
+  ASSIGNMENT_REJECTED: TolokaAssignment;
+  /** An aggregated result appeared. */
+  DYNAMIC_OVERLAP_COMPLETED: TolokaDynamicOverlapCompleted;
+  /** Sent by the call that tests a subscription, and by nothing else. */
+  TEST_EVENT: TolokaEventData;
+}
+
+export type TolokaEventType = keyof TolokaEvents & string;
+
+/** The six types that tell of an assignment, for `on(ASSIGNMENT_EVENT_TYPES, …)`. */
+export const ASSIGNMENT_EVENT_TYPES = [
+  "ASSIGNMENT_CREATED",
+  "ASSIGNMENT_SUBMITTED",
+  "ASSIGNMENT_SKIPPED",
+  "ASSIGNMENT_EXPIRED",
+  "ASSIGNMENT_APPROVED",
+  "ASSIGNMENT_REJECTED",
+] as const satisfies readonly TolokaEventType[];
+
+// The schemas judge; the data that listeners get is the parsed JSON itself, unknown fields and all.
+const text = z.string();
+const common = { uuid: text, event_time: text, project_id: text, pool_id: text };
+const subscribed = { ...common, webhook_subscription_id: text };
+const assignment = z.object({ ...subscribed, task_suite_id: text, assignment_id: text });
+const anyObject = z.object({});
+
+const SCHEMAS: { readonly [Type in TolokaEventType]: z.ZodMiniType } = {
+  POOL_CLOSED: z.object({ ...subscribed, close_reason: text }),
+  ASSIGNMENT_CREATED: assignment,
+  ASSIGNMENT_SUBMITTED: assignment,
+  ASSIGNMENT_SKIPPED: assignment,
+  ASSIGNMENT_EXPIRED: assignment,
+  ASSIGNMENT_APPROVED: assignment,
+  ASSIGNMENT_REJECTED: assignment,
+  DYNAMIC_OVERLAP_COMPLETED: z.object({
+    ...subscribed,
+    task_id: text,
+    confidence: z.number(),
+    assignment_ids: z.array(text),
+    output_values: z.union([anyObject, z.array(anyObject)]),
+  }),
+  TEST_EVENT: z.object(common),
+};
+
+export const EVENT_TYPES = Object.keys(SCHEMAS) as TolokaEventType[];
+// A Map, because the type comes over the wire: an object would know "constructor".
+const schemas = new Map<string, z.ZodMiniType>(Object.entries(SCHEMAS));
+
+/**
+ * The events in `{"events": [...]}`, or the one in a bare event object, as the documentation shows
+ * the test notification. `undefined` if the body is neither.
+ */
+export function readEvents(body: unknown): readonly ReceivedEvent<TolokaEvents>[] | undefined {
+  if (!isObject(body)) return undefined;
+  if (!Object.hasOwn(body, "events")) return typeof body.type === "string" ? [readEvent(body)] : undefined;
+  const { events } = body;
+  return Array.isArray(events) && events.every(isObject) ? events.map(readEvent) : undefined;
+}
+
+function readEvent(data: Record<string, unknown>): ReceivedEvent<TolokaEvents> {
+  const type = typeof data.type === "string" ? data.type : "";
+  const id = typeof data.uuid === "string" ? data.uuid : "";
+  const occurredAt = typeof data.event_time === "string" ? readTime(data.event_time) : undefined;
+  const schema = schemas.get(type);
+  const problems = schema
+    ? problemsOf(schema, data, id, occurredAt)
+    : type === ""
+      ? ["type: expected string"]
+      : [];
+  if (schema && problems.length === 0) {
+    return { provider: "toloka", type, id, occurredAt, data } as ReceivedEvent<TolokaEvents>;
+  }
+  return { provider: "toloka", type, id, occurredAt, data, problems };
+}
+
+const NO_PROBLEMS: readonly string[] = [];
+
+function problemsOf(
+  schema: z.ZodMiniType,
+  data: unknown,
+  id: string,
+  occurredAt: Date | undefined,
+): readonly string[] {
+  const result = schema.safeParse(data);
+  if (result.success && id !== "" && occurredAt !== undefined) return NO_PROBLEMS;
+  // Names and shapes only, never values: problems are meant to be logged.
+  const problems = (result.error?.issues ?? []).map((issue) => {
+    const expected = issue.code === "invalid_type" ? issue.expected : "object or array of objects";
+    return `${issue.path.join(".")}: expected ${expected}`;
+  });
+  if (result.success && id === "") problems.push("uuid: expected a string that is not empty");
+  if (result.success && occurredAt === undefined) problems.push("event_time: expected ISO 8601");
+  return problems;
+}
+
+const ISO_8601 = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:?\d\d)?$/;
+
+/** Toloka's times have no offset and are UTC; `new Date` alone would take them for local time. */
+function readTime(time: string): Date | undefined {
+  const match = ISO_8601.exec(time);
+  if (match === null) return undefined;
+  const date = new Date(match[1] === undefined ? `${time}Z` : time);
+  return Number.isNaN(date.getTime()) ? undefined : date;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

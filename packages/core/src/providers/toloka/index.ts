@@ -1,0 +1,23 @@
+import type { Provider } from "../../provider.js";
+import { EVENT_TYPES, readEvents, type TolokaEvents } from "./events.js";
+import { readSignature } from "./signature.js";
+
+/** Webhooks of Toloka: the header `Toloka-Signature`, and bodies of one or many events. */
+export const toloka: Provider<TolokaEvents> = {
+  name: "toloka",
+  defaultPath: "/toloka-webhook",
+  eventTypes: EVENT_TYPES,
+  readSignature,
+  readEvents,
+};
+
+export {
+  ASSIGNMENT_EVENT_TYPES,
+  type TolokaAssignment,
+  type TolokaDynamicOverlapCompleted,
+  type TolokaEventData,
+  type TolokaEvents,
+  type TolokaEventType,
+  type TolokaPoolClosed,
+  type TolokaSubscribedData,
+} from "./events.js";

@@ -1,0 +1,37 @@
+import type { DeliveryHeaders } from "../../delivery.js";
+import type { SignatureParts } from "../../provider.js";
+
+export const SIGNATURE_HEADER = "toloka-signature";
+
+/** Genuine headers have at most 110 characters; the rest is room for fields to come. */
+const MAX_LENGTH = 256;
+const FIELD = /^\s*([a-z_]+)\s*=\s*([0-9A-Za-z_-]+)\s*$/;
+const INTEGER = /^\d{1,15}$/;
+/** Toloka's Java signer prints the digest as a number, so that leading zeros are missing. */
+const SIGN = /^[0-9a-f]{40,64}$/;
+
+/**
+ * Reads `{v=1, ts=946728000000, sign=609a…}`: the fields in any order, others ignored. `ts` is Unix
+ * time in milliseconds. What is signed is `ts + "." + v + "." + body`.
+ *
+ * Source: Toloka's documentation of webhook signatures, and for the short ones its Java SDK.
+ */
+export function readSignature(
+  headers: DeliveryHeaders,
+): SignatureParts | "SIGNATURE_MISSING" | "SIGNATURE_MALFORMED" {
+  const header = headers.get(SIGNATURE_HEADER);
+  if (!header) return "SIGNATURE_MISSING";
+  if (header.length > MAX_LENGTH || !header.startsWith("{") || !header.endsWith("}"))
+    return "SIGNATURE_MALFORMED";
+  const fields = new Map<string, string>();
+  for (const field of header.slice(1, -1).split(",")) {
+    const [, name, value] = FIELD.exec(field) ?? [];
+    if (name === undefined || value === undefined || fields.has(name)) return "SIGNATURE_MALFORMED";
+    fields.set(name, value);
+  }
+  const v = fields.get("v") ?? "";
+  const ts = fields.get("ts") ?? "";
+  const sign = fields.get("sign") ?? "";
+  if (!INTEGER.test(v) || !INTEGER.test(ts) || !SIGN.test(sign)) return "SIGNATURE_MALFORMED";
+  return { prefix: `${ts}.${v}.`, digest: sign.padStart(64, "0"), timestamp: Number(ts) };
+}
