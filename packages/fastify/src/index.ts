@@ -1,0 +1,70 @@
+import type { EventMap, Provider, Receiver, SecretSource } from "@crowdhook/core";
+import {
+  type Mounted,
+  type MountOptions,
+  mount,
+  type NodeStream,
+  nodeDelivery,
+} from "@crowdhook/core/adapter";
+import { type TolokaEvents, toloka } from "@crowdhook/core/toloka";
+import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
+import plugin from "fastify-plugin";
+
+declare module "fastify" {
+  interface FastifyInstance {
+    /** Where listeners for Toloka's events are registered. */
+    toloka: Mounted<TolokaEvents>;
+  }
+}
+
+/** Options of the plugin: a secret and the receiver's options, or a ready receiver. */
+export interface FastifyWebhookOptions<Events extends EventMap> extends MountOptions<Events> {
+  readonly secret?: SecretSource | undefined;
+  readonly receiver?: Receiver<Events>;
+  /** As for any plugin, put in front of `path`. */
+  readonly prefix?: string;
+}
+
+const HINT =
+  "a hook read the request before the webhook. Let preParsing hooks leave this route alone, or keep the exact bytes in request.rawBody.";
+
+function webhook<Events extends EventMap>(
+  provider: Provider<Events>,
+): FastifyPluginAsync<FastifyWebhookOptions<Events>> {
+  const register = async (app: FastifyInstance, options: FastifyWebhookOptions<Events>) => {
+    const { secret, receiver, prefix = "", ...mountOptions } = options;
+    const { mounted, path } = mount(provider, receiver ?? secret, mountOptions);
+    app.decorate(provider.name, mounted);
+
+    const handler = async (request: FastifyRequest, reply: FastifyReply) => {
+      const { rawBody } = request as { rawBody?: unknown };
+      const stream = request.body as NodeStream | undefined;
+      const delivery = nodeDelivery(request.raw, reply.raw, HINT, { rawBody, ...(stream && { stream }) });
+      const { status, headers, body } = await mounted.receiver.handle(delivery);
+      // A buffer, because text would go through the app's own serializer.
+      return reply.code(status).headers(headers).send(Buffer.from(body));
+    };
+
+    // A scope of its own: what it does to parsing ends here, and the app's other routes keep theirs.
+    await app.register(
+      async (scope) => {
+        scope.removeAllContentTypeParsers();
+        scope.addContentTypeParser("*", (_request, payload, done) => done(null, payload));
+        scope.all(path || "/", handler);
+        if (path !== "" && !scope.hasRoute({ method: "POST", url: `${scope.prefix}${path}/` }))
+          scope.all(`${path}/`, handler);
+      },
+      { prefix },
+    );
+  };
+  // Not encapsulated, so that the decorator is visible to the app that registers the plugin.
+  return plugin(register, { name: `@crowdhook/fastify/${provider.name}`, fastify: "5.x" });
+}
+
+/**
+ * Receives Toloka's webhooks in Fastify at `path`. The app gets the decorator `toloka`, and a second
+ * webhook goes into a scope of its own.
+ *
+ * @throws TypeError for options that cannot work; the message names the mistake and the fix.
+ */
+export const tolokaWebhook = webhook(toloka);

@@ -1,0 +1,82 @@
+import type { BodyFailure, EventMap, Provider } from "@crowdhook/core";
+import {
+  concat,
+  type Mounted,
+  type MountOptions,
+  type MountSource,
+  mount,
+  notFound,
+} from "@crowdhook/core/adapter";
+import { type TolokaEvents, toloka } from "@crowdhook/core/toloka";
+
+/** A fetch-style handler: `Request` in, `Response` out. Never rejects. */
+export interface FetchWebhook<Events extends EventMap> extends Mounted<Events> {
+  (request: Request): Promise<Response>;
+}
+
+const HINT =
+  "something read the request before the webhook. Hand over the request itself, before anything calls its json() or text(), or hand over a clone.";
+
+function webhook<Events extends EventMap>(
+  provider: Provider<Events>,
+  source: MountSource<Events>,
+  options?: MountOptions<Events>,
+): FetchWebhook<Events> {
+  const { mounted, answers } = mount(provider, source, options);
+  const { handle } = mounted.receiver;
+  const handler = async (request: Request) => {
+    const elsewhere = options?.path !== undefined && !answers(new URL(request.url).pathname);
+    const reply = elsewhere
+      ? notFound()
+      : await handle({
+          method: request.method,
+          headers: request.headers,
+          body: (limit) => readBody(request, limit),
+          get signal() {
+            return request.signal;
+          },
+        });
+    return new Response(reply.body, { status: reply.status, headers: reply.headers });
+  };
+  return Object.assign(handler, mounted);
+}
+
+async function readBody(request: Request, limit: number): Promise<Uint8Array | BodyFailure> {
+  if (request.bodyUsed || request.body?.locked) return { code: "BODY_UNAVAILABLE", hint: HINT };
+  if (request.body === null) return new Uint8Array();
+  const reader = request.body.getReader();
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return concat(chunks, size);
+    size += value.byteLength;
+    if (size > limit) {
+      // Not cancelled, which on Node cuts the connection: the sender is to see its answer.
+      void drain(reader);
+      return { code: "BODY_TOO_LARGE" };
+    }
+    chunks.push(value);
+  }
+}
+
+async function drain(reader: { read(): Promise<{ done: boolean }> }): Promise<void> {
+  try {
+    while (!(await reader.read()).done);
+  } catch {
+    // The sender went away.
+  }
+}
+
+/**
+ * Receives Toloka's webhooks wherever a `Request` is answered with a `Response`. The host routes:
+ * the path is checked only if `path` is given, and then other paths get 404.
+ *
+ * @throws TypeError for arguments that cannot work; the message names the mistake and the fix.
+ */
+export function tolokaWebhook(
+  source: MountSource<TolokaEvents>,
+  options?: MountOptions<TolokaEvents>,
+): FetchWebhook<TolokaEvents> {
+  return webhook(toloka, source, options);
+}

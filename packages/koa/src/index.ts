@@ -1,0 +1,83 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { EventMap, Provider } from "@crowdhook/core";
+import {
+  type Mounted,
+  type MountOptions,
+  type MountSource,
+  mount,
+  nodeDelivery,
+  type ParsedBody,
+} from "@crowdhook/core/adapter";
+import { type TolokaEvents, toloka } from "@crowdhook/core/toloka";
+
+/** What is used of Koa's context. */
+export interface KoaContext {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly request: object;
+  readonly path: string;
+  status: number;
+  body: unknown;
+  set(headers: { [name: string]: string }): void;
+}
+
+/** Koa middleware. Never rejects but for what comes after it. */
+export interface KoaWebhook<Events extends EventMap> extends Mounted<Events> {
+  (ctx: KoaContext, next: () => Promise<unknown>): Promise<void>;
+}
+
+/** What @koa/router and koa-mount leave on the context, of what is used here. */
+interface Routed {
+  readonly matched?: readonly { readonly methods: readonly string[]; readonly stack: readonly unknown[] }[];
+  readonly mountPath?: string;
+}
+
+const HINT =
+  "a body parser read the request before the webhook. Mount the webhook before it, or have it keep the bytes in ctx.request.rawBody.";
+
+function webhook<Events extends EventMap>(
+  provider: Provider<Events>,
+  source: MountSource<Events>,
+  options?: MountOptions<Events>,
+): KoaWebhook<Events> {
+  const { mounted, answers } = mount(provider, source, options);
+  const { handle } = mounted.receiver;
+
+  /** In `router.post(path, webhook)` and `mount(path, webhook)` it is they that matched the path. */
+  const matches = (ctx: KoaContext & Routed) =>
+    answers(ctx.path) ||
+    ctx.matched?.some((layer) => layer.methods.length > 0 && layer.stack.includes(middleware)) ||
+    (options?.path === undefined && ctx.mountPath && ctx.path === "/");
+
+  const middleware = async (ctx: KoaContext, next: () => Promise<unknown>) => {
+    if (!matches(ctx)) {
+      await next();
+      return;
+    }
+    const reply = await handle(nodeDelivery(ctx.req, ctx.res, HINT, parsedBody(ctx)));
+    ctx.status = reply.status;
+    ctx.set({ ...reply.headers });
+    ctx.body = reply.body;
+  };
+  return Object.assign(middleware, mounted);
+}
+
+function parsedBody(ctx: KoaContext): ParsedBody {
+  const request = ctx.request as ParsedBody;
+  const node = ctx.req as ParsedBody;
+  return { rawBody: request.rawBody ?? node.rawBody, body: request.body };
+}
+
+/**
+ * Receives Toloka's webhooks in Koa. Mounted by `app.use(webhook)` it answers at `path`, mounted by
+ * `router.post("/hooks", webhook)` or koa-mount's `mount("/hooks", webhook)` there; everything else
+ * passes on with its body unread.
+ *
+ * @throws TypeError for arguments that cannot work; the message names the mistake and the fix.
+ */
+export function tolokaWebhook(
+  source: MountSource<TolokaEvents>,
+  options?: MountOptions<TolokaEvents>,
+): KoaWebhook<TolokaEvents> {
+  return webhook(toloka, source, options);
+}
