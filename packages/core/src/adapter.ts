@@ -32,8 +32,8 @@ export interface Mount<Events extends EventMap> {
   readonly mounted: Mounted<Events>;
   /** Without a trailing slash. */
   readonly path: string;
-  /** Whether a request path, with or without a query, is the webhook's. A trailing slash is ignored. */
-  answers(path: string): boolean;
+  /** Whether a request's URL, as in its first line, is the webhook's. A trailing slash is ignored. */
+  answers(url: string): boolean;
 }
 
 const RECEIVER_OPTIONS = ["unsigned", "tolerance", "maxBodySize", "claims", "sink", "clock"] as const;
@@ -68,7 +68,7 @@ export function mount<Events extends EventMap>(
       onError: receiver.onError,
     },
     path: wanted,
-    answers: (candidate) => withoutSlash(candidate.replace(/[?#].*$/s, "")) === wanted,
+    answers: (url) => withoutSlash(pathOf(url)) === wanted,
   };
 }
 
@@ -89,6 +89,12 @@ function ready<Events extends EventMap>(
     throw new TypeError(`With a ready receiver, ${misplaced.join(" and ")} must be given to createReceiver.`);
   }
   return receiver;
+}
+
+function pathOf(url: string): string {
+  // Proxies may send the absolute form. Source: RFC 9112, section 3.2.2.
+  const path = url.startsWith("/") ? url : url.replace(/^[a-z]+:\/\/[^/?#]*/i, "");
+  return path.replace(/[?#].*$/s, "");
 }
 
 function withoutSlash(path: string): string {

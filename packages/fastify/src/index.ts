@@ -51,8 +51,9 @@ function webhook<Events extends EventMap>(
         scope.removeAllContentTypeParsers();
         scope.addContentTypeParser("*", (_request, payload, done) => done(null, payload));
         scope.all(path || "/", handler);
-        if (path !== "" && !scope.hasRoute({ method: "POST", url: `${scope.prefix}${path}/` }))
-          scope.all(`${path}/`, handler);
+        // Known already where the app ignores trailing slashes.
+        const slashed = { method: "POST", url: `${scope.prefix}${path}/` } as const;
+        if (path !== "" && scope.findRoute(slashed) === null) scope.all(`${path}/`, handler);
       },
       { prefix },
     );

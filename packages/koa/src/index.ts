@@ -1,4 +1,3 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
 import type { EventMap, Provider } from "@crowdhook/core";
 import {
   type Mounted,
@@ -9,22 +8,10 @@ import {
   type ParsedBody,
 } from "@crowdhook/core/adapter";
 import { type TolokaEvents, toloka } from "@crowdhook/core/toloka";
+import type { Middleware, ParameterizedContext } from "koa";
 
-/** What is used of Koa's context. */
-export interface KoaContext {
-  readonly req: IncomingMessage;
-  readonly res: ServerResponse;
-  readonly request: object;
-  readonly path: string;
-  status: number;
-  body: unknown;
-  set(headers: { [name: string]: string }): void;
-}
-
-/** Koa middleware. Never rejects but for what comes after it. */
-export interface KoaWebhook<Events extends EventMap> extends Mounted<Events> {
-  (ctx: KoaContext, next: () => Promise<unknown>): Promise<void>;
-}
+/** Koa middleware. It rejects only if what comes after it does. */
+export type KoaWebhook<Events extends EventMap> = Middleware & Mounted<Events>;
 
 /** What @koa/router and koa-mount leave on the context, of what is used here. */
 interface Routed {
@@ -44,12 +31,12 @@ function webhook<Events extends EventMap>(
   const { handle } = mounted.receiver;
 
   /** In `router.post(path, webhook)` and `mount(path, webhook)` it is they that matched the path. */
-  const matches = (ctx: KoaContext & Routed) =>
+  const matches = (ctx: Routed & { readonly path: string }) =>
     answers(ctx.path) ||
     ctx.matched?.some((layer) => layer.methods.length > 0 && layer.stack.includes(middleware)) ||
     (options?.path === undefined && ctx.mountPath && ctx.path === "/");
 
-  const middleware = async (ctx: KoaContext, next: () => Promise<unknown>) => {
+  const middleware: Middleware = async (ctx, next) => {
     if (!matches(ctx)) {
       await next();
       return;
@@ -62,7 +49,7 @@ function webhook<Events extends EventMap>(
   return Object.assign(middleware, mounted);
 }
 
-function parsedBody(ctx: KoaContext): ParsedBody {
+function parsedBody(ctx: ParameterizedContext): ParsedBody {
   const request = ctx.request as ParsedBody;
   const node = ctx.req as ParsedBody;
   return { rawBody: request.rawBody ?? node.rawBody, body: request.body };

@@ -78,7 +78,10 @@ const subscribed = { ...common, webhook_subscription_id: text };
 const assignment = z.object({ ...subscribed, task_suite_id: text, assignment_id: text });
 const anyObject = z.object({});
 
-const SCHEMAS: { readonly [Type in TolokaEventType]: z.ZodMiniType } = {
+/** Without the index signature, so that the compiler holds each schema to the documented fields. */
+type Documented<Data> = { [Field in keyof Data as string extends Field ? never : Field]: Data[Field] };
+
+const SCHEMAS: { readonly [Type in TolokaEventType]: z.ZodMiniType<Documented<TolokaEvents[Type]>> } = {
   POOL_CLOSED: z.object({ ...subscribed, close_reason: text }),
   ASSIGNMENT_CREATED: assignment,
   ASSIGNMENT_SUBMITTED: assignment,
