@@ -1,0 +1,173 @@
+import { describe, expect, test } from "vitest";
+import { readEvents, type TolokaEventType } from "../src/providers/toloka/events.js";
+import { toloka } from "../src/providers/toloka/index.js";
+import { readSignature } from "../src/providers/toloka/signature.js";
+import { tolokaEvent } from "../src/testing.js";
+
+const SIGN = "609af3eefd4c12b6afad30ab456efcd21fe82f4247d3340151a3ca0c97a6cbcb";
+
+describe("the header", () => {
+  const read = (header: string | null | undefined) => readSignature({ get: () => header });
+  const parts = { prefix: "946728000000.1.", digest: SIGN, timestamp: 946728000000 };
+
+  test.each([
+    ["as documented", `{v=1, ts=946728000000, sign=${SIGN}}`],
+    ["without spaces", `{v=1,ts=946728000000,sign=${SIGN}}`],
+    ["with many spaces", `{ v = 1 ,  ts = 946728000000 , sign = ${SIGN} }`],
+    ["in another order", `{sign=${SIGN}, ts=946728000000, v=1}`],
+    ["with a field to come", `{v=1, ts=946728000000, kid=key-7, sign=${SIGN}}`],
+  ])("is read %s", (_, header) => {
+    expect(read(header)).toEqual(parts);
+  });
+
+  test("keeps the version's and the time's own digits, for they are signed", () => {
+    expect(read(`{v=02, ts=0946728000000, sign=${SIGN}}`)).toMatchObject({ prefix: "0946728000000.02." });
+  });
+
+  test.each([63, 62, 50, 41, 40])("a signature of %i digits has lost its leading zeros", (length) => {
+    const short = SIGN.slice(-length);
+    expect(read(`{v=1, ts=1, sign=${short}}`)).toMatchObject({ digest: short.padStart(64, "0") });
+  });
+
+  test.each([null, undefined, ""])("%j is a missing signature", (header) => {
+    expect(read(header)).toBe("SIGNATURE_MISSING");
+  });
+
+  test.each([
+    ["without braces", `v=1, ts=1, sign=${SIGN}`],
+    ["without the closing brace", `{v=1, ts=1, sign=${SIGN}`],
+    ["with nothing inside", "{}"],
+    ["without v", `{ts=1, sign=${SIGN}}`],
+    ["without ts", `{v=1, sign=${SIGN}}`],
+    ["without sign", "{v=1, ts=1}"],
+    ["with v twice", `{v=1, v=1, ts=1, sign=${SIGN}}`],
+    ["with ts twice", `{v=1, ts=1, ts=1, sign=${SIGN}}`],
+    ["with sign twice", `{v=1, ts=1, sign=${SIGN}, sign=${SIGN}}`],
+    ["that is two headers", `{v=1, ts=1, sign=${SIGN}}, {v=1, ts=1, sign=${SIGN}}`],
+    ["with an empty field", `{v=1, , ts=1, sign=${SIGN}}`],
+    ["with a comma at the end", `{v=1, ts=1, sign=${SIGN},}`],
+    ["with a version that is no integer", `{v=1.5, ts=1, sign=${SIGN}}`],
+    ["with a negative version", `{v=-1, ts=1, sign=${SIGN}}`],
+    ["with a version in words", `{v=one, ts=1, sign=${SIGN}}`],
+    ["with a hexadecimal version", `{v=0x1, ts=1, sign=${SIGN}}`],
+    ["with a negative time", `{v=1, ts=-1, sign=${SIGN}}`],
+    ["with a fractional time", `{v=1, ts=1e3, sign=${SIGN}}`],
+    ["with a time of 16 digits", `{v=1, ts=${"1".repeat(16)}, sign=${SIGN}}`],
+    ["with 39 digits", `{v=1, ts=1, sign=${SIGN.slice(0, 39)}}`],
+    ["with 65 digits", `{v=1, ts=1, sign=0${SIGN}}`],
+    ["with a digit that is not hex", `{v=1, ts=1, sign=${SIGN.slice(0, 63)}g}`],
+    ["with upper-case digits", `{v=1, ts=1, sign=${SIGN.toUpperCase()}}`],
+    ["with a space inside the digits", `{v=1, ts=1, sign=${SIGN.slice(0, 32)} ${SIGN.slice(32)}}`],
+    ["with Arabic digits", `{v=\u0661, ts=1, sign=${SIGN}}`],
+    ["with junk in front", `x{v=1, ts=1, sign=${SIGN}}`],
+    ["with junk behind", `{v=1, ts=1, sign=${SIGN}}x`],
+    ["of more than a sane length", `{v=1, ts=1, sign=${SIGN}, pad=${"x".repeat(200)}}`],
+  ])("%s is malformed", (_, header) => {
+    expect(read(header)).toBe("SIGNATURE_MALFORMED");
+  });
+});
+
+describe("the events", () => {
+  test("there are nine types", () => {
+    expect(toloka.eventTypes).toHaveLength(9);
+  });
+
+  const read = (event: object) => readEvents({ events: [event] })?.[0];
+
+  describe.each(toloka.eventTypes)("%s", (type: TolokaEventType) => {
+    test("is recognized, its data kept as it is, unknown fields and all", () => {
+      const data = tolokaEvent(type, { added_later: { deep: [1, null] }, event_time: "2020-02-14T12:22:58" });
+      const event = read(data);
+      expect(event).toEqual({
+        provider: "toloka",
+        type,
+        id: data.uuid,
+        occurredAt: new Date(Date.UTC(2020, 1, 14, 12, 22, 58)),
+        data,
+      });
+      expect(event?.data).toBe(data);
+    });
+
+    test("is not recognized without any one of its fields, or with one of another kind", () => {
+      const data = tolokaEvent(type);
+      for (const field of Object.keys(data).filter((name) => name !== "type")) {
+        const { [field]: _, ...without } = data as Record<string, unknown>;
+        expect([field, read(without)?.problems?.join()]).toEqual([field, expect.stringContaining(field)]);
+        const other = { ...data, [field]: true };
+        expect([field, read(other)?.problems?.join()]).toEqual([field, expect.stringContaining(field)]);
+      }
+    });
+  });
+
+  test("output_values may be one object or a list of them, as the documentation has it both ways", () => {
+    const type = "DYNAMIC_OVERLAP_COMPLETED";
+    expect(read(tolokaEvent(type, { output_values: { a: 1 } }))?.problems).toBeUndefined();
+    expect(read(tolokaEvent(type, { output_values: [{ a: 1 }, {}] }))?.problems).toBeUndefined();
+    expect(read(tolokaEvent(type, { output_values: [1] }))?.problems).toEqual([
+      "output_values: expected object or array of objects",
+    ]);
+  });
+
+  test("an empty uuid is none", () => {
+    const event = read(tolokaEvent("POOL_CLOSED", { uuid: "" }));
+    expect(event).toMatchObject({ id: "", problems: ["uuid: expected a string that is not empty"] });
+  });
+
+  test.each([
+    ["2020-02-14T12:22:58", "2020-02-14T12:22:58.000Z"],
+    ["2020-02-14T12:22:58.1", "2020-02-14T12:22:58.100Z"],
+    ["2020-02-14T12:22:58.123456", "2020-02-14T12:22:58.123Z"],
+    ["2020-02-14T12:22", "2020-02-14T12:22:00.000Z"],
+    ["2020-02-14T12:22:58Z", "2020-02-14T12:22:58.000Z"],
+    ["2020-02-14T12:22:58+03:00", "2020-02-14T09:22:58.000Z"],
+  ])("the time %s is %s, wherever the process runs", (event_time, iso) => {
+    expect(read(tolokaEvent("POOL_CLOSED", { event_time }))?.occurredAt?.toISOString()).toBe(iso);
+  });
+
+  test.each([
+    "",
+    "yesterday",
+    "2020",
+    "2020-02-14",
+    "2020-13-14T12:22:58",
+    "14.02.2020 12:22:58",
+    "1581682978",
+  ])("the time %j cannot be read", (event_time) => {
+    expect(read(tolokaEvent("POOL_CLOSED", { event_time }))).toMatchObject({
+      occurredAt: undefined,
+      problems: ["event_time: expected ISO 8601"],
+    });
+  });
+
+  test("a bare event object is a delivery of one event", () => {
+    expect(readEvents(tolokaEvent("TEST_EVENT"))).toMatchObject([{ type: "TEST_EVENT" }]);
+  });
+
+  test("an envelope with a type of its own is still an envelope", () => {
+    expect(readEvents({ type: "BATCH", events: [tolokaEvent("TEST_EVENT")] })).toMatchObject([
+      { type: "TEST_EVENT" },
+    ]);
+  });
+
+  test("an event without a type or an id spoils none of its siblings", () => {
+    const events = readEvents({ events: [{}, { type: 7, uuid: [] }, tolokaEvent("TEST_EVENT")] });
+    expect(events).toMatchObject([
+      { type: "", id: "", problems: ["type: expected string"] },
+      { type: "", id: "", problems: ["type: expected string"] },
+      { type: "TEST_EVENT" },
+    ]);
+  });
+
+  test("no value of the data gets into what is said of it", () => {
+    const event = read(
+      tolokaEvent("POOL_CLOSED", { close_reason: ["hunter2"], pool_id: { hunter2: "hunter2" } }),
+    );
+    expect(event?.problems).toHaveLength(2);
+    expect(event?.problems?.join()).not.toContain("hunter2");
+  });
+
+  test("data nested a hundred thousand deep is read", () => {
+    const deep = JSON.parse(`${"[".repeat(100_000)}${"]".repeat(100_000)}`);
+    expect(read(tolokaEvent("POOL_CLOSED", { deep }))?.problems).toBeUndefined();
+  });
+});
