@@ -1,6 +1,7 @@
 import {
   type BodyFailure,
   bytesOf,
+  gather,
   type IncomingDelivery,
   type MaybePromise,
   type Reply,
@@ -101,6 +102,8 @@ function withoutSlash(path: string): string {
   return path.endsWith("/") ? path.slice(0, -1) : path;
 }
 
+export { gather };
+
 /** The answer where nothing is mounted, for hosts that have nothing to pass the request on to. */
 export function notFound(): Reply {
   return replyTo("NOT_FOUND");
@@ -109,7 +112,9 @@ export function notFound(): Reply {
 /** What is used of Node's `IncomingMessage`. */
 export interface NodeRequest extends NodeStream {
   readonly method?: string | undefined;
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>> & {
+    readonly "content-length"?: string | undefined;
+  };
 }
 
 /** What is used of Node's `Readable`. */
@@ -118,8 +123,6 @@ export interface NodeStream {
   readonly readableDidRead: boolean;
   on(event: "data", listener: (chunk: Uint8Array | string) => void): unknown;
   on(event: string, listener: () => void): unknown;
-  off(event: string, listener: (chunk: Uint8Array | string) => void): unknown;
-  resume(): unknown;
 }
 
 /** What is used of Node's `ServerResponse`. */
@@ -159,8 +162,7 @@ export function nodeDelivery(
         return Array.isArray(value) ? value.join(", ") : value;
       },
     },
-    body: (limit) =>
-      readNodeBody(parsed.stream ?? request, parsed, limit) ?? { code: "BODY_UNAVAILABLE", hint },
+    body: (limit) => readNodeBody(request, parsed, limit) ?? { code: "BODY_UNAVAILABLE", hint },
     get signal() {
       const controller = new AbortController();
       const check = () => response.writableFinished || controller.abort();
@@ -183,14 +185,22 @@ export function writeNodeReply(response: NodeResponse, reply: Reply): void {
  * waited for, and a parsed body never made into text again.
  */
 function readNodeBody(
-  stream: NodeStream,
+  request: NodeRequest,
   parsed: ParsedBody,
   limit: number,
 ): MaybePromise<Uint8Array | BodyFailure> | undefined {
-  const { rawBody } = parsed;
+  const { rawBody, stream = request } = parsed;
   // An empty one may be about to be filled from the stream, which then can still be read.
   if (isRaw(rawBody) && (rawBody.length > 0 || stream.readableDidRead)) return bytesOf(rawBody);
-  if (!stream.readableDidRead) return readStream(stream, limit);
+  if (!stream.readableDidRead) {
+    if (stream.destroyed) return { code: "BODY_ABORTED" };
+    const { body, push, end, abort } = gather(limit, request.headers["content-length"]);
+    stream.on("data", push);
+    stream.on("end", end);
+    stream.on("close", abort);
+    stream.on("error", abort);
+    return body;
+  }
   // Looked at only now: some hosts have a getter there that parses, and throws.
   const { body } = parsed;
   return isRaw(body) ? bytesOf(body) : undefined;
@@ -198,46 +208,4 @@ function readNodeBody(
 
 function isRaw(body: unknown): body is Uint8Array | string {
   return body instanceof Uint8Array || typeof body === "string";
-}
-
-function readStream(stream: NodeStream, limit: number): MaybePromise<Uint8Array | BodyFailure> {
-  if (stream.destroyed) return { code: "BODY_ABORTED" };
-  return new Promise((resolve) => {
-    const chunks: Uint8Array[] = [];
-    let size = 0;
-    const onData = (data: Uint8Array | string) => {
-      const chunk = bytesOf(data);
-      size += chunk.byteLength;
-      chunks.push(chunk);
-      if (size > limit) finish({ code: "BODY_TOO_LARGE" });
-    };
-    const onEnd = () => finish(concat(chunks, size));
-    const onClose = () => finish({ code: "BODY_ABORTED" });
-    const finish = (result: Uint8Array | BodyFailure) => {
-      stream.off("data", onData);
-      stream.off("end", onEnd);
-      stream.off("close", onClose);
-      // The rest is read and thrown away: a sender that is still writing does not read its answer.
-      // The listener for errors stays, so that none of them goes unheard from here on.
-      stream.resume();
-      resolve(result);
-    };
-    stream.on("data", onData);
-    stream.on("end", onEnd);
-    stream.on("close", onClose);
-    stream.on("error", onClose);
-  });
-}
-
-/** One chunk needs no copy. */
-export function concat(chunks: readonly Uint8Array[], size: number): Uint8Array {
-  const [first] = chunks;
-  if (chunks.length === 1 && first !== undefined) return first;
-  const bytes = new Uint8Array(size);
-  let offset = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, offset);
-    offset += chunk.byteLength;
-  }
-  return bytes;
 }

@@ -29,7 +29,7 @@ export interface IncomingDelivery {
   readonly headers: DeliveryHeaders | Readonly<Record<string, string | readonly string[] | undefined>>;
   /**
    * The exact bytes; a string stands for its UTF-8 bytes. Or a function that reads them, called
-   * only once the head of the request has passed, with the greatest size in bytes to accept.
+   * once the head of the request has passed, with the greatest size in bytes to accept.
    */
   readonly body: Uint8Array | string | ((limit: number) => MaybePromise<Uint8Array | BodyFailure>);
   /** Aborts when the sender hangs up. Read only if a listener asks for it. */
@@ -45,13 +45,13 @@ export interface Reply {
   readonly body: string;
 }
 
-/** How many events of a delivery had which outcome. */
+/** How many events of a delivery had which outcome. What no store or sink took is in none of them. */
 export interface Counts {
   /** Listeners ran, and none failed. */
   readonly handled: number;
   /** Handled before, or by a concurrent delivery. */
   readonly duplicate: number;
-  /** A listener failed, or the data does not fit its schema; also what no store or sink took. */
+  /** A listener failed, or the data does not fit its type and no listener took it all the same. */
   readonly failed: number;
   /** Another process is at it right now. */
   readonly busy: number;
@@ -104,6 +104,73 @@ const encoder = new TextEncoder();
 /** A string's UTF-8 bytes; bytes as they are. */
 export function bytesOf(body: Uint8Array | string): Uint8Array {
   return typeof body === "string" ? encoder.encode(body) : body;
+}
+
+/** Bytes beyond the limit that are still read, and thrown away, before a sender gets its 413. */
+const DISCARDED_MAX = 64 * 1024 * 1024;
+/** A sender of too much that is silent for this long is taken to wait for its answer. */
+const SILENCE_MS = 250;
+
+/**
+ * Gathers a body that comes in chunks, up to a limit in bytes. Beyond it nothing is kept, but the
+ * answer waits for the sender to finish: a host that answers and closes while the sender is still
+ * writing makes it fail at that, and never read its 413.
+ *
+ * @param contentLength The header of that name: spares keeping what is too large by its own account.
+ */
+export function gather(limit: number, contentLength: string | null | undefined) {
+  let resolve: (body: Uint8Array | BodyFailure) => void;
+  const body = new Promise<Uint8Array | BodyFailure>((settle) => {
+    resolve = settle;
+  });
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  let tooLarge = false;
+  let silence: ReturnType<typeof setTimeout> | undefined;
+  let finished = false;
+  const finish = (result: Uint8Array | BodyFailure) => {
+    finished = true;
+    clearTimeout(silence);
+    resolve(result);
+  };
+  const discard = () => {
+    tooLarge = true;
+    chunks.length = 0;
+    clearTimeout(silence);
+    const refuse = () => finish({ code: "BODY_TOO_LARGE" });
+    if (size > limit + DISCARDED_MAX) refuse();
+    else silence = setTimeout(refuse, SILENCE_MS);
+  };
+  if (Number(contentLength) > limit) discard();
+  return {
+    body,
+    push(data: Uint8Array | string) {
+      if (finished) return;
+      const chunk = bytesOf(data);
+      size += chunk.byteLength;
+      if (tooLarge || size > limit) discard();
+      else chunks.push(chunk);
+    },
+    end() {
+      finish(tooLarge ? { code: "BODY_TOO_LARGE" } : concat(chunks, size));
+    },
+    abort() {
+      finish({ code: "BODY_ABORTED" });
+    },
+  };
+}
+
+function concat(chunks: readonly Uint8Array[], size: number): Uint8Array {
+  const [first] = chunks;
+  // One chunk needs no copy.
+  if (chunks.length === 1 && first !== undefined) return first;
+  const bytes = new Uint8Array(size);
+  let offset = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, offset);
+    offset += chunk.byteLength;
+  }
+  return bytes;
 }
 
 export function isThenable<T>(value: MaybePromise<T>): value is PromiseLike<T> {

@@ -63,15 +63,15 @@ export function createListeners<Events extends EventMap>(
   const unrecognized = new CallbackList();
   const errors = new CallbackList();
 
-  const reportErrors = (
-    event: ReceivedEvent<Events>,
-    failures: readonly unknown[],
-  ): MaybePromise<boolean> => {
+  const report = (event: ReceivedEvent<Events>, failures: readonly unknown[]): MaybePromise<boolean> => {
     if (failures.length === 0) return true;
     if (errors.current.length === 0) onUnheard(event);
-    const calls = failures.flatMap((error) => errors.current.map((listener) => () => listener(error, event)));
-    const reported = settle(calls);
-    return isThenable(reported) ? reported.then(() => false) : false;
+    const pending: PromiseLike<unknown>[] = [];
+    for (const error of failures) {
+      const late = run(errors.current, error, event);
+      if (isThenable(late)) pending.push(late);
+    }
+    return pending.length === 0 ? false : Promise.all(pending).then(() => false);
   };
 
   return {
@@ -102,12 +102,10 @@ export function createListeners<Events extends EventMap>(
       } else if (unrecognized.current.length > 0) {
         listeners = unrecognized.current;
       } else {
-        return reportErrors(event, [new TypeError(misfit(event))]);
+        return report(event, [new TypeError(misfit(event))]);
       }
-      const failures = settle(listeners.map((listener) => () => listener(event, context)));
-      return isThenable(failures)
-        ? failures.then((late) => reportErrors(event, late))
-        : reportErrors(event, failures);
+      const failures = run(listeners, event, context);
+      return isThenable(failures) ? failures.then((late) => report(event, late)) : report(event, failures);
     },
   };
 }
@@ -135,21 +133,22 @@ function concat(a: readonly Callback[], b: readonly Callback[]): readonly Callba
   return b.length === 0 ? a : a.length === 0 ? b : [...a, ...b];
 }
 
-/** Calls all, waits for all, and gives what they threw; at once if nothing has to be waited for. */
-function settle(calls: readonly (() => unknown)[]): MaybePromise<unknown[]> {
+/** Calls all, waits for all, and gives what they threw; at once if there is nothing to wait for. */
+function run(callbacks: readonly Callback[], ...args: unknown[]): MaybePromise<readonly unknown[]> {
   const failures: unknown[] = [];
   const pending: PromiseLike<unknown>[] = [];
-  for (const call of calls) {
+  const fail = (error: unknown) => void failures.push(error);
+  for (const callback of callbacks) {
     try {
-      const result = call();
-      if (isThenable(result)) {
-        pending.push(Promise.resolve(result).catch((error: unknown) => failures.push(error)));
-      }
+      const result = callback(...args);
+      if (isThenable(result)) pending.push(Promise.resolve(result).then(undefined, fail));
     } catch (error) {
-      failures.push(error);
+      fail(error);
     }
   }
-  return pending.length === 0 ? failures : Promise.all(pending).then(() => failures);
+  const [first] = pending;
+  if (first === undefined) return failures;
+  return (pending.length === 1 ? first : Promise.all(pending)).then(() => failures);
 }
 
 function misfit(event: UnrecognizedEvent): string {

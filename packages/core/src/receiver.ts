@@ -83,10 +83,10 @@ export function createReceiver<Events extends EventMap>(
   const keysOf = options.unsigned ? undefined : keysFrom(options.secret);
   const claims = options.claims ?? memoryClaims({ clock });
   const doneFor = Math.max(DONE_MS, 2 * tolerance * 1000);
-  const owner = `${crypto.randomUUID()}:`;
-  let turnCount = 0;
-  /** By key: the events that are on their way through this process right now. */
+  /** By key: the events that are on their way through this receiver. One turn for each at a time. */
   const running = new Map<string, Turn<Events>>();
+  // One for all turns, as no two of them ever hold the same key.
+  const owner = crypto.randomUUID();
 
   const loggedAt = new Map<ErrorCode, number>();
   /** Tells the operator what the sender must not know; each code once a minute. */
@@ -108,8 +108,6 @@ export function createReceiver<Events extends EventMap>(
     const encoding = headers.get("content-encoding");
     if (encoding && encoding.trim().toLowerCase() !== "identity") return replyTo("ENCODING_UNSUPPORTED");
 
-    // Spares reading what is too large by its own account; what is read is measured all the same.
-    if (Number(headers.get("content-length")) > maxBodySize) return replyTo("BODY_TOO_LARGE");
     const body = await bodyOf(incoming, maxBodySize);
     if (!(body instanceof Uint8Array)) {
       if (body.code === "BODY_UNAVAILABLE") log(body.code, body.hint ?? "something read the body before.");
@@ -126,10 +124,12 @@ export function createReceiver<Events extends EventMap>(
     const events = provider.readEvents(json.value, headers);
     if (events === undefined) return replyTo("ENVELOPE_INVALID");
 
+    let signal: AbortSignal | undefined;
     const outcomes = await handleEvents(events, {
       delivery,
       get signal() {
-        return incoming.signal ?? new AbortController().signal;
+        signal ??= incoming.signal ?? new AbortController().signal;
+        return signal;
       },
     });
     return replyTo(codeOf(outcomes), count(outcomes));
@@ -186,7 +186,7 @@ export function createReceiver<Events extends EventMap>(
   }
 
   function begin(event: ReceivedEvent<Events>): Turn<Events> {
-    const turn = new Turn(event, `${owner}${++turnCount}`);
+    const turn = new Turn(event);
     // Without an id there is nothing to claim it by.
     if (event.id === "") return turn;
     turn.key = `${provider.name}:${event.id}`;
@@ -195,7 +195,7 @@ export function createReceiver<Events extends EventMap>(
       turn.claim = first;
     } else {
       running.set(turn.key, turn);
-      turn.claim = attempt(() => claims.claim(turn.key, turn.owner, LEASE_MS), undefined);
+      turn.claim = attempt(() => claims.claim(turn.key, owner, LEASE_MS), undefined);
     }
     return turn;
   }
@@ -218,11 +218,11 @@ export function createReceiver<Events extends EventMap>(
   function conclude(turn: Turn<Events>, outcome: Outcome): MaybePromise<Outcome> {
     if (turn.key === "") return outcome;
     if (SUCCESSES.has(outcome)) {
-      const settled = attempt(() => claims.settle(turn.key, turn.owner, doneFor), "failed" as const);
+      const settled = attempt(() => claims.settle(turn.key, owner, doneFor), "failed" as const);
       const ending = (result: boolean | "failed") => end(turn, result === "failed" ? "unsettled" : outcome);
       return isThenable(settled) ? settled.then(ending) : ending(settled);
     }
-    const released = attempt(() => claims.release(turn.key, turn.owner), undefined);
+    const released = attempt(() => claims.release(turn.key, owner), undefined);
     return isThenable(released) ? released.then(() => end(turn, outcome)) : end(turn, outcome);
   }
 
@@ -272,20 +272,20 @@ class Turn<Events extends EventMap> {
   /** A turn in place of a claim: the same event is already on its way, and this one shares its outcome. */
   claim: MaybePromise<Claim | undefined> | Turn<Events> = "won";
   #outcome: Outcome | undefined;
-  #waiting: ((outcome: Outcome) => void)[] = [];
+  #waiting: ((outcome: Outcome) => void)[] | undefined;
 
-  constructor(
-    readonly event: ReceivedEvent<Events>,
-    readonly owner: string,
-  ) {}
+  constructor(readonly event: ReceivedEvent<Events>) {}
 
   ended(): MaybePromise<Outcome> {
-    return this.#outcome ?? new Promise((resolve) => this.#waiting.push(resolve));
+    if (this.#outcome !== undefined) return this.#outcome;
+    this.#waiting ??= [];
+    const waiting = this.#waiting;
+    return new Promise((resolve) => waiting.push(resolve));
   }
 
   end(outcome: Outcome): void {
     this.#outcome = outcome;
-    for (const resolve of this.#waiting) resolve(outcome);
+    for (const resolve of this.#waiting ?? []) resolve(outcome);
   }
 }
 

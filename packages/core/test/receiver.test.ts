@@ -151,7 +151,6 @@ describe("handle", () => {
     expect(read).toHaveBeenCalledExactlyOnceWith(5 * 1024 * 1024);
     await receiver.handle({ method: "GET", headers, body: read });
     await receiver.handle({ method, headers: { ...headers, "content-encoding": "gzip" }, body: read });
-    await receiver.handle({ method, headers: { ...headers, "content-length": "9999999" }, body: read });
     expect(read).toHaveBeenCalledOnce();
   });
 
@@ -181,6 +180,21 @@ describe("handle", () => {
     expect([reply.status, JSON.parse(reply.body).code]).toEqual([500, "INTERNAL_ERROR"]);
     expect(log.mock.calls.join()).toContain("RangeError");
     expect(reply.body + log.mock.calls.join()).not.toContain("hunter2");
+  });
+
+  test("the signal is made once for a delivery, and only if a listener asks for it", async () => {
+    const receiver = receiverWith();
+    const controller = new AbortController();
+    const made = vi.fn(() => controller.signal);
+    const delivery = (...events: object[]) =>
+      Object.defineProperty({ ...signed(...events) }, "signal", { get: made });
+    await receiver.handle(delivery(tolokaEvent("POOL_CLOSED")));
+    expect(made).not.toHaveBeenCalled();
+    const signals = new Set<AbortSignal>();
+    receiver.onAny((_, context) => signals.add(context.signal));
+    await receiver.handle(delivery(tolokaEvent("POOL_CLOSED"), tolokaEvent("TEST_EVENT")));
+    expect(made).toHaveBeenCalledOnce();
+    expect([...signals]).toEqual([controller.signal]);
   });
 
   test("a clock that gives no number lets nothing pass", async () => {

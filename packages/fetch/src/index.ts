@@ -1,6 +1,6 @@
 import type { BodyFailure, EventMap, Provider } from "@crowdhook/core";
 import {
-  concat,
+  gather,
   type Mounted,
   type MountOptions,
   type MountSource,
@@ -41,30 +41,30 @@ function webhook<Events extends EventMap>(
   return Object.assign(handler, mounted);
 }
 
-async function readBody(request: Request, limit: number): Promise<Uint8Array | BodyFailure> {
+function readBody(
+  request: Request,
+  limit: number,
+): Uint8Array | BodyFailure | Promise<Uint8Array | BodyFailure> {
   if (request.bodyUsed || request.body?.locked) return { code: "BODY_UNAVAILABLE", hint: HINT };
   if (request.body === null) return new Uint8Array();
-  const reader = request.body.getReader();
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return concat(chunks, size);
-    size += value.byteLength;
-    if (size > limit) {
-      // Not cancelled, which on Node cuts the connection: the sender is to see its answer.
-      void drain(reader);
-      return { code: "BODY_TOO_LARGE" };
-    }
-    chunks.push(value);
-  }
+  const gathered = gather(limit, request.headers.get("content-length"));
+  // Goes on after the body is given up, so that the sender can finish and read the answer.
+  void pump(request.body.getReader(), gathered);
+  return gathered.body;
 }
 
-async function drain(reader: { read(): Promise<{ done: boolean }> }): Promise<void> {
+async function pump(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  { push, end, abort }: ReturnType<typeof gather>,
+): Promise<void> {
   try {
-    while (!(await reader.read()).done);
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return end();
+      push(value);
+    }
   } catch {
-    // The sender went away.
+    abort();
   }
 }
 

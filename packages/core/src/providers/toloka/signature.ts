@@ -1,7 +1,7 @@
 import type { DeliveryHeaders } from "../../delivery.js";
 import type { SignatureParts } from "../../provider.js";
 
-export const SIGNATURE_HEADER = "toloka-signature";
+const SIGNATURE_HEADER = "toloka-signature";
 
 /** Genuine headers have at most 110 characters; the rest is room for fields to come. */
 const MAX_LENGTH = 256;
