@@ -1,0 +1,335 @@
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, readdir, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { promisify } from "node:util";
+import { signToloka, tolokaEvent } from "@crowdhook/core/testing";
+import { build } from "esbuild";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+const run = promisify(execFile);
+const here = fileURLToPath(new URL(".", import.meta.url));
+
+interface Manifest {
+  readonly name: string;
+  readonly exports: Readonly<Record<string, unknown>>;
+  readonly dependencies?: Readonly<Record<string, string>>;
+}
+
+interface Tarball {
+  readonly name: string;
+  readonly path: string;
+  readonly files: readonly string[];
+}
+
+const packages = await Promise.all(
+  (await readdir(join(here, "../packages"))).map(async (name) => {
+    const folder = join(here, "../packages", name);
+    const manifest = JSON.parse(await readFile(join(folder, "package.json"), "utf8")) as Manifest;
+    return { folder, ...manifest };
+  }),
+);
+const names = packages.map(({ name }) => name);
+/** Every name that something can be imported by. */
+const entryPoints = packages.flatMap(({ name, exports }) =>
+  Object.keys(exports)
+    .filter((path) => path !== "./package.json")
+    .map((path) => name + path.slice(1)),
+);
+
+/**
+ * Without what the package manager sets that runs the tests: npm would take its settings for its
+ * own, and through NODE_PATH an app would find the workspace's modules.
+ */
+const env = Object.fromEntries(
+  Object.entries(process.env).filter(([name]) => !/^(p?npm_.*|NODE_PATH)$/i.test(name)),
+);
+
+async function npm(cwd: string, ...args: string[]): Promise<string> {
+  return (await run("npm", args, { cwd, env })).stdout;
+}
+
+async function node(cwd: string, ...args: string[]): Promise<string> {
+  return (await run(process.execPath, args, { cwd, env })).stdout;
+}
+
+let work: string;
+let tarballs: Tarball[];
+let esm: string;
+let cjs: string;
+let ts: string;
+
+async function pack(folder: string): Promise<Tarball> {
+  const output = await npm(folder, "pack", "--json", "--ignore-scripts", "--pack-destination", work);
+  const [result] = JSON.parse(output) as { name: string; filename: string; files: { path: string }[] }[];
+  if (result === undefined) throw new Error(`npm pack made nothing of ${folder}.`);
+  return {
+    name: result.name,
+    path: join(work, result.filename),
+    files: result.files.map(({ path }) => path),
+  };
+}
+
+/** An app that has all tarballs installed by npm, and the frameworks and types linked beside them. */
+async function createApp(
+  name: string,
+  type: "module" | "commonjs",
+  files: Record<string, string>,
+): Promise<string> {
+  const app = join(work, name);
+  await mkdir(app);
+  await writeFile(join(app, "package.json"), JSON.stringify({ name, private: true, type }));
+  for (const [file, content] of Object.entries(files)) await writeFile(join(app, file), content);
+  await npm(
+    app,
+    "install",
+    // Offline and with a cache that is empty: only what the tarballs hold can be installed.
+    ...["--offline", "--cache", join(work, `${name}-cache`)],
+    ...["--omit=peer", "--legacy-peer-deps", "--ignore-scripts", "--no-audit", "--no-fund"],
+    ...tarballs.map(({ path }) => path),
+  );
+  await mkdir(join(app, "node_modules/@types"));
+  for (const module of ["express", "fastify", "koa", "@types/express", "@types/koa", "@types/node"]) {
+    const workspace = module === "@types/node" ? ".." : ".";
+    const target = await realpath(join(here, workspace, "node_modules", module));
+    await symlink(target, join(app, "node_modules", module), "dir");
+  }
+  return app;
+}
+
+const RECEIVE = `
+  const receiver = createReceiver(toloka, { secret: "s3cret" });
+  const reasons = [];
+  receiver.on("POOL_CLOSED", (event) => { reasons.push(event.data.close_reason); });
+  const events = [tolokaEvent("POOL_CLOSED", { close_reason: "MANUAL" })];
+  const reply = await receiver.handle(signToloka({ secret: "s3cret", events }));
+  console.log(JSON.stringify({ status: reply.status, reasons }));
+`;
+const RECEIVED = `${JSON.stringify({ status: 200, reasons: ["MANUAL"] })}\n`;
+
+const ESM = `
+import { createReceiver } from "@crowdhook/core";
+import { signToloka, tolokaEvent } from "@crowdhook/core/testing";
+import { toloka } from "@crowdhook/core/toloka";
+${RECEIVE}`;
+
+const CJS = `
+const { createReceiver } = require("@crowdhook/core");
+const { signToloka, tolokaEvent } = require("@crowdhook/core/testing");
+const { toloka } = require("@crowdhook/core/toloka");
+(async () => {${RECEIVE}})();
+`;
+
+const TYPESCRIPT = `
+import express from "express";
+import fastify from "fastify";
+import Koa from "koa";
+import { createServer } from "node:http";
+import { createReceiver, memoryClaims, type Reply } from "@crowdhook/core";
+import { mount, type Mounted } from "@crowdhook/core/adapter";
+import { signToloka, tolokaEvent } from "@crowdhook/core/testing";
+import { ASSIGNMENT_EVENT_TYPES, toloka, type TolokaEvents } from "@crowdhook/core/toloka";
+import { tolokaWebhook as inExpress } from "@crowdhook/express";
+import { tolokaWebhook as inFastify } from "@crowdhook/fastify";
+import { tolokaWebhook as inFetch } from "@crowdhook/fetch";
+import { tolokaWebhook as inKoa } from "@crowdhook/koa";
+import { tolokaWebhook as inNode } from "@crowdhook/node";
+
+async function main(): Promise<void> {
+  const receiver = createReceiver(toloka, { secret: "s3cret", claims: memoryClaims() });
+  const reasons: string[] = [];
+  receiver.on("POOL_CLOSED", (event) => {
+    reasons.push(event.data.close_reason);
+    const when: Date = event.occurredAt;
+    const type: "POOL_CLOSED" = event.type;
+    // @ts-expect-error It is a string, and not any.
+    const wrong: number = event.data.close_reason;
+    return [when, type, wrong];
+  });
+  receiver.on(ASSIGNMENT_EVENT_TYPES, (event) => {
+    const id: string = event.data.assignment_id;
+    // @ts-expect-error Only a POOL_CLOSED event has one.
+    const reason: string = event.data.close_reason;
+    return [id, reason];
+  });
+  receiver.onAny((event) => {
+    if (event.type === "DYNAMIC_OVERLAP_COMPLETED" && event.problems === undefined) {
+      const confidence: number = event.data.confidence;
+      return confidence;
+    }
+    return event.id;
+  });
+  const events = [tolokaEvent("POOL_CLOSED", { close_reason: "MANUAL" })];
+  const reply: Reply = await receiver.handle(signToloka({ secret: "s3cret", events }));
+  console.log(JSON.stringify({ status: reply.status, reasons }));
+}
+
+export async function mountEverywhere(secret: string | undefined): Promise<Mounted<TolokaEvents>[]> {
+  const inApp = inExpress(secret, { path: "/hooks/toloka", on: { POOL_CLOSED: (event) => event.data.pool_id } });
+  express().use(inApp).post("/elsewhere", inApp);
+  const koa = inKoa([secret ?? "old", "new"]);
+  new Koa().use(koa);
+  const listener = inNode(() => "from a vault");
+  createServer(listener);
+  const app = fastify();
+  await app.register(inFastify, { secret, prefix: "/hooks" });
+  app.toloka.on("ASSIGNMENT_SUBMITTED", (event) => event.data.assignment_id);
+  const POST: (request: Request) => Promise<Response> = inFetch(secret);
+  // @ts-expect-error There is no such event.
+  app.toloka.on("POOL_OPENED", () => POST);
+  // @ts-expect-error Nor is there here.
+  inFetch(secret, { on: { POOL_OPENED: () => undefined } });
+  return [inApp, koa, listener, app.toloka, mount(toloka, secret).mounted];
+}
+
+void main();
+`;
+
+const TSCONFIG = {
+  compilerOptions: {
+    target: "ES2022",
+    lib: ["ES2022"],
+    module: "NodeNext",
+    moduleResolution: "NodeNext",
+    types: ["node"],
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    skipLibCheck: false,
+    outDir: "out",
+  },
+  include: ["app.mts", "app.cts"],
+};
+
+beforeAll(async () => {
+  work = await realpath(await mkdtemp(join(tmpdir(), "crowdhook-packaging-")));
+  // An installed dependency can be packed again, so that nothing has to come over the network.
+  const dependencies = packages.flatMap(({ folder, dependencies = {} }) =>
+    Object.keys(dependencies)
+      .filter((name) => !names.includes(name))
+      .map((name) => join(folder, "node_modules", name)),
+  );
+  const folders = new Set([...packages.map(({ folder }) => folder), ...dependencies]);
+  tarballs = await Promise.all([...folders].map(pack));
+  [esm, cjs, ts] = await Promise.all([
+    createApp("esm", "module", { "app.js": ESM }),
+    createApp("cjs", "commonjs", { "app.js": CJS }),
+    createApp("ts", "module", {
+      "tsconfig.json": JSON.stringify(TSCONFIG),
+      "app.mts": TYPESCRIPT,
+      "app.cts": TYPESCRIPT,
+    }),
+  ]);
+});
+
+// Again and again, because where one installation fails the others may still be writing.
+afterAll(() => rm(work, { recursive: true, force: true, maxRetries: 10 }));
+
+describe("the tarball", () => {
+  test.each(names)(
+    "of %s holds what was built, its manifest, README and licences, and nothing else",
+    (name) => {
+      const files = tarballs.find((tarball) => tarball.name === name)?.files ?? [];
+      const built = files.filter((path) => path.startsWith("dist/"));
+      expect(built).not.toEqual([]);
+      expect(built.filter((path) => !/\.(js|cjs|d\.ts|d\.cts)$/.test(path))).toEqual([]);
+      // core bundles parts of other people's work.
+      const notices = name === "@crowdhook/core" ? ["THIRD-PARTY-NOTICES.md"] : [];
+      expect(files.filter((path) => !built.includes(path)).sort()).toEqual([
+        "LICENSE",
+        "README.md",
+        ...notices,
+        "package.json",
+      ]);
+    },
+  );
+
+  test.each(names)("of %s names its dependencies in a way that npm understands", async (name) => {
+    const manifest = await readFile(join(esm, "node_modules", name, "package.json"), "utf8");
+    expect(manifest).not.toMatch(/"(workspace|catalog|link|file|portal):/);
+  });
+});
+
+describe("an ESM app", () => {
+  test("receives a signed delivery", async () => {
+    expect(await node(esm, "app.js")).toBe(RECEIVED);
+  });
+
+  test("can import every entry point", async () => {
+    const script = `
+      for (const name of process.argv.slice(1)) {
+        const names = Object.keys(await import(name));
+        const file = import.meta.resolve(name);
+        console.log(name, names.length > 0, file.slice(file.lastIndexOf(".")));
+      }`;
+    expect(await node(esm, "--input-type=module", "-e", script, ...entryPoints)).toBe(
+      entryPoints.map((name) => `${name} true .js\n`).join(""),
+    );
+  });
+});
+
+describe("a CJS app", () => {
+  test("receives a signed delivery", async () => {
+    expect(await node(cjs, "app.js")).toBe(RECEIVED);
+  });
+
+  test("can require every entry point", async () => {
+    const script = `
+      for (const name of process.argv.slice(1)) {
+        const names = Object.keys(require(name));
+        const file = require.resolve(name);
+        console.log(name, names.length > 0, file.slice(file.lastIndexOf(".")));
+      }`;
+    expect(await node(cjs, "-e", script, ...entryPoints)).toBe(
+      entryPoints.map((name) => `${name} true .cjs\n`).join(""),
+    );
+  });
+});
+
+describe("a strict TypeScript app", () => {
+  test("gets each event's type without a cast, in every framework, as ESM and as CJS", async () => {
+    const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
+    const complaints = await node(ts, tsc).catch((error: { stdout: string }) => error.stdout);
+    expect(complaints).toBe("");
+    expect(await node(ts, "out/app.mjs")).toBe(RECEIVED);
+    expect(await node(ts, "out/app.cjs")).toBe(RECEIVED);
+  });
+});
+
+describe("a bundle for the edge", () => {
+  test.each(["workerd", "edge-light", "default"])(
+    "under the condition %s imports nothing of Node's and receives a signed delivery",
+    async (condition) => {
+      const outfile = join(work, `${condition}.mjs`);
+      const { metafile } = await build({
+        stdin: {
+          contents: `
+            import { tolokaWebhook } from "@crowdhook/fetch";
+            export const reasons = [];
+            export const POST = tolokaWebhook("s3cret", {
+              on: { POOL_CLOSED: (event) => { reasons.push(event.data.close_reason); } },
+            });`,
+          resolveDir: esm,
+        },
+        outfile,
+        bundle: true,
+        metafile: true,
+        format: "esm",
+        platform: "neutral",
+        conditions: [condition],
+        // Kept as imports, to be seen below.
+        external: ["node:*"],
+      });
+      const imports = Object.values(metafile.outputs).flatMap((output) => output.imports);
+      expect(imports).toEqual([]);
+
+      const { POST, reasons } = await import(pathToFileURL(outfile).href);
+      const events = [tolokaEvent("POOL_CLOSED", { close_reason: "MANUAL" })];
+      const request = new Request("http://localhost/", signToloka({ secret: "s3cret", events }));
+      expect((await POST(request)).status).toBe(200);
+      expect(reasons).toEqual(["MANUAL"]);
+    },
+  );
+});
