@@ -1,0 +1,30 @@
+import { ASSIGNMENT_EVENT_TYPES } from "@crowdhook/core/toloka";
+import { tolokaWebhook } from "@crowdhook/fastify";
+import fastify from "fastify";
+
+export interface AppOptions {
+  /** How far a delivery's time may be from the clock, in seconds. */
+  readonly tolerance?: number;
+  /** Unix time in milliseconds. */
+  readonly clock?: () => number;
+  /** Where the lines go that the listeners print. */
+  readonly log?: (line: string) => void;
+}
+
+export async function createApp(secret: string | undefined, options: AppOptions = {}) {
+  const { log = console.log, ...webhookOptions } = options;
+  const app = fastify();
+  await app.register(tolokaWebhook, { secret, ...webhookOptions });
+
+  app.toloka.on("POOL_CLOSED", ({ type, data }) => log(`${type} ${data.pool_id}, ${data.close_reason}`));
+  app.toloka.on(ASSIGNMENT_EVENT_TYPES, ({ type, data }) => log(`${type} ${data.assignment_id}`));
+  app.toloka.on("DYNAMIC_OVERLAP_COMPLETED", ({ type, data }) =>
+    log(`${type} ${data.task_id}, ${data.confidence}`),
+  );
+  app.toloka.on("TEST_EVENT", ({ type, data }) => log(`${type} ${data.project_id}`));
+  app.toloka.onUnrecognized(({ type, problems }) => log(["unrecognized", type, ...problems].join(" ")));
+  app.toloka.onError((error, event) => log(`failed ${event.type} ${event.id}: ${String(error)}`));
+
+  app.post("/echo", async (request) => ({ echo: request.body }));
+  return app;
+}

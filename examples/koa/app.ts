@@ -1,0 +1,36 @@
+import { ASSIGNMENT_EVENT_TYPES } from "@crowdhook/core/toloka";
+import { tolokaWebhook } from "@crowdhook/koa";
+import { bodyParser } from "@koa/bodyparser";
+import Koa from "koa";
+
+export interface AppOptions {
+  /** How far a delivery's time may be from the clock, in seconds. */
+  readonly tolerance?: number;
+  /** Unix time in milliseconds. */
+  readonly clock?: () => number;
+  /** Where the lines go that the listeners print. */
+  readonly log?: (line: string) => void;
+}
+
+export function createApp(secret: string | undefined, options: AppOptions = {}) {
+  const { log = console.log, ...webhookOptions } = options;
+  const toloka = tolokaWebhook(secret, webhookOptions);
+
+  toloka.on("POOL_CLOSED", ({ type, data }) => log(`${type} ${data.pool_id}, ${data.close_reason}`));
+  toloka.on(ASSIGNMENT_EVENT_TYPES, ({ type, data }) => log(`${type} ${data.assignment_id}`));
+  toloka.on("DYNAMIC_OVERLAP_COMPLETED", ({ type, data }) =>
+    log(`${type} ${data.task_id}, ${data.confidence}`),
+  );
+  toloka.on("TEST_EVENT", ({ type, data }) => log(`${type} ${data.project_id}`));
+  toloka.onUnrecognized(({ type, problems }) => log(["unrecognized", type, ...problems].join(" ")));
+  toloka.onError((error, event) => log(`failed ${event.type} ${event.id}: ${String(error)}`));
+
+  const app = new Koa();
+  // Before the body parser, which would use up the bytes that the signature is over.
+  app.use(toloka);
+  app.use(bodyParser());
+  app.use((ctx) => {
+    if (ctx.method === "POST" && ctx.path === "/echo") ctx.body = { echo: ctx.request.body };
+  });
+  return app;
+}

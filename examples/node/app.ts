@@ -1,0 +1,41 @@
+import http from "node:http";
+import { json } from "node:stream/consumers";
+import { ASSIGNMENT_EVENT_TYPES } from "@crowdhook/core/toloka";
+import { tolokaWebhook } from "@crowdhook/node";
+
+export interface AppOptions {
+  /** How far a delivery's time may be from the clock, in seconds. */
+  readonly tolerance?: number;
+  /** Unix time in milliseconds. */
+  readonly clock?: () => number;
+  /** Where the lines go that the listeners print. */
+  readonly log?: (line: string) => void;
+}
+
+export function createApp(secret: string | undefined, options: AppOptions = {}) {
+  const { log = console.log, ...webhookOptions } = options;
+  const toloka = tolokaWebhook(secret, webhookOptions);
+
+  toloka.on("POOL_CLOSED", ({ type, data }) => log(`${type} ${data.pool_id}, ${data.close_reason}`));
+  toloka.on(ASSIGNMENT_EVENT_TYPES, ({ type, data }) => log(`${type} ${data.assignment_id}`));
+  toloka.on("DYNAMIC_OVERLAP_COMPLETED", ({ type, data }) =>
+    log(`${type} ${data.task_id}, ${data.confidence}`),
+  );
+  toloka.on("TEST_EVENT", ({ type, data }) => log(`${type} ${data.project_id}`));
+  toloka.onUnrecognized(({ type, problems }) => log(["unrecognized", type, ...problems].join(" ")));
+  toloka.onError((error, event) => log(`failed ${event.type} ${event.id}: ${String(error)}`));
+
+  return http.createServer((request, response) => {
+    if (request.method === "POST" && request.url === "/echo") void echo(request, response);
+    else void toloka(request, response);
+  });
+}
+
+async function echo(request: http.IncomingMessage, response: http.ServerResponse) {
+  try {
+    const body = JSON.stringify({ echo: await json(request) });
+    response.writeHead(200, { "content-type": "application/json" }).end(body);
+  } catch {
+    response.writeHead(400).end();
+  }
+}
