@@ -1,0 +1,67 @@
+import { readFileSync } from "node:fs";
+import { createReceiver, memoryClaims } from "@crowdhook/core";
+import { type Mounted, type MountOptions, mount } from "@crowdhook/core/adapter";
+import { toloka } from "@crowdhook/core/toloka";
+import { describe, expect, test } from "vitest";
+import { ERRORS } from "../packages/core/src/errors.js";
+
+const text = readFileSync(new URL("../docs/errors.md", import.meta.url), "utf8");
+const sections = new Map(
+  text.split(/^## /m).map((section) => [section.split("\n", 1)[0] ?? "", section] as const),
+);
+
+test("docs/errors.md has a heading for every code, and for nothing else", () => {
+  const headings = [...sections.keys()].filter((heading) => /^[A-Z_]+$/.test(heading));
+  expect(headings.sort()).toEqual(Object.keys(ERRORS).sort());
+});
+
+test.for(Object.entries(ERRORS))(
+  "docs/errors.md tells the status of %s, what it means and the fix",
+  ([code, { status }]) => {
+    const section = sections.get(code);
+    expect(section).toMatch(new RegExp(`^- \\*\\*Status:\\*\\* ${status}\\b`, "m"));
+    for (const part of ["Means", "Causes", "Fix"]) expect(section).toContain(`\n- **${part}:** `);
+  },
+);
+
+describe("docs/errors.md quotes what a mistake at startup throws", () => {
+  const secret = "12345";
+  const receiver = createReceiver(toloka, { secret });
+  const other = { ...receiver, provider: { ...toloka, name: "other" } };
+  // As from JavaScript, where no type stands in the way.
+  const made = (options: object) => () => createReceiver(toloka, { secret, ...options });
+  const mounted = (options: object) => () => mount(toloka, secret, options as MountOptions<never>);
+  const listening = receiver as unknown as Pick<Mounted<Record<string, unknown>>, "on">;
+  const mistakes: readonly (readonly [string, () => unknown])[] = [
+    ["no secret", made({ secret: undefined })],
+    ["an empty secret", made({ secret: "" })],
+    ["a secret with a line break", made({ secret: "12345\n" })],
+    ["a secret that is a number", made({ secret: 12345 })],
+    ["no secret in the list", made({ secret: [] })],
+    ["a secret and unsigned", made({ unsigned: true })],
+    ["a tolerance that is not a number", made({ tolerance: Number.NaN })],
+    ["a maxBodySize in words", made({ maxBodySize: "5mb" })],
+    ["a clock that is a number", made({ clock: 0 })],
+    ["a path without its slash", mounted({ path: "toloka-webhook" })],
+    ["memory for no claims", () => memoryClaims({ max: 0 })],
+    ["options beside a ready receiver", () => mount(toloka, receiver, { tolerance: 1 })],
+    ["a receiver for another provider", () => mount(toloka, other)],
+    ["a type that does not exist", () => listening.on("POOL_CLOSE", () => {})],
+    ["a listener that is none", () => listening.on("POOL_CLOSED", undefined as never)],
+  ];
+  const section = sections.get("At startup") ?? "";
+  const quotes = [...section.matchAll(/^\| `([^`]+)`/gm)].map(([, quote = ""]) => quote.split("…"));
+
+  test("one row for every mistake", () => expect(quotes).toHaveLength(mistakes.length));
+
+  test.for(mistakes)("%s", ([, make]) => {
+    let message = "";
+    try {
+      make();
+    } catch (error) {
+      if (error instanceof TypeError) message = error.message;
+    }
+    const quoted = quotes.filter((parts) => message !== "" && parts.every((part) => message.includes(part)));
+    expect(quoted, message).toHaveLength(1);
+  });
+});
