@@ -4,6 +4,7 @@ import { build } from "../../tsup.base.js";
 const entry = {
   index: "src/index.ts",
   toloka: "src/providers/toloka/index.ts",
+  prolific: "src/providers/prolific/index.ts",
   adapter: "src/adapter.ts",
   testing: "src/testing.ts",
 };

@@ -19,9 +19,9 @@ export type MountSource<Events extends EventMap> = SecretSource | Receiver<Event
 /** Options of an adapter: its own, and the receiver's unless a ready receiver is given. */
 export interface MountOptions<Events extends EventMap> extends Omit<ReceiverOptions, "secret"> {
   /** Where the webhook answers, relative to where it is mounted. */
-  readonly path?: string;
+  readonly path?: string | undefined;
   /** Listeners to register at once. */
-  readonly on?: ListenerMap<Events>;
+  readonly on?: ListenerMap<Events> | undefined;
 }
 
 /** What every adapter gives back, beside being mountable. */
@@ -37,7 +37,15 @@ export interface Mount<Events extends EventMap> {
   answers(url: string): boolean;
 }
 
-const RECEIVER_OPTIONS = ["unsigned", "tolerance", "maxBodySize", "claims", "sink", "clock"] as const;
+const RECEIVER_OPTIONS = [
+  "unsigned",
+  "tolerance",
+  "maxBodySize",
+  "claims",
+  "sink",
+  "detectStale",
+  "clock",
+] as const;
 
 /**
  * Makes an adapter's arguments into a receiver and a path.
@@ -50,6 +58,9 @@ export function mount<Events extends EventMap>(
   options: MountOptions<Events> = {},
 ): Mount<Events> {
   const { path = provider.defaultPath, on = {}, ...receiverOptions } = options;
+  if (typeof source === "function" && "receiver" in source) {
+    throw new TypeError("This is a webhook already. Pass its receiver: webhook.receiver.");
+  }
   if (typeof path !== "string" || !/^\/[^?#]*$/.test(path)) {
     throw new TypeError(`path must begin with "/" and have no query, not ${JSON.stringify(path)}.`);
   }
@@ -121,8 +132,12 @@ export interface NodeRequest extends NodeStream {
 export interface NodeStream {
   readonly destroyed: boolean;
   readonly readableDidRead: boolean;
+  readonly readableEnded: boolean;
+  readonly readableEncoding: string | null;
+  listenerCount(event: string): number;
   on(event: "data", listener: (chunk: Uint8Array | string) => void): unknown;
   on(event: string, listener: () => void): unknown;
+  resume(): unknown;
 }
 
 /** What is used of Node's `ServerResponse`. */
@@ -131,7 +146,9 @@ export interface NodeResponse {
   readonly headersSent: boolean;
   readonly writableFinished: boolean;
   on(event: "close", listener: () => void): unknown;
-  writeHead(status: number, headers: Record<string, string>): { end(body: string): unknown };
+  writeHead(status: number, headers: Record<string, string>): unknown;
+  end(body: string): unknown;
+  destroy(): unknown;
 }
 
 /** What something before has made of the body. */
@@ -162,7 +179,7 @@ export function nodeDelivery(
         return Array.isArray(value) ? value.join(", ") : value;
       },
     },
-    body: (limit) => readNodeBody(request, parsed, limit) ?? { code: "BODY_UNAVAILABLE", hint },
+    body: async (limit) => (await readNodeBody(request, parsed, limit)) ?? { code: "BODY_UNAVAILABLE", hint },
     get signal() {
       const controller = new AbortController();
       const check = () => response.writableFinished || controller.abort();
@@ -176,7 +193,14 @@ export function nodeDelivery(
 /** Writes a reply, unless something else has answered or the sender is gone. */
 export function writeNodeReply(response: NodeResponse, reply: Reply): void {
   if (response.headersSent || response.destroyed) return;
-  response.writeHead(reply.status, { ...reply.headers }).end(reply.body);
+  try {
+    // Two statements: apps wrap writeHead, and forget that it returns the response.
+    response.writeHead(reply.status, { ...reply.headers });
+    response.end(reply.body);
+  } catch {
+    // A sender that gets no answer delivers again; a crash would take the app with it.
+    response.destroy();
+  }
 }
 
 /**
@@ -188,24 +212,42 @@ function readNodeBody(
   request: NodeRequest,
   parsed: ParsedBody,
   limit: number,
-): MaybePromise<Uint8Array | BodyFailure> | undefined {
-  const { rawBody, stream = request } = parsed;
-  // An empty one may be about to be filled from the stream, which then can still be read.
-  if (isRaw(rawBody) && (rawBody.length > 0 || stream.readableDidRead)) return bytesOf(rawBody);
-  if (!stream.readableDidRead) {
-    if (stream.destroyed) return { code: "BODY_ABORTED" };
-    const { body, push, end, abort } = gather(limit, request.headers["content-length"]);
-    stream.on("data", push);
-    stream.on("end", end);
-    stream.on("close", abort);
-    stream.on("error", abort);
-    return body;
+): MaybePromise<Uint8Array | BodyFailure | undefined> {
+  const { stream = request } = parsed;
+  const raw = bytesOf(parsed.rawBody);
+  if (raw && typeof parsed.rawBody === "string" && stream.readableDidRead && !stream.readableEnded) {
+    // Text that someone is still adding chunks to: whole when the stream is at its end.
+    return new Promise((resolve) => {
+      stream.on("end", () => resolve(bytesOf(parsed.rawBody)));
+      stream.on("close", () => resolve({ code: "BODY_ABORTED" }));
+    });
   }
+  // An empty one may be about to be filled from the stream, which then can still be read.
+  if (raw && (raw.length > 0 || stream.readableDidRead)) return raw;
+  if (isUnread(stream)) return readStream(stream, limit, request.headers["content-length"]);
   // Looked at only now: some hosts have a getter there that parses, and throws.
-  const { body } = parsed;
-  return isRaw(body) ? bytesOf(body) : undefined;
+  return bytesOf(parsed.body);
 }
 
-function isRaw(body: unknown): body is Uint8Array | string {
-  return body instanceof Uint8Array || typeof body === "string";
+/** Whether all of its bytes are still to come, and will come to us. */
+function isUnread(stream: NodeStream): boolean {
+  const { readableDidRead, readableEnded, readableEncoding } = stream;
+  if (readableDidRead || readableEnded || stream.listenerCount("readable") > 0) return false;
+  return readableEncoding === null || /^utf-?8$/i.test(readableEncoding);
+}
+
+function readStream(
+  stream: NodeStream,
+  limit: number,
+  contentLength: string | undefined,
+): MaybePromise<Uint8Array | BodyFailure> {
+  if (stream.destroyed) return { code: "BODY_ABORTED" };
+  const { body, push, end, abort } = gather(limit, contentLength);
+  stream.on("data", push);
+  stream.on("end", end);
+  stream.on("close", abort);
+  stream.on("error", abort);
+  // Someone may have paused it before.
+  stream.resume();
+  return body;
 }

@@ -6,21 +6,26 @@ export type Claim = "won" | "busy" | "done";
 
 /**
  * Keeps the claims: who may handle an event, and which events are done. Each method must be atomic.
- * A store that throws, rejects or is away costs a 503 and a redelivery, never an event.
+ * A store that throws, rejects or does not answer within three seconds costs a 503 and a
+ * redelivery, never an event. `claimStoreChecks` of `@crowdhook/core/testing` test one.
  */
 export interface ClaimStore {
   /**
    * Takes the claim of `key` for `owner`, until it is settled or released or, at the latest, for
-   * `lease` milliseconds.
+   * `lease` milliseconds. An owner that holds it already wins it again, for a new lease.
    */
   claim(key: string, owner: string, lease: number): MaybePromise<Claim>;
   /**
-   * Marks `key` as done for `ttl` milliseconds. Resolves to `false`, and changes nothing, if
-   * `owner` does not hold the claim (any more).
+   * Marks `key` as done for `ttl` milliseconds: also after the lease, unless someone else took over.
+   * Resolves to `false`, and changes nothing, if another owner holds the claim or it is done.
    */
   settle(key: string, owner: string, ttl: number): MaybePromise<boolean>;
   /** Gives the claim up, so that a redelivery can win it. Nothing happens if `owner` does not hold it. */
   release(key: string, owner: string): MaybePromise<void>;
+  /** For `detectStale`: the latest time that `advance` was given for `key`, if it is remembered. */
+  latest?(key: string): MaybePromise<number | undefined>;
+  /** For `detectStale`: remembers the later one of `time` and the time known for `key`, for `ttl` milliseconds. */
+  advance?(key: string, time: number, ttl: number): MaybePromise<void>;
 }
 
 export interface MemoryClaimsOptions {
@@ -36,31 +41,55 @@ export interface MemoryClaimsOptions {
  *
  * @throws TypeError if `max` is not a positive whole number.
  */
-export function memoryClaims(options: MemoryClaimsOptions = {}): ClaimStore {
+export function memoryClaims(options: MemoryClaimsOptions = {}): Required<ClaimStore> {
   const { max = 50_000, clock = Date.now } = options;
   if (!Number.isSafeInteger(max) || max < 1) {
     throw new TypeError(`memoryClaims: max must be a positive whole number, not ${String(max)}.`);
   }
   const held = new Map<string, { owner: string; until: number }>();
   const done = new QuickLRU<string, number>({ maxSize: max });
+  const latest = new QuickLRU<string, { time: number; until: number }>({ maxSize: max });
+
+  const isDone = (key: string) => clock() < (done.get(key) ?? 0);
+  const holderOf = (key: string) => {
+    const holder = held.get(key);
+    return holder !== undefined && clock() < holder.until ? holder.owner : undefined;
+  };
+  /** Not every claim is settled or released: the oldest go when their lease is over. */
+  const dropExpired = () => {
+    for (const [key, { until }] of held) {
+      if (clock() < until) return;
+      held.delete(key);
+    }
+  };
+  const latestOf = (key: string) => {
+    const known = latest.get(key);
+    return known !== undefined && clock() < known.until ? known.time : undefined;
+  };
+
   return {
     claim(key, owner, lease) {
-      const now = clock();
-      const doneUntil = done.get(key);
-      if (doneUntil !== undefined && now < doneUntil) return "done";
-      const holder = held.get(key);
-      if (holder !== undefined && holder.owner !== owner && now < holder.until) return "busy";
-      held.set(key, { owner, until: now + lease });
+      if (isDone(key)) return "done";
+      const holder = holderOf(key);
+      if (holder !== undefined && holder !== owner) return "busy";
+      dropExpired();
+      // Anew, so that the oldest come first.
+      held.delete(key);
+      held.set(key, { owner, until: clock() + lease });
       return "won";
     },
     settle(key, owner, ttl) {
-      if (held.get(key)?.owner !== owner) return false;
+      if (isDone(key) || (holderOf(key) ?? owner) !== owner) return false;
       held.delete(key);
       done.set(key, clock() + ttl);
       return true;
     },
     release(key, owner) {
-      if (held.get(key)?.owner === owner) held.delete(key);
+      if (holderOf(key) === owner) held.delete(key);
+    },
+    latest: latestOf,
+    advance(key, time, ttl) {
+      latest.set(key, { time: Math.max(time, latestOf(key) ?? time), until: clock() + ttl });
     },
   };
 }

@@ -16,6 +16,9 @@ export interface Delivery {
   readonly body: Uint8Array;
 }
 
+/** Bytes in any of the forms in which hosts hand them out. */
+export type Bytes = ArrayBuffer | ArrayBufferView;
+
 /** Why there are no bytes. `hint` tells the operator how to mend it; the sender never sees it. */
 export interface BodyFailure {
   readonly code: "BODY_TOO_LARGE" | "BODY_ABORTED" | "BODY_UNAVAILABLE";
@@ -31,7 +34,7 @@ export interface IncomingDelivery {
    * The exact bytes; a string stands for its UTF-8 bytes. Or a function that reads them, called
    * once the head of the request has passed, with the greatest size in bytes to accept.
    */
-  readonly body: Uint8Array | string | ((limit: number) => MaybePromise<Uint8Array | BodyFailure>);
+  readonly body: Bytes | string | ((limit: number) => MaybePromise<Bytes | string | BodyFailure>);
   /** Aborts when the sender hangs up. Read only if a listener asks for it. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -101,9 +104,17 @@ export function headersOf(headers: IncomingDelivery["headers"]): DeliveryHeaders
 
 const encoder = new TextEncoder();
 
-/** A string's UTF-8 bytes; bytes as they are. */
-export function bytesOf(body: Uint8Array | string): Uint8Array {
-  return typeof body === "string" ? encoder.encode(body) : body;
+/** Told by its name rather than its class, which is another one in another realm. */
+function isArrayBuffer(value: unknown): value is ArrayBuffer {
+  return Object.prototype.toString.call(value) === "[object ArrayBuffer]";
+}
+
+/** A string's UTF-8 bytes, or bytes of any form; `undefined` for anything else, such as a parsed body. */
+export function bytesOf(body: unknown): Uint8Array | undefined {
+  if (body instanceof Uint8Array) return body;
+  if (typeof body === "string") return encoder.encode(body);
+  if (ArrayBuffer.isView(body)) return new Uint8Array(body.buffer, body.byteOffset, body.byteLength);
+  return isArrayBuffer(body) ? new Uint8Array(body) : undefined;
 }
 
 /** Bytes beyond the limit that are still read, and thrown away, before a sender gets its 413. */
@@ -144,9 +155,14 @@ export function gather(limit: number, contentLength: string | null | undefined) 
   if (Number(contentLength) > limit) discard();
   return {
     body,
-    push(data: Uint8Array | string) {
+    /** Whether the body is there or given up, so that what comes after is of no use. */
+    get finished() {
+      return finished;
+    },
+    push(data: Bytes | string) {
       if (finished) return;
       const chunk = bytesOf(data);
+      if (chunk === undefined) return finish({ code: "BODY_ABORTED" });
       size += chunk.byteLength;
       if (tooLarge || size > limit) discard();
       else chunks.push(chunk);

@@ -1,7 +1,7 @@
 export { type Claim, type ClaimStore, type MemoryClaimsOptions, memoryClaims } from "./claims.js";
 export type {
   BodyFailure,
-  Counts,
+  Bytes,
   Delivery,
   DeliveryHeaders,
   IncomingDelivery,

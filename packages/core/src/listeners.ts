@@ -7,6 +7,11 @@ export interface ListenerContext {
   readonly delivery: Delivery;
   /** Aborts when the sender hangs up: nobody will see the answer, and the event will come again if it fails. */
   readonly signal: AbortSignal;
+  /**
+   * With `detectStale`: a later event of the same type and subject was handled before this one.
+   * False where the store cannot tell.
+   */
+  readonly stale: boolean;
 }
 
 /** What it returns is awaited; what it throws fails the event. */
@@ -49,7 +54,7 @@ export interface Listeners<Events extends EventMap> extends Listening<Events> {
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: the public signatures above say what each list holds
-type Callback = (...args: any[]) => unknown;
+type AnyListener = (...args: any[]) => unknown;
 
 /**
  * @param onUnheard is told of a failed event when no `onError` listener is registered.
@@ -58,10 +63,10 @@ export function createListeners<Events extends EventMap>(
   provider: { readonly name: string; readonly eventTypes: readonly string[] },
   onUnheard: (event: ReceivedEvent<Events>) => void,
 ): Listeners<Events> {
-  const byType = new Map<string, CallbackList>(provider.eventTypes.map((type) => [type, new CallbackList()]));
-  const any = new CallbackList();
-  const unrecognized = new CallbackList();
-  const errors = new CallbackList();
+  const byType = new Map<string, ListenerList>(provider.eventTypes.map((type) => [type, new ListenerList()]));
+  const any = new ListenerList();
+  const unrecognized = new ListenerList();
+  const errors = new ListenerList();
 
   const report = (event: ReceivedEvent<Events>, failures: readonly unknown[]): MaybePromise<boolean> => {
     if (failures.length === 0) return true;
@@ -94,7 +99,7 @@ export function createListeners<Events extends EventMap>(
     onUnrecognized: (listener) => unrecognized.add(listener),
     onError: (listener) => errors.add(listener),
     emit(event, context) {
-      let listeners: readonly Callback[];
+      let listeners: readonly AnyListener[];
       if (event.problems === undefined) {
         listeners = concat(byType.get(event.type)?.current ?? [], any.current);
       } else if (event.problems.length === 0) {
@@ -111,17 +116,17 @@ export function createListeners<Events extends EventMap>(
 }
 
 /** Replaced rather than changed, so that a list being walked stays as it was. */
-class CallbackList {
-  current: readonly Callback[] = [];
+class ListenerList {
+  current: readonly AnyListener[] = [];
 
-  add(callback: Callback): Off {
-    if (typeof callback !== "function") {
+  add(listener: AnyListener): Off {
+    if (typeof listener !== "function") {
       throw new TypeError(
-        `A listener must be a function, not ${callback === null ? "null" : typeof callback}.`,
+        `A listener must be a function, not ${listener === null ? "null" : typeof listener}.`,
       );
     }
     // A wrapper, so that a function registered twice is two entries, each with its own `off`.
-    const entry: Callback = (...args) => callback(...args);
+    const entry: AnyListener = (...args) => listener(...args);
     this.current = [...this.current, entry];
     return () => {
       this.current = this.current.filter((other) => other !== entry);
@@ -129,18 +134,18 @@ class CallbackList {
   }
 }
 
-function concat(a: readonly Callback[], b: readonly Callback[]): readonly Callback[] {
+function concat(a: readonly AnyListener[], b: readonly AnyListener[]): readonly AnyListener[] {
   return b.length === 0 ? a : a.length === 0 ? b : [...a, ...b];
 }
 
 /** Calls all, waits for all, and gives what they threw; at once if there is nothing to wait for. */
-function run(callbacks: readonly Callback[], ...args: unknown[]): MaybePromise<readonly unknown[]> {
+function run(all: readonly AnyListener[], ...args: unknown[]): MaybePromise<readonly unknown[]> {
   const failures: unknown[] = [];
   const pending: PromiseLike<unknown>[] = [];
   const fail = (error: unknown) => void failures.push(error);
-  for (const callback of callbacks) {
+  for (const listener of all) {
     try {
-      const result = callback(...args);
+      const result = listener(...args);
       if (isThenable(result)) pending.push(Promise.resolve(result).then(undefined, fail));
     } catch (error) {
       fail(error);
@@ -152,5 +157,5 @@ function run(callbacks: readonly Callback[], ...args: unknown[]): MaybePromise<r
 }
 
 function misfit(event: UnrecognizedEvent): string {
-  return `The data of event ${event.id || "(without an id)"} does not fit ${event.type || "any type"}: ${event.problems.join("; ")}. Register onUnrecognized to take such events.`;
+  return `The data of event ${event.id || "(without an id)"} does not fit ${JSON.stringify(event.type)}: ${event.problems.join("; ")}. Register onUnrecognized to take such events.`;
 }

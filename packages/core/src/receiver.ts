@@ -1,5 +1,5 @@
 import { verify } from "#hmac";
-import { type Claim, type ClaimStore, memoryClaims } from "./claims.js";
+import { type ClaimStore, memoryClaims } from "./claims.js";
 import {
   type BodyFailure,
   bytesOf,
@@ -17,6 +17,7 @@ import type { EventMap, ReceivedEvent } from "./event.js";
 import { createListeners, type ListenerContext, type Listening } from "./listeners.js";
 import type { Provider } from "./provider.js";
 import { keysFrom, type SecretSource } from "./secrets.js";
+import { chain, createTurns, isSuccess, type Outcome, type Ticket, Turn } from "./turns.js";
 
 /** Takes the events of a delivery in place of the listeners, to have them handled later. */
 export interface Sink {
@@ -28,17 +29,22 @@ export interface ReceiverOptions {
   /** What deliveries are signed with. Required unless `unsigned` is true. */
   readonly secret?: SecretSource | undefined;
   /** Accepts deliveries that nobody signed: whoever knows the URL can send them. Excludes `secret`. */
-  readonly unsigned?: boolean;
+  readonly unsigned?: boolean | undefined;
   /** How far a delivery's time may be from `clock`, either way, in seconds. Default 300. */
-  readonly tolerance?: number;
+  readonly tolerance?: number | undefined;
   /** The largest body that is accepted, in bytes. Default 5 MiB. */
-  readonly maxBodySize?: number;
+  readonly maxBodySize?: number | undefined;
   /** Default: this process's memory. */
-  readonly claims?: ClaimStore;
+  readonly claims?: ClaimStore | undefined;
   /** Default: the listeners. */
-  readonly sink?: Sink;
+  readonly sink?: Sink | undefined;
+  /**
+   * Whether listeners are to be told, by `context.stale`, that a later event of the same type and
+   * subject was handled before. Takes a store that has `latest` and `advance`. Default false.
+   */
+  readonly detectStale?: boolean | undefined;
   /** Unix time in milliseconds. Default `Date.now`. */
-  readonly clock?: () => number;
+  readonly clock?: (() => number) | undefined;
 }
 
 /** Verifies deliveries, reads their events and has each one handled once. */
@@ -49,12 +55,17 @@ export interface Receiver<Events extends EventMap = EventMap> extends Listening<
    * or its claim was released, so that delivering it again is safe and repeats only what failed.
    */
   handle(delivery: IncomingDelivery): Promise<Reply>;
+  /**
+   * Refuses deliveries from now on with 503, so that they are sent again, and resolves when those
+   * that are being processed have their replies. The replies may still have to be written.
+   */
+  close(): Promise<void>;
 }
 
-/** A process that dies holding a claim keeps it from others for this long. */
-const LEASE_MS = 60_000;
-/** Claims outlast this and any replay within the tolerance. */
+/** An event that is settled counts as done for this long, or as long as it can be replayed. */
 const DONE_MS = 24 * 60 * 60 * 1000;
+/** Added to the time for which a signature can be replayed, for clocks that differ. */
+const CLOCK_SKEW_MS = 60_000;
 /** A mistake that every request repeats is logged this often. */
 const LOG_EVERY_MS = 60_000;
 
@@ -65,7 +76,13 @@ export function createReceiver<Events extends EventMap>(
   provider: Provider<Events>,
   options: ReceiverOptions,
 ): Receiver<Events> {
-  const { tolerance = 300, maxBodySize = 5 * 1024 * 1024, clock = Date.now, sink } = options;
+  const { tolerance = 300, maxBodySize = 5 * 1024 * 1024, clock = Date.now, sink, detectStale } = options;
+  for (const option of ["unsigned", "detectStale"] as const) {
+    const value = options[option];
+    if (value !== undefined && typeof value !== "boolean") {
+      throw new TypeError(`${option} must be true or false, not ${shown(value)}.`);
+    }
+  }
   if (options.unsigned && options.secret !== undefined) {
     throw new TypeError("With { unsigned: true } the secret proves nothing. Pass one of the two.");
   }
@@ -80,13 +97,21 @@ export function createReceiver<Events extends EventMap>(
   if (typeof clock !== "function") {
     throw new TypeError("clock must be a function that returns Unix time in milliseconds.");
   }
+  requireMethods("claims", options.claims, ["claim", "settle", "release"]);
+  requireMethods("sink", sink, ["accept"]);
   const keysOf = options.unsigned ? undefined : keysFrom(options.secret);
   const claims = options.claims ?? memoryClaims({ clock });
-  const doneFor = Math.max(DONE_MS, 2 * tolerance * 1000);
-  /** By key: the events that are on their way through this receiver. One turn for each at a time. */
-  const running = new Map<string, Turn<Events>>();
-  // One for all turns, as no two of them ever hold the same key.
-  const owner = crypto.randomUUID();
+  if (detectStale && !(claims.latest && claims.advance)) {
+    throw new TypeError("detectStale takes a claim store that has the methods latest and advance.");
+  }
+  const replayableFor = 2 * tolerance * 1000;
+  const turns = createTurns(claims, Math.max(DONE_MS, replayableFor), (trouble) =>
+    log("STORE_UNAVAILABLE", `${trouble}.`),
+  );
+  let closing = false;
+  let inFlight = 0;
+  let onIdle = () => {};
+  let closed: Promise<void> | undefined;
 
   const loggedAt = new Map<ErrorCode, number>();
   /** Tells the operator what the sender must not know; each code once a minute. */
@@ -94,15 +119,20 @@ export function createReceiver<Events extends EventMap>(
     const now = Date.now();
     if (now - (loggedAt.get(code) ?? 0) < LOG_EVERY_MS) return;
     loggedAt.set(code, now);
-    console.error(`crowdhook: ${provider.name}: ${code}: ${text}`);
+    try {
+      console.error(`crowdhook: ${provider.name}: ${code}: ${text}`);
+    } catch {
+      // Apps replace console, and a log that fails must not fail a delivery.
+    }
   };
 
   const listeners = createListeners<Events>(provider, (event) =>
     // Without the error's message: that may hold anything. An onError listener gets it whole.
-    log("EVENT_FAILED", `event ${event.id} of type ${event.type} failed. Register onError to see why.`),
+    log("EVENT_FAILED", `event ${quoted(event.id)} of type ${quoted(event.type)} failed. onError hears why.`),
   );
 
   async function receive(incoming: IncomingDelivery): Promise<Reply> {
+    if (closing) return replyTo("SHUTTING_DOWN");
     const headers = headersOf(incoming.headers);
     if (incoming.method !== "POST") return replyTo("METHOD_NOT_ALLOWED");
     const encoding = headers.get("content-encoding");
@@ -110,48 +140,62 @@ export function createReceiver<Events extends EventMap>(
 
     const body = await bodyOf(incoming, maxBodySize);
     if (!(body instanceof Uint8Array)) {
-      if (body.code === "BODY_UNAVAILABLE") log(body.code, body.hint ?? "something read the body before.");
+      if (body.code === "BODY_UNAVAILABLE") log(body.code, body.hint ?? NO_BYTES);
       return replyTo(body.code);
     }
     if (body.byteLength > maxBodySize) return replyTo("BODY_TOO_LARGE");
 
     const delivery: Delivery = { method: incoming.method, headers, body };
-    const problem = keysOf && (await checkSignature(keysOf, delivery));
-    if (problem !== undefined) return replyTo(problem);
+    const digest = keysOf && (await verifiedDigest(keysOf, delivery));
+    if (typeof digest === "object") return replyTo(digest.code);
 
     const json = parse(body);
-    if (json === undefined) return replyTo("BODY_NOT_JSON");
-    const events = provider.readEvents(json.value, headers);
-    if (events === undefined) return replyTo("ENVELOPE_INVALID");
+    const events = json && provider.readEvents(json.value, headers);
+    if (events === undefined) {
+      const code = json ? "ENVELOPE_INVALID" : "BODY_NOT_JSON";
+      log(
+        code,
+        "a delivery that is accepted by its signature cannot be read. Its events are lost unless it is mended.",
+      );
+      return replyTo(code);
+    }
 
-    let signal: AbortSignal | undefined;
-    const outcomes = await handleEvents(events, {
-      delivery,
-      get signal() {
-        signal ??= incoming.signal ?? new AbortController().signal;
-        return signal;
-      },
-    });
+    const outcomes = await handleEvents(events, digest, contextsOf(delivery, incoming));
     return replyTo(codeOf(outcomes), count(outcomes));
   }
 
-  async function checkSignature(
+  /** The signature's digest, once it is known to fit and to be in time. */
+  async function verifiedDigest(
     keysOf: ReturnType<typeof keysFrom>,
     delivery: Delivery,
-  ): Promise<ErrorCode | undefined> {
+  ): Promise<string | { code: ErrorCode }> {
     const signature = provider.readSignature(delivery.headers);
-    if (typeof signature === "string") return signature;
-    const found = attempt(() => keysOf(delivery), undefined);
-    const keys = isThenable(found) ? await found : found;
-    if (keys === undefined) {
-      log("SECRET_UNAVAILABLE", "the secret function failed, or gave something that cannot be a secret.");
-      return "SECRET_UNAVAILABLE";
+    if (typeof signature === "string") return { code: signature };
+    let keys: Awaited<ReturnType<typeof keysOf>>;
+    try {
+      const found = keysOf(delivery);
+      keys = isThenable(found) ? await found : found;
+    } catch (error) {
+      const name = error instanceof Error ? error.name : typeof error;
+      log("SECRET_UNAVAILABLE", `the secret function failed, or gave what cannot be a secret (${name}).`);
+      return { code: "SECRET_UNAVAILABLE" };
     }
     const verified = verify(keys, signature.prefix, delivery.body, signature.digest);
-    if (!(isThenable(verified) ? await verified : verified)) return "SIGNATURE_MISMATCH";
+    if (!(isThenable(verified) ? await verified : verified)) {
+      log(
+        "SIGNATURE_MISMATCH",
+        "a delivery fits no secret. If it was genuine, the subscription has another secret.",
+      );
+      return { code: "SIGNATURE_MISMATCH" };
+    }
+    const age = clock() - signature.timestamp;
     // Put so that a clock or a time that is not a number is out of tolerance, too.
-    const inTime = Math.abs(clock() - signature.timestamp) <= tolerance * 1000;
-    return inTime ? undefined : "TIMESTAMP_OUT_OF_TOLERANCE";
+    if (Math.abs(age) <= tolerance * 1000) return signature.digest;
+    log(
+      "TIMESTAMP_OUT_OF_TOLERANCE",
+      `a genuine delivery was signed ${age / 1000} seconds ago by the clock. Is that right?`,
+    );
+    return { code: "TIMESTAMP_OUT_OF_TOLERANCE" };
   }
 
   /**
@@ -160,81 +204,80 @@ export function createReceiver<Events extends EventMap>(
    */
   async function handleEvents(
     events: readonly ReceivedEvent<Events>[],
-    context: ListenerContext,
+    digest: string | undefined,
+    contextFor: ContextFor,
   ): Promise<readonly Outcome[]> {
-    const turns = events.map(begin);
-    const sunk = sink && (await offer(sink, turns, context));
-    const outcomes: MaybePromise<Outcome>[] = [];
-    for (const turn of turns) {
-      const claim = isThenable(turn.claim) ? await turn.claim : turn.claim;
-      if (claim instanceof Turn) {
-        const first = await claim.ended();
-        outcomes.push(SUCCESSES.has(first) ? "duplicate" : first);
-      } else if (claim === "won") {
-        let outcome: Outcome | undefined = sunk;
-        if (outcome === undefined) {
-          const emitted = listeners.emit(turn.event, context);
-          const success = isThenable(emitted) ? await emitted : emitted;
-          outcome = !success ? "failed" : turn.event.problems ? "unrecognized" : "handled";
+    const batch = events.map((event) => turns.begin(event, ticketOf(event, digest)));
+    // Claims in this process's own memory cannot be lost while they are held.
+    const stopRenewing = options.claims && turns.renew(batch);
+    try {
+      const sunk = sink && (await offer(sink, batch, contextFor(false)));
+      const outcomes: MaybePromise<Outcome>[] = [];
+      for (const turn of batch) {
+        const claim = isThenable(turn.claim) ? await turn.claim : turn.claim;
+        if (claim instanceof Turn) {
+          const first = await claim.outcome;
+          outcomes.push(isSuccess(first) ? "duplicate" : first);
+        } else if (turn.lost) {
+          outcomes.push(turns.end(turn, turn.lost === "done" ? "duplicate" : "busy"));
+        } else if (claim === "won") {
+          const outcome = sunk ?? listen(turn, contextFor);
+          outcomes.push(turns.conclude(turn, isThenable(outcome) ? await outcome : outcome));
+        } else {
+          outcomes.push(turns.end(turn, claim === "done" ? "duplicate" : (claim ?? "unclaimed")));
         }
-        outcomes.push(conclude(turn, outcome));
-      } else {
-        outcomes.push(end(turn, claim === "done" ? "duplicate" : claim === "busy" ? "busy" : "unclaimed"));
       }
+      return await Promise.all(outcomes);
+    } finally {
+      stopRenewing?.();
+      // None is left over, or whoever waits for it would wait in vain.
+      for (const turn of batch) if (!turn.ended && !(turn.claim instanceof Turn)) turns.end(turn, "failed");
     }
-    return Promise.all(outcomes);
   }
 
-  function begin(event: ReceivedEvent<Events>): Turn<Events> {
-    const turn = new Turn(event);
+  function ticketOf(event: ReceivedEvent<Events>, digest: string | undefined): Ticket | undefined {
     // Without an id there is nothing to claim it by.
-    if (event.id === "") return turn;
-    turn.key = `${provider.name}:${event.id}`;
-    const first = running.get(turn.key);
-    if (first !== undefined) {
-      turn.claim = first;
-    } else {
-      running.set(turn.key, turn);
-      turn.claim = attempt(() => claims.claim(turn.key, owner, LEASE_MS), undefined);
-    }
-    return turn;
+    if (event.id === "") return undefined;
+    const about = detectStale && event.occurredAt ? provider.readSubject(event) : undefined;
+    return {
+      key: `${provider.name}:${event.id}`,
+      ...(digest !== undefined &&
+        !provider.idsAreSigned && {
+          binding: { key: `${provider.name}/signature:${digest}`, lease: replayableFor + CLOCK_SKEW_MS },
+        }),
+      ...(about !== undefined && {
+        subject: {
+          key: `${provider.name}/latest:${event.type}:${about}`,
+          occurredAt: Number(event.occurredAt),
+        },
+      }),
+    };
+  }
+
+  /** Runs the listeners of an event whose claim is won. */
+  function listen(turn: Turn, contextFor: ContextFor): MaybePromise<Outcome> {
+    const { event } = turn;
+    return chain(turns.isStale(turn), (stale) => {
+      const emitted = listeners.emit(event as ReceivedEvent<Events>, contextFor(stale));
+      return chain(emitted, (success) => (!success ? "failed" : event.problems ? "unrecognized" : "handled"));
+    });
   }
 
   async function offer(
     sink: Sink,
-    turns: readonly Turn<Events>[],
+    batch: readonly Turn[],
     context: ListenerContext,
   ): Promise<"handled" | "unsunk"> {
     const won: ReceivedEvent[] = [];
-    for (const turn of turns) if ((await turn.claim) === "won") won.push(turn.event);
+    for (const turn of batch) if ((await turn.claim) === "won") won.push(turn.event);
     if (won.length === 0) return "handled";
-    return attempt(async () => {
+    try {
       await sink.accept(won, context);
-      return "handled" as const;
-    }, "unsunk");
-  }
-
-  /** Settles or releases a won claim. A store that fails here must not look like a listener that failed. */
-  function conclude(turn: Turn<Events>, outcome: Outcome): MaybePromise<Outcome> {
-    if (turn.key === "") return outcome;
-    if (SUCCESSES.has(outcome)) {
-      const settled = attempt(() => claims.settle(turn.key, owner, doneFor), "failed" as const);
-      const ending = (result: boolean | "failed") => end(turn, result === "failed" ? "unsettled" : outcome);
-      return isThenable(settled) ? settled.then(ending) : ending(settled);
+      return "handled";
+    } catch {
+      log("SINK_UNAVAILABLE", "the sink failed; its events have to be delivered again.");
+      return "unsunk";
     }
-    const released = attempt(() => claims.release(turn.key, owner), undefined);
-    return isThenable(released) ? released.then(() => end(turn, outcome)) : end(turn, outcome);
-  }
-
-  function end(turn: Turn<Events>, outcome: Outcome): Outcome {
-    running.delete(turn.key);
-    turn.end(outcome);
-    if (outcome === "unclaimed" || outcome === "unsettled") {
-      log("STORE_UNAVAILABLE", "the claim store failed; what it did not take will be delivered again.");
-    } else if (outcome === "unsunk") {
-      log("SINK_UNAVAILABLE", "the sink failed; its events will be delivered again.");
-    }
-    return outcome;
   }
 
   const { on, onAny, onUnrecognized, onError } = listeners;
@@ -245,6 +288,7 @@ export function createReceiver<Events extends EventMap>(
     onUnrecognized,
     onError,
     async handle(incoming) {
+      inFlight++;
       try {
         return await receive(incoming);
       } catch (error) {
@@ -253,40 +297,19 @@ export function createReceiver<Events extends EventMap>(
           `${error instanceof Error ? error.name : typeof error} while processing a delivery.`,
         );
         return replyTo("INTERNAL_ERROR");
+      } finally {
+        if (--inFlight === 0) onIdle();
       }
     },
+    close() {
+      closing = true;
+      closed ??= new Promise((resolve) => {
+        if (inFlight === 0) resolve();
+        else onIdle = resolve;
+      });
+      return closed;
+    },
   };
-}
-
-/**
- * What became of an event. Unclaimed: the store failed before. Unsettled: it was handled, but the
- * store failed after. Unsunk: the sink did not take it.
- */
-type Outcome = keyof Counts | "unclaimed" | "unsettled" | "unsunk";
-
-const SUCCESSES: ReadonlySet<Outcome> = new Set(["handled", "unrecognized", "duplicate"]);
-
-/** One event on its way through this process. */
-class Turn<Events extends EventMap> {
-  key = "";
-  /** A turn in place of a claim: the same event is already on its way, and this one shares its outcome. */
-  claim: MaybePromise<Claim | undefined> | Turn<Events> = "won";
-  #outcome: Outcome | undefined;
-  #waiting: ((outcome: Outcome) => void)[] | undefined;
-
-  constructor(readonly event: ReceivedEvent<Events>) {}
-
-  ended(): MaybePromise<Outcome> {
-    if (this.#outcome !== undefined) return this.#outcome;
-    this.#waiting ??= [];
-    const waiting = this.#waiting;
-    return new Promise((resolve) => waiting.push(resolve));
-  }
-
-  end(outcome: Outcome): void {
-    this.#outcome = outcome;
-    for (const resolve of this.#waiting ?? []) resolve(outcome);
-  }
 }
 
 /** One reply for all events: what the operator has to mend comes before what mends itself. */
@@ -307,10 +330,36 @@ function count(outcomes: readonly Outcome[]): Counts {
   return counts;
 }
 
-async function bodyOf(incoming: IncomingDelivery, limit: number): Promise<Uint8Array | BodyFailure> {
-  const { body } = incoming;
-  if (typeof body !== "function") return bytesOf(body);
-  return attempt(() => body(limit), { code: "BODY_ABORTED" });
+const NO_BYTES = "handle was given neither bytes nor text, perhaps a parsed body. Pass the raw bytes.";
+
+const BODY_CODES: ReadonlySet<unknown> = new Set(["BODY_TOO_LARGE", "BODY_ABORTED", "BODY_UNAVAILABLE"]);
+
+async function bodyOf({ body }: IncomingDelivery, limit: number): Promise<Uint8Array | BodyFailure> {
+  if (typeof body !== "function") return bytesOf(body) ?? { code: "BODY_UNAVAILABLE" };
+  try {
+    const read = await body(limit);
+    // What comes over the wire must not pass for a failure: only what a function says is one.
+    if (typeof read === "object" && "code" in read && BODY_CODES.has(read.code)) return read;
+    return bytesOf(read) ?? { code: "BODY_UNAVAILABLE" };
+  } catch {
+    return { code: "BODY_ABORTED" };
+  }
+}
+
+type ContextFor = (stale: boolean) => ListenerContext;
+
+function contextsOf(delivery: Delivery, incoming: IncomingDelivery): ContextFor {
+  let signal: AbortSignal | undefined;
+  const contextFor = (stale: boolean): ListenerContext => ({
+    delivery,
+    get signal() {
+      signal ??= incoming.signal ?? new AbortController().signal;
+      return signal;
+    },
+    stale,
+  });
+  const usual = contextFor(false);
+  return (stale) => (stale ? contextFor(true) : usual);
 }
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -323,17 +372,17 @@ function parse(body: Uint8Array): { value: unknown } | undefined {
   }
 }
 
-/** What `call` gives, now or later; `otherwise` where it throws or rejects. */
-function attempt<T, Otherwise>(
-  call: () => MaybePromise<T>,
-  otherwise: Otherwise,
-): MaybePromise<T | Otherwise> {
-  try {
-    const result = call();
-    return isThenable(result) ? result.then(undefined, () => otherwise) : result;
-  } catch {
-    return otherwise;
+function requireMethods(option: string, value: object | undefined, methods: readonly string[]): void {
+  for (const method of value === undefined ? [] : methods) {
+    if (typeof (value as Record<string, unknown> | null)?.[method] !== "function") {
+      throw new TypeError(`${option} must have the method ${method}.`);
+    }
   }
+}
+
+/** For a log: on one line, and short. */
+function quoted(text: string): string {
+  return JSON.stringify(text.slice(0, 100));
 }
 
 function shown(value: unknown): string {

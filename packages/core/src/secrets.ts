@@ -8,7 +8,7 @@ export type Secrets = string | readonly string[];
  * A secret; a list of secrets that are all valid at once (rotation, or one per subscription); or a
  * function of the delivery that returns either, now or later.
  */
-export type SecretSource = Secrets | ((delivery: Delivery) => MaybePromise<Secrets>);
+export type SecretSource = Secrets | ((delivery: Delivery) => MaybePromise<Secrets | undefined>);
 
 /** Keys that a function's secrets were made into are kept for this many secrets. */
 const CACHED_KEYS = 1_000;
@@ -33,7 +33,7 @@ export function keysFrom(
     return () => keys;
   }
   const cache = new QuickLRU<string, MaybePromise<HmacKey>>({ maxSize: CACHED_KEYS });
-  const prepare = (secrets: Secrets) =>
+  const prepare = (secrets: Secrets | undefined) =>
     all(
       listOf(secrets).map((secret) => {
         const known = cache.get(secret);
@@ -45,7 +45,7 @@ export function keysFrom(
     );
   return (delivery) => {
     const secrets = source(delivery);
-    return isThenable(secrets) ? secrets.then(prepare) : prepare(secrets);
+    return isThenable(secrets) ? Promise.resolve(secrets).then(prepare) : prepare(secrets);
   };
 }
 

@@ -8,6 +8,7 @@ import {
   nodeDelivery,
   writeNodeReply,
 } from "@crowdhook/core/adapter";
+import { type ProlificEvents, prolific } from "@crowdhook/core/prolific";
 import { type TolokaEvents, toloka } from "@crowdhook/core/toloka";
 
 /** Express middleware. Resolves when the request is answered or passed on; never rejects. */
@@ -61,4 +62,12 @@ export function tolokaWebhook(
   options?: MountOptions<TolokaEvents>,
 ): ExpressWebhook<TolokaEvents> {
   return webhook(toloka, source, options);
+}
+
+/** Receives Prolific's webhooks in Express, at `/prolific-webhook` unless told otherwise; as `tolokaWebhook`. */
+export function prolificWebhook(
+  source: MountSource<ProlificEvents>,
+  options?: MountOptions<ProlificEvents>,
+): ExpressWebhook<ProlificEvents> {
+  return webhook(prolific, source, options);
 }

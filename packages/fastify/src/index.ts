@@ -6,6 +6,7 @@ import {
   type NodeStream,
   nodeDelivery,
 } from "@crowdhook/core/adapter";
+import { type ProlificEvents, prolific } from "@crowdhook/core/prolific";
 import { type TolokaEvents, toloka } from "@crowdhook/core/toloka";
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
 import plugin from "fastify-plugin";
@@ -14,6 +15,8 @@ declare module "fastify" {
   interface FastifyInstance {
     /** Where listeners for Toloka's events are registered. */
     toloka: Mounted<TolokaEvents>;
+    /** Where listeners for Prolific's events are registered. */
+    prolific: Mounted<ProlificEvents>;
   }
 }
 
@@ -33,6 +36,9 @@ function webhook<Events extends EventMap>(
 ): FastifyPluginAsync<FastifyWebhookOptions<Events>> {
   const register = async (app: FastifyInstance, options: FastifyWebhookOptions<Events>) => {
     const { secret, receiver, prefix = "", ...mountOptions } = options;
+    if (receiver !== undefined && secret !== undefined) {
+      throw new TypeError("With a ready receiver, secret must be given to createReceiver.");
+    }
     const { mounted, path } = mount(provider, receiver ?? secret, mountOptions);
     app.decorate(provider.name, mounted);
 
@@ -68,4 +74,7 @@ function webhook<Events extends EventMap>(
  *
  * @throws TypeError for options that cannot work; the message names the mistake and the fix.
  */
-export const tolokaWebhook = webhook(toloka);
+export const tolokaWebhook = /* @__PURE__ */ webhook(toloka);
+
+/** Receives Prolific's webhooks in Fastify, the decorator being `prolific`; as `tolokaWebhook`. */
+export const prolificWebhook = /* @__PURE__ */ webhook(prolific);

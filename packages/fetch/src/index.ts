@@ -7,6 +7,7 @@ import {
   mount,
   notFound,
 } from "@crowdhook/core/adapter";
+import { type ProlificEvents, prolific } from "@crowdhook/core/prolific";
 import { type TolokaEvents, toloka } from "@crowdhook/core/toloka";
 
 /** A fetch-style handler: `Request` in, `Response` out. Never rejects. */
@@ -25,7 +26,7 @@ function webhook<Events extends EventMap>(
   const { mounted, answers } = mount(provider, source, options);
   const { handle } = mounted.receiver;
   const handler = async (request: Request) => {
-    const elsewhere = options?.path !== undefined && !answers(new URL(request.url).pathname);
+    const elsewhere = options?.path !== undefined && !answers(request.url);
     const reply = elsewhere
       ? notFound()
       : await handle({
@@ -55,16 +56,17 @@ function readBody(
 
 async function pump(
   reader: ReadableStreamDefaultReader<Uint8Array>,
-  { push, end, abort }: ReturnType<typeof gather>,
+  gathered: ReturnType<typeof gather>,
 ): Promise<void> {
   try {
     for (;;) {
       const { done, value } = await reader.read();
-      if (done) return end();
-      push(value);
+      if (done) return gathered.end();
+      gathered.push(value);
+      if (gathered.finished) await reader.cancel();
     }
   } catch {
-    abort();
+    gathered.abort();
   }
 }
 
@@ -79,4 +81,12 @@ export function tolokaWebhook(
   options?: MountOptions<TolokaEvents>,
 ): FetchWebhook<TolokaEvents> {
   return webhook(toloka, source, options);
+}
+
+/** Receives Prolific's webhooks wherever a `Request` is answered with a `Response`; as `tolokaWebhook`. */
+export function prolificWebhook(
+  source: MountSource<ProlificEvents>,
+  options?: MountOptions<ProlificEvents>,
+): FetchWebhook<ProlificEvents> {
+  return webhook(prolific, source, options);
 }

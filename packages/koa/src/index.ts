@@ -7,6 +7,7 @@ import {
   nodeDelivery,
   type ParsedBody,
 } from "@crowdhook/core/adapter";
+import { type ProlificEvents, prolific } from "@crowdhook/core/prolific";
 import { type TolokaEvents, toloka } from "@crowdhook/core/toloka";
 import type { Middleware, ParameterizedContext } from "koa";
 
@@ -67,4 +68,12 @@ export function tolokaWebhook(
   options?: MountOptions<TolokaEvents>,
 ): KoaWebhook<TolokaEvents> {
   return webhook(toloka, source, options);
+}
+
+/** Receives Prolific's webhooks in Koa, at `/prolific-webhook` unless told otherwise; as `tolokaWebhook`. */
+export function prolificWebhook(
+  source: MountSource<ProlificEvents>,
+  options?: MountOptions<ProlificEvents>,
+): KoaWebhook<ProlificEvents> {
+  return webhook(prolific, source, options);
 }

@@ -9,6 +9,7 @@ import {
   notFound,
   writeNodeReply,
 } from "@crowdhook/core/adapter";
+import { type ProlificEvents, prolific } from "@crowdhook/core/prolific";
 import { type TolokaEvents, toloka } from "@crowdhook/core/toloka";
 
 /** A request listener for `http.createServer`. Resolves when the request is answered; never rejects. */
@@ -45,4 +46,12 @@ export function tolokaWebhook(
   options?: MountOptions<TolokaEvents>,
 ): NodeWebhook<TolokaEvents> {
   return webhook(toloka, source, options);
+}
+
+/** Receives Prolific's webhooks in a plain `node:http` server, at `/prolific-webhook` unless told otherwise; as `tolokaWebhook`. */
+export function prolificWebhook(
+  source: MountSource<ProlificEvents>,
+  options?: MountOptions<ProlificEvents>,
+): NodeWebhook<ProlificEvents> {
+  return webhook(prolific, source, options);
 }

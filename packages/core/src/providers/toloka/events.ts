@@ -1,5 +1,6 @@
 import * as z from "zod/mini";
 import type { ReceivedEvent } from "../../event.js";
+import { idOf, isObject, judgeOf, type Schemas } from "../schema.js";
 
 /** What every event carries. Source: Toloka's webhook documentation and OpenAPI file. */
 export interface TolokaEventData {
@@ -71,17 +72,13 @@ export const ASSIGNMENT_EVENT_TYPES = [
   "ASSIGNMENT_REJECTED",
 ] as const satisfies readonly TolokaEventType[];
 
-// The schemas judge; the data that listeners get is the parsed JSON itself, unknown fields and all.
 const text = z.string();
 const common = { uuid: text, event_time: text, project_id: text, pool_id: text };
 const subscribed = { ...common, webhook_subscription_id: text };
 const assignment = z.object({ ...subscribed, task_suite_id: text, assignment_id: text });
 const anyObject = z.object({});
 
-/** Without the index signature, so that the compiler holds each schema to the documented fields. */
-type Documented<Data> = { [Field in keyof Data as string extends Field ? never : Field]: Data[Field] };
-
-const SCHEMAS: { readonly [Type in TolokaEventType]: z.ZodMiniType<Documented<TolokaEvents[Type]>> } = {
+const SCHEMAS: Schemas<TolokaEvents> = {
   POOL_CLOSED: z.object({ ...subscribed, close_reason: text }),
   ASSIGNMENT_CREATED: assignment,
   ASSIGNMENT_SUBMITTED: assignment,
@@ -100,8 +97,11 @@ const SCHEMAS: { readonly [Type in TolokaEventType]: z.ZodMiniType<Documented<To
 };
 
 export const EVENT_TYPES = Object.keys(SCHEMAS) as TolokaEventType[];
-// A Map, because the type comes over the wire: an object would know "constructor".
-const schemas = new Map<string, z.ZodMiniType>(Object.entries(SCHEMAS));
+
+const judge = judgeOf<TolokaEvents>("toloka", SCHEMAS, {
+  id: "uuid: expected a string of 1 to 255 characters",
+  occurredAt: "event_time: expected ISO 8601",
+});
 
 /**
  * The events in `{"events": [...]}`, or the one in a bare event object, as the documentation shows
@@ -115,39 +115,21 @@ export function readEvents(body: unknown): readonly ReceivedEvent<TolokaEvents>[
 }
 
 function readEvent(data: Record<string, unknown>): ReceivedEvent<TolokaEvents> {
-  const type = typeof data.type === "string" ? data.type : "";
-  const id = typeof data.uuid === "string" ? data.uuid : "";
-  const occurredAt = typeof data.event_time === "string" ? readTime(data.event_time) : undefined;
-  const schema = schemas.get(type);
-  const problems = schema
-    ? problemsOf(schema, data, id, occurredAt)
-    : type === ""
-      ? ["type: expected string"]
-      : [];
-  if (schema && problems.length === 0) {
-    return { provider: "toloka", type, id, occurredAt, data } as ReceivedEvent<TolokaEvents>;
-  }
-  return { provider: "toloka", type, id, occurredAt, data, problems };
+  return judge({
+    type: data.type,
+    id: idOf(data.uuid),
+    occurredAt: typeof data.event_time === "string" ? readTime(data.event_time) : undefined,
+    data,
+  });
 }
 
-const NO_PROBLEMS: readonly string[] = [];
-
-function problemsOf(
-  schema: z.ZodMiniType,
-  data: unknown,
-  id: string,
-  occurredAt: Date | undefined,
-): readonly string[] {
-  const result = schema.safeParse(data);
-  if (result.success && id !== "" && occurredAt !== undefined) return NO_PROBLEMS;
-  // Names and shapes only, never values: problems are meant to be logged.
-  const problems = (result.error?.issues ?? []).map((issue) => {
-    const expected = issue.code === "invalid_type" ? issue.expected : "object or array of objects";
-    return `${issue.path.join(".")}: expected ${expected}`;
-  });
-  if (result.success && id === "") problems.push("uuid: expected a string that is not empty");
-  if (result.success && occurredAt === undefined) problems.push("event_time: expected ISO 8601");
-  return problems;
+/** What an event is about: its assignment, else its task, else its pool. */
+export function readSubject({ data }: ReceivedEvent<TolokaEvents>): string | undefined {
+  for (const field of ["assignment_id", "task_id", "pool_id"]) {
+    const value = data[field];
+    if (typeof value === "string") return `${field}:${value}`;
+  }
+  return undefined;
 }
 
 const ISO_8601 = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:?\d\d)?$/;
@@ -158,8 +140,4 @@ function readTime(time: string): Date | undefined {
   if (match === null) return undefined;
   const date = new Date(match[1] === undefined ? `${time}Z` : time);
   return Number.isNaN(date.getTime()) ? undefined : date;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

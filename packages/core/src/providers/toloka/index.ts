@@ -1,5 +1,5 @@
 import type { Provider } from "../../provider.js";
-import { EVENT_TYPES, readEvents, type TolokaEvents } from "./events.js";
+import { EVENT_TYPES, readEvents, readSubject, type TolokaEvents } from "./events.js";
 import { readSignature } from "./signature.js";
 
 /** Webhooks of Toloka: the header `Toloka-Signature`, and bodies of one or many events. */
@@ -7,8 +7,10 @@ export const toloka: Provider<TolokaEvents> = {
   name: "toloka",
   defaultPath: "/toloka-webhook",
   eventTypes: EVENT_TYPES,
+  idsAreSigned: true,
   readSignature,
   readEvents,
+  readSubject,
 };
 
 export {

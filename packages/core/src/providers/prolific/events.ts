@@ -1,0 +1,100 @@
+import * as z from "zod/mini";
+import type { DeliveryHeaders } from "../../delivery.js";
+import type { ReceivedEvent } from "../../event.js";
+import { idOf, isObject, judgeOf, type Schemas } from "../schema.js";
+
+/** A submission's status as documented. The set is open. */
+export type ProlificSubmissionStatus =
+  | "RESERVED"
+  | "ACTIVE"
+  | "TIMED-OUT"
+  | "AWAITING REVIEW"
+  | "APPROVED"
+  | "RETURNED"
+  | "REJECTED"
+  | "SCREENED OUT"
+  // Keeps the names above in an editor's suggestions, where `string` alone would swallow them.
+  | (string & {});
+
+/** What every event carries. Source: Prolific's API reference. */
+export interface ProlificEventData {
+  event_type: string;
+  /** The submission or study that the event is about. */
+  resource_id: string;
+  /** Fields that are newer than this release are kept. */
+  [field: string]: unknown;
+}
+
+export interface ProlificSubmissionStatusChange extends ProlificEventData {
+  participant_id: string;
+  status: ProlificSubmissionStatus;
+}
+
+export interface ProlificStudyStatusChange extends ProlificEventData {
+  metadata: Record<string, unknown>;
+  /** `ACTIVE` and `PAUSED`, for example. The set is open. */
+  status: string;
+}
+
+export interface ProlificStudyHighReturnRate extends ProlificEventData {
+  metadata: Record<string, unknown>;
+}
+
+/** Prolific's event types, each with its data. */
+export interface ProlificEvents {
+  /** A submission has a new status. */
+  "submission.status.change": ProlificSubmissionStatusChange;
+  /** A study has a new status. */
+  "study.status.change": ProlificStudyStatusChange;
+  /** A study has made progress. */
+  "study.progress.change": ProlificEventData;
+  /** Many participants return a study. For sub-studies `resource_id` is the parent study. */
+  "study.has_high_return_rate": ProlificStudyHighReturnRate;
+}
+
+export type ProlificEventType = keyof ProlificEvents & string;
+
+const text = z.string();
+const common = { event_type: text, resource_id: text };
+const metadata = z.record(text, z.unknown());
+
+const SCHEMAS: Schemas<ProlificEvents> = {
+  "submission.status.change": z.object({ ...common, participant_id: text, status: text }),
+  "study.status.change": z.object({ ...common, metadata, status: text }),
+  "study.progress.change": z.object(common),
+  "study.has_high_return_rate": z.object({ ...common, metadata }),
+};
+
+export const EVENT_TYPES = Object.keys(SCHEMAS) as ProlificEventType[];
+
+const judge = judgeOf<ProlificEvents>("prolific", SCHEMAS, {
+  id: "X-Event-ID: expected a header of 1 to 255 characters",
+  occurredAt: "X-Timestamp: expected Unix time in seconds",
+});
+
+const SECONDS = /^\d{1,11}$/;
+
+/**
+ * The one event of a delivery; `undefined` if the body is not an event object. Its id and time are
+ * in the headers `X-Event-ID` and `X-Timestamp`, which the signature does not cover.
+ */
+export function readEvents(
+  body: unknown,
+  headers: DeliveryHeaders,
+): readonly ReceivedEvent<ProlificEvents>[] | undefined {
+  if (!isObject(body) || typeof body.event_type !== "string") return undefined;
+  const timestamp = headers.get("x-timestamp") ?? "";
+  return [
+    judge({
+      type: body.event_type,
+      id: idOf(headers.get("x-event-id")),
+      occurredAt: SECONDS.test(timestamp) ? new Date(Number(timestamp) * 1000) : undefined,
+      data: body,
+    }),
+  ];
+}
+
+/** What an event is about: its submission or study. */
+export function readSubject({ data }: ReceivedEvent<ProlificEvents>): string | undefined {
+  return typeof data.resource_id === "string" ? data.resource_id : undefined;
+}
