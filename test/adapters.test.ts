@@ -162,6 +162,25 @@ describe.each([
       },
     ],
     [
+      "something that paused the request",
+      () => (req, _res, next) => {
+        req.pause();
+        next();
+      },
+    ],
+    [
+      "writeHead was wrapped without giving back the response",
+      () => (_req, res, next) => {
+        const { writeHead } = res;
+        Object.assign(res, {
+          writeHead(...args: Parameters<typeof writeHead>) {
+            writeHead.apply(this, args);
+          },
+        });
+        next();
+      },
+    ],
+    [
       "a getter that parses the body, and throws",
       () => (req, _res, next) => {
         Object.defineProperty(req, "body", {
@@ -185,6 +204,42 @@ describe.each([
     expect(log).toContain("before app.use(express.json())");
     expect(log).toContain("req.rawBody = bytes");
     expect(heard).not.toHaveBeenCalled();
+  });
+
+  test("text that is still being gathered in rawBody is waited for", async () => {
+    const app = express().use((req, _res, next) => {
+      const gathered = Object.assign(req, { rawBody: "" });
+      req.setEncoding("utf8");
+      req.on("data", (chunk) => {
+        gathered.rawBody += chunk;
+        if (gathered.rawBody.length === chunk.length) next();
+      });
+    }, expressWebhook(SECRET));
+    const { origin, close } = await listen(app);
+    closing.push(close);
+    const { method, headers, body } = genuine();
+    const answer = await new Promise<number | undefined>((resolve, reject) => {
+      const sent = http.request(`${origin}/toloka-webhook`, { method, headers, agent: false }, (response) => {
+        response.resume();
+        resolve(response.statusCode);
+      });
+      sent.on("error", reject);
+      sent.write(body.slice(0, 20));
+      sent.flushHeaders();
+      setImmediate(() => sent.end(body.slice(20)));
+    });
+    expect(answer).toBe(200);
+  });
+
+  test.each<[string, (req: http.IncomingMessage) => unknown]>([
+    ["someone reads by read()", (req) => req.on("readable", () => {})],
+    ["the bytes are made into other text than UTF-8", (req) => req.setEncoding("latin1")],
+  ])("where %s the answer is BODY_UNAVAILABLE, not a wait", async (_, before) => {
+    const app = express().use((req, _res, next) => {
+      before(req);
+      next();
+    }, expressWebhook(SECRET));
+    await logged(async () => expect(json(await ask(app, genuine()))).toEqual(UNAVAILABLE));
   });
 
   test("while something else is reading the stream the answer is BODY_UNAVAILABLE, not a wait", async () => {
@@ -440,6 +495,12 @@ describe("Fastify", () => {
     expect(await post(app, "/toloka-webhook")).toEqual({ status: 200 });
   });
 
+  test("a secret beside a ready receiver fails the registration", async () => {
+    const receiver = createReceiver(toloka, { secret: SECRET });
+    const registered = fastify().register(fastifyWebhook, { receiver, secret: SECRET });
+    await expect(Promise.resolve(registered)).rejects.toThrow(/given to createReceiver/);
+  });
+
   test("options that cannot work fail the registration and name the fix", async () => {
     const app = fastify();
     await expect(app.register(fastifyWebhook, { secret: undefined })).rejects.toThrow(/environment variable/);
@@ -542,6 +603,11 @@ describe.each([
 
   test.each<[string, () => unknown, RegExp]>([
     ["no secret", () => tolokaWebhook(undefined), /environment variable.*unsigned: true/],
+    [
+      "a webhook in place of its receiver",
+      () => tolokaWebhook(expressWebhook(SECRET) as unknown as string),
+      /webhook already.*webhook\.receiver/,
+    ],
     ["an empty secret", () => tolokaWebhook(""), /empty.*unsigned: true/],
     ["an empty list", () => tolokaWebhook([]), /list of secrets is empty/],
     ["a list with an empty secret", () => tolokaWebhook(["a", ""]), /empty/],

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import * as hmac from "#hmac";
+import { memoryClaims } from "../src/claims.js";
 import { ERRORS } from "../src/errors.js";
 import type { Provider } from "../src/provider.js";
 import { ASSIGNMENT_EVENT_TYPES, toloka } from "../src/providers/toloka/index.js";
@@ -303,5 +304,326 @@ describe("errors", () => {
   test("the sentences are ASCII, as a reply's Content-Length counts on", () => {
     // biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII is meant
     for (const { message } of Object.values(ERRORS)) expect(message).toMatch(/^[\x00-\x7f]+$/);
+  });
+});
+
+describe("what is not bytes", () => {
+  test("an ArrayBuffer, any view, and text of a function are bytes", async () => {
+    const receiver = receiverWith();
+    const { method, headers, body } = signed(tolokaEvent("POOL_CLOSED"));
+    const bytes = new TextEncoder().encode(body);
+    const { runInNewContext } = await import("node:vm");
+    const foreign = runInNewContext("Uint8Array.from(bytes)", { bytes: [...bytes] });
+    for (const form of [bytes.buffer, new DataView(bytes.buffer), foreign, () => body, () => bytes.buffer]) {
+      expect((await receiver.handle({ method, headers, body: form })).status).toBe(200);
+    }
+  });
+
+  test.each<[string, unknown]>([
+    ["a parsed body", { events: [] }],
+    ["a parsed body that looks like a failure", { code: "BODY_TOO_LARGE", hint: "hunter2" }],
+    ["nothing", undefined],
+    ["null", null],
+    ["a number", 7],
+    ["a function of a parsed body", () => ({ events: [] })],
+  ])("%s is BODY_UNAVAILABLE, never a success, and the log tells the fix", async (_, body) => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    const reply = await receiverWith().handle({ method: "POST", headers: {}, body: body as string });
+    expect([reply.status, JSON.parse(reply.body).code]).toEqual([500, "BODY_UNAVAILABLE"]);
+    expect(log.mock.calls.join()).toContain("raw bytes");
+    expect(log.mock.calls.join()).not.toContain("hunter2");
+  });
+});
+
+describe("bad luck", () => {
+  test("a console that throws harms no delivery and leaves no event stuck", async () => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {
+      throw new Error("console broken");
+    });
+    const receiver = receiverWith();
+    let broken = true;
+    receiver.on("POOL_CLOSED", () => {
+      if (broken) throw new Error("broken");
+    });
+    const delivery = signed(tolokaEvent("POOL_CLOSED"));
+    expect((await receiver.handle(delivery)).status).toBe(500);
+    log.mockRestore();
+    broken = false;
+    expect((await receiver.handle(delivery)).status).toBe(200);
+  });
+
+  test("what a provider names an event cannot forge a line of the log", async () => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    const receiver = receiverWith();
+    receiver.onUnrecognized(() => {
+      throw new Error("broken");
+    });
+    await receiver.handle(
+      signed({ ...tolokaEvent("POOL_CLOSED"), type: `X\n2026 FAKE \u001b[2J${"y".repeat(9999)}` }),
+    );
+    const line = log.mock.calls.join();
+    expect(line).not.toContain("\n");
+    expect(line).not.toContain("\u001b");
+    expect(line.length).toBeLessThan(400);
+  });
+
+  test("a delivery that no secret fits, or that is off in time, is logged for the operator without the secret", async () => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    const receiver = receiverWith();
+    await receiver.handle(signToloka({ secret: "another", timestamp: NOW }));
+    await receiver.handle(signToloka({ secret: SECRET, timestamp: NOW - 400_000 }));
+    expect(log.mock.calls.join("\n")).toMatch(
+      /SIGNATURE_MISMATCH.*\n.*TIMESTAMP_OUT_OF_TOLERANCE.* 400 seconds/,
+    );
+    expect(log.mock.calls.join()).not.toContain(SECRET);
+  });
+
+  test("thenables of the simplest make are waited for, from a store and from a secret function", async () => {
+    const thenable = <T>(value: T): Promise<T> => {
+      const then = (resolve: (value: T) => void) => queueMicrotask(() => resolve(value));
+      // biome-ignore lint/suspicious/noThenProperty: a thenable is what this is about
+      return Object.defineProperty({}, "then", { value: then }) as Promise<T>;
+    };
+    const receiver = receiverWith({
+      secret: () => thenable(SECRET),
+      claims: {
+        claim: () => thenable("won"),
+        settle: () => thenable(true),
+        release: () => thenable(undefined),
+      },
+    });
+    expect((await receiver.handle(signed(tolokaEvent("POOL_CLOSED")))).status).toBe(200);
+  });
+});
+
+describe("with a store of one's own", () => {
+  beforeEach(() => {
+    vi.useFakeTimers({ now: NOW });
+    return () => vi.useRealTimers();
+  });
+
+  /** Resolves when asked to, so that a test decides when a listener is done. */
+  function gate() {
+    let open = () => {};
+    const passed = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    return { passed, open };
+  }
+
+  test("a store that does not answer has failed after three seconds, and what it then claims is released", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    let answer: (claim: "won") => void = () => {};
+    const release = vi.fn();
+    const claim = () =>
+      new Promise<"won">((resolve) => {
+        answer = resolve;
+      });
+    const receiver = receiverWith({ claims: { claim, settle: () => true, release } });
+    const reply = receiver.handle(signed(tolokaEvent("POOL_CLOSED", { uuid: "slow" })));
+    await vi.advanceTimersByTimeAsync(3_000);
+    expect(JSON.parse((await reply).body)).toMatchObject({ code: "STORE_UNAVAILABLE", handled: 0 });
+    expect(release).not.toHaveBeenCalled();
+    answer("won");
+    await vi.advanceTimersByTimeAsync(0);
+    expect(release).toHaveBeenCalledExactlyOnceWith("toloka:slow", expect.any(String));
+  });
+
+  test("the claim of a long listener is renewed, so that no other process wins it", async () => {
+    const claims = memoryClaims();
+    const one = receiverWith({ claims });
+    const two = receiverWith({ claims });
+    const { passed, open } = gate();
+    one.on("POOL_CLOSED", () => passed);
+    const heard = vi.fn();
+    two.on("POOL_CLOSED", heard);
+    const delivery = signed(tolokaEvent("POOL_CLOSED"));
+    const first = one.handle(delivery);
+    await vi.advanceTimersByTimeAsync(120_000);
+    expect(JSON.parse((await two.handle(delivery)).body)).toMatchObject({ code: "EVENT_BUSY" });
+    open();
+    expect((await first).status).toBe(200);
+    expect(JSON.parse((await two.handle(delivery)).body)).toMatchObject({ duplicate: 1 });
+    expect(heard).not.toHaveBeenCalled();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("an event whose claim was lost before its turn came is not handled again", async () => {
+    const claims = memoryClaims();
+    const receiver = receiverWith({ claims });
+    const { passed, open } = gate();
+    const heard: string[] = [];
+    receiver.onAny((event) => {
+      heard.push(event.id);
+      return event.id === "first" ? passed : undefined;
+    });
+    const reply = receiver.handle(
+      signed(...["first", "second"].map((uuid) => tolokaEvent("POOL_CLOSED", { uuid }))),
+    );
+    await vi.advanceTimersByTimeAsync(0);
+    // As after a pause of this process that was longer than the lease.
+    vi.setSystemTime(Date.now() + 31_000);
+    expect(claims.claim("toloka:second", "another process", 30_000)).toBe("won");
+    expect(claims.settle("toloka:second", "another process", 1_000_000)).toBe(true);
+    await vi.advanceTimersByTimeAsync(10_000);
+    open();
+    expect(JSON.parse((await reply).body)).toMatchObject({ handled: 1, duplicate: 1 });
+    expect(heard).toEqual(["first"]);
+  });
+
+  test("whoever waits for an event that is under way is told after half a minute that it is busy", async () => {
+    const receiver = receiverWith();
+    const { passed, open } = gate();
+    receiver.on("POOL_CLOSED", () => passed);
+    const delivery = signed(tolokaEvent("POOL_CLOSED"));
+    const first = receiver.handle(delivery);
+    const second = receiver.handle(delivery);
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(JSON.parse((await second).body)).toMatchObject({ code: "EVENT_BUSY", busy: 1 });
+    open();
+    expect((await first).status).toBe(200);
+  });
+
+  test("a release that is late does not free the claim that a redelivery won", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const store = memoryClaims();
+    const late: (() => void)[] = [];
+    const claims = {
+      ...store,
+      release: (key: string, owner: string) => {
+        late.push(() => void store.release(key, owner));
+        store.release(key, owner);
+        return new Promise<void>(() => {});
+      },
+    };
+    const receiver = receiverWith({ claims });
+    receiver.onError(() => {});
+    const { passed, open } = gate();
+    const listener = vi
+      .fn<() => unknown>()
+      .mockRejectedValueOnce(new Error("broken"))
+      .mockReturnValueOnce(passed);
+    receiver.on("POOL_CLOSED", listener);
+    const delivery = signed(tolokaEvent("POOL_CLOSED", { uuid: "k" }));
+    const failed = receiver.handle(delivery);
+    await vi.advanceTimersByTimeAsync(3_000);
+    expect((await failed).status).toBe(500);
+    const again = receiver.handle(delivery);
+    await vi.advanceTimersByTimeAsync(0);
+    for (const release of late) release();
+    expect(store.claim("toloka:k", "another process", 1_000)).toBe("busy");
+    open();
+    expect((await again).status).toBe(200);
+  });
+
+  test("a claim that was lost in spite of all is said in the log", async () => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    const receiver = receiverWith({ claims: { claim: () => "won", settle: () => false, release() {} } });
+    expect((await receiver.handle(signed(tolokaEvent("POOL_CLOSED")))).status).toBe(200);
+    expect(log.mock.calls.join()).toContain("a claim was lost");
+  });
+});
+
+describe("detectStale", () => {
+  const at = (seconds: number, fields = {}) =>
+    signed(
+      tolokaEvent("ASSIGNMENT_SUBMITTED", {
+        event_time: new Date(NOW + seconds * 1000).toISOString().slice(0, 19),
+        ...fields,
+      }),
+    );
+
+  test("tells a listener that a later event of the same type and subject was handled before", async () => {
+    const receiver = receiverWith({ detectStale: true });
+    const stale: boolean[] = [];
+    receiver.onAny((_, context) => stale.push(context.stale));
+    for (const seconds of [10, 5, 10, 20]) await receiver.handle(at(seconds));
+    await receiver.handle(at(0, { assignment_id: "another" }));
+    await receiver.handle(signed(tolokaEvent("ASSIGNMENT_APPROVED", { event_time: "2001-01-01T00:00:00" })));
+    expect(stale).toEqual([false, true, false, false, false, false]);
+  });
+
+  test("sees the events of the same delivery, too", async () => {
+    const receiver = receiverWith({ detectStale: true });
+    const stale: boolean[] = [];
+    receiver.onAny((_, context) => stale.push(context.stale));
+    const times = ["2020-01-01T00:00:10", "2020-01-01T00:00:00"];
+    await receiver.handle(signed(...times.map((event_time) => tolokaEvent("POOL_CLOSED", { event_time }))));
+    expect(stale).toEqual([false, true]);
+  });
+
+  test("does not count an event that failed", async () => {
+    const receiver = receiverWith({ detectStale: true });
+    receiver.onError(() => {});
+    const off = receiver.onAny(() => Promise.reject(new Error("broken")));
+    await receiver.handle(at(10));
+    off();
+    const stale: boolean[] = [];
+    receiver.onAny((_, context) => stale.push(context.stale));
+    await receiver.handle(at(5));
+    expect(stale).toEqual([false]);
+  });
+
+  test("is off unless asked for, and then takes a store that can tell", async () => {
+    const receiver = receiverWith();
+    const stale: boolean[] = [];
+    receiver.onAny((_, context) => stale.push(context.stale));
+    for (const seconds of [10, 5]) await receiver.handle(at(seconds));
+    expect(stale).toEqual([false, false]);
+    const { latest, advance, ...store } = memoryClaims();
+    expect(() => receiverWith({ detectStale: true, claims: store })).toThrow(/latest and advance/);
+  });
+});
+
+describe("close", () => {
+  test("refuses what comes after it, body unread, and resolves when what came before has its reply", async () => {
+    const receiver = receiverWith();
+    let finish: (_?: unknown) => void = () => {};
+    receiver.on(
+      "POOL_CLOSED",
+      () =>
+        new Promise((resolve) => {
+          finish = resolve;
+        }),
+    );
+    const running = receiver.handle(signed(tolokaEvent("POOL_CLOSED")));
+    await vi.waitFor(() => expect(finish.length).toBe(1));
+    const order: string[] = [];
+    void running.then(() => order.push("replied"));
+    const closed = receiver.close().then(() => order.push("closed"));
+    const body = vi.fn();
+    const refused = await receiver.handle({ ...signed(), body });
+    expect([refused.status, refused.headers["retry-after"], JSON.parse(refused.body).code]).toEqual([
+      503,
+      "5",
+      "SHUTTING_DOWN",
+    ]);
+    expect(body).not.toHaveBeenCalled();
+    expect(order).toEqual([]);
+    finish();
+    await closed;
+    expect((await running).status).toBe(200);
+    expect(order.sort()).toEqual(["closed", "replied"]);
+    await receiver.close();
+  });
+
+  test("of a receiver that is idle resolves at once", async () => {
+    await receiverWith().close();
+  });
+});
+
+describe("construction", () => {
+  test.each<[string, object, RegExp]>([
+    [
+      "unsigned in words",
+      { secret: undefined, unsigned: "false" },
+      /unsigned must be true or false, not "false"/,
+    ],
+    ["detectStale in words", { detectStale: "no" }, /detectStale must be true or false, not "no"/],
+    ["no store", { claims: null }, /claims must have the method claim/],
+    ["a store without methods", { claims: {} }, /claims must have the method claim/],
+    ["a sink that is a function", { sink: async () => {} }, /sink must have the method accept/],
+  ])("%s throws and says so", (_, options, message) => {
+    expect(() => receiverWith(options)).toThrow(message);
   });
 });

@@ -108,9 +108,9 @@ describe("the events", () => {
     ]);
   });
 
-  test("an empty uuid is none", () => {
-    const event = read(tolokaEvent("POOL_CLOSED", { uuid: "" }));
-    expect(event).toMatchObject({ id: "", problems: ["uuid: expected a string that is not empty"] });
+  test.each(["", "x".repeat(256)])("a uuid that is empty or too long is none", (uuid) => {
+    const event = read(tolokaEvent("POOL_CLOSED", { uuid }));
+    expect(event).toMatchObject({ id: "", problems: ["uuid: expected a string of 1 to 255 characters"] });
   });
 
   test.each([

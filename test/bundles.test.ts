@@ -1,0 +1,37 @@
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+import { expect, test } from "vitest";
+
+async function bundle(adapter: string, name: string): Promise<string> {
+  const { outputFiles } = await build({
+    stdin: {
+      contents: `import { ${name} } from "@crowdhook/${adapter}"; export default ${name};`,
+      resolveDir: import.meta.dirname,
+    },
+    bundle: true,
+    minify: true,
+    format: "esm",
+    platform: adapter === "fetch" ? "browser" : "node",
+    conditions: adapter === "fetch" ? ["workerd"] : [],
+    external: ["express", "koa", "fastify", "fastify-plugin"],
+    // Ours points #hmac at the source; an app's does not.
+    tsconfigRaw: {},
+    write: false,
+  });
+  return outputFiles[0]?.text ?? "";
+}
+
+test.each(["node", "express", "fastify", "koa", "fetch"])(
+  "an app that imports one provider from @crowdhook/%s bundles nothing of the other",
+  async (adapter) => {
+    const toloka = await bundle(adapter, "tolokaWebhook");
+    const prolific = await bundle(adapter, "prolificWebhook");
+    const kilobytes = (text: string) => `${(gzipSync(text).length / 1000).toFixed(1)} kB`;
+    console.log(`@crowdhook/${adapter}, gzip: Toloka ${kilobytes(toloka)}, Prolific ${kilobytes(prolific)}`);
+    expect(toloka).toContain("ASSIGNMENT_SUBMITTED");
+    expect(toloka).toContain("toloka-signature");
+    expect(toloka).not.toMatch(/prolific|resource_id/i);
+    expect(prolific).toContain("submission.status.change");
+    expect(prolific).not.toMatch(/toloka|ASSIGNMENT_|pool_id/i);
+  },
+);
