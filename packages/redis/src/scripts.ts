@@ -1,0 +1,35 @@
+/**
+ * What a key holds: "done", or "held:" and its owner. Each script takes one key, so that each runs
+ * whole on whatever node of a cluster has it.
+ */
+export const SCRIPTS = {
+  /** ARGV: owner, lease in ms. */
+  claim: `
+local state = redis.call("GET", KEYS[1])
+if state == "done" then return "done" end
+if state and state ~= "held:" .. ARGV[1] then return "busy" end
+redis.call("SET", KEYS[1], "held:" .. ARGV[1], "PX", ARGV[2])
+return "won"`,
+
+  /** ARGV: owner, time to live in ms. */
+  settle: `
+local state = redis.call("GET", KEYS[1])
+if state and state ~= "held:" .. ARGV[1] then return 0 end
+redis.call("SET", KEYS[1], "done", "PX", ARGV[2])
+return 1`,
+
+  /** ARGV: owner. */
+  release: `
+if redis.call("GET", KEYS[1]) == "held:" .. ARGV[1] then redis.call("DEL", KEYS[1]) end
+return 1`,
+
+  latest: `return redis.call("GET", KEYS[1])`,
+
+  /** ARGV: time in ms, time to live in ms. Numbers of this size are exact in Lua. */
+  advance: `
+local known = tonumber(redis.call("GET", KEYS[1]) or "-1")
+local time = tonumber(ARGV[1])
+if known > time then time = known end
+redis.call("SET", KEYS[1], string.format("%.0f", time), "PX", ARGV[2])
+return 1`,
+} as const;

@@ -1,0 +1,53 @@
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import net from "node:net";
+
+export interface RedisServer {
+  readonly url: string;
+  /** Absent for a server that is not ours to stop. */
+  readonly control?: {
+    readonly port: number;
+    stop(): Promise<void>;
+    start(): Promise<void>;
+  };
+  close(): Promise<void>;
+}
+
+const installed = () => spawnSync("redis-server", ["--version"]).status === 0;
+
+/** Why the tests that need a Redis cannot run, and what would make them; undefined if they can. */
+export function redisMissing(need: "any" | "own" = "any"): string | undefined {
+  if ((need === "any" && process.env.REDIS_URL) || installed()) return undefined;
+  return need === "any"
+    ? "SKIPPED: no Redis. Run `apt-get install redis-server`, or set REDIS_URL, and these tests run."
+    : "SKIPPED: no redis-server on the PATH. Run `apt-get install redis-server`, and these tests run.";
+}
+
+async function freePort(): Promise<number> {
+  const server = net.createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as net.AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+/** The Redis at REDIS_URL; without that, or if it must be our own, one that is started on a free port. */
+export async function redisServer(need: "any" | "own" = "any", ...args: string[]): Promise<RedisServer> {
+  if (need === "any" && process.env.REDIS_URL) return { url: process.env.REDIS_URL, async close() {} };
+  const port = await freePort();
+  let server: ChildProcess;
+  const start = async () => {
+    const options = ["--port", `${port}`, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", ...args];
+    server = spawn("redis-server", options, { stdio: ["ignore", "pipe", "inherit"] });
+    for await (const line of server.stdout ?? [])
+      if (String(line).includes("Ready to accept connections")) break;
+  };
+  const stop = async () => {
+    if (server.exitCode !== null || server.signalCode !== null) return;
+    server.kill("SIGKILL");
+    await once(server, "exit");
+  };
+  await start();
+  return { url: `redis://127.0.0.1:${port}`, control: { port, stop, start }, close: stop };
+}
