@@ -2,6 +2,9 @@ import { readFileSync } from "node:fs";
 import { createReceiver, memoryClaims } from "@crowdhook/core";
 import { type Mounted, type MountOptions, mount } from "@crowdhook/core/adapter";
 import { toloka } from "@crowdhook/core/toloka";
+import { tolokaWebhook } from "@crowdhook/fastify";
+import { redisClaims } from "@crowdhook/redis";
+import fastify from "fastify";
 import { describe, expect, test } from "vitest";
 import { ERRORS } from "../packages/core/src/errors.js";
 
@@ -31,6 +34,7 @@ describe("docs/errors.md quotes what a mistake at startup throws", () => {
   // As from JavaScript, where no type stands in the way.
   const made = (options: object) => () => createReceiver(toloka, { secret, ...options });
   const mounted = (options: object) => () => mount(toloka, secret, options as MountOptions<never>);
+  const { claim, settle, release } = memoryClaims();
   const listening = receiver as unknown as Pick<Mounted<Record<string, unknown>>, "on">;
   const mistakes: readonly (readonly [string, () => unknown])[] = [
     ["no secret", made({ secret: undefined })],
@@ -39,12 +43,26 @@ describe("docs/errors.md quotes what a mistake at startup throws", () => {
     ["a secret that is a number", made({ secret: 12345 })],
     ["no secret in the list", made({ secret: [] })],
     ["a secret and unsigned", made({ unsigned: true })],
+    ["unsigned in words", made({ secret: undefined, unsigned: "false" })],
+    ["claims that are none", made({ claims: {} })],
+    ["a sink that is a function", made({ sink: () => {} })],
+    ["detectStale with a store that cannot", made({ detectStale: true, claims: { claim, settle, release } })],
+    ["a Redis client in place of a function", () => redisClaims({} as never)],
     ["a tolerance that is not a number", made({ tolerance: Number.NaN })],
     ["a maxBodySize in words", made({ maxBodySize: "5mb" })],
     ["a clock that is a number", made({ clock: 0 })],
     ["a path without its slash", mounted({ path: "toloka-webhook" })],
     ["memory for no claims", () => memoryClaims({ max: 0 })],
     ["options beside a ready receiver", () => mount(toloka, receiver, { tolerance: 1 })],
+    ["a secret beside a ready receiver", () => fastify().register(tolokaWebhook, { secret, receiver })],
+    [
+      "a webhook in place of its receiver",
+      () =>
+        mount(
+          toloka,
+          Object.assign(() => "", mount(toloka, secret).mounted),
+        ),
+    ],
     ["a receiver for another provider", () => mount(toloka, other)],
     ["a type that does not exist", () => listening.on("POOL_CLOSE", () => {})],
     ["a listener that is none", () => listening.on("POOL_CLOSED", undefined as never)],
@@ -52,16 +70,20 @@ describe("docs/errors.md quotes what a mistake at startup throws", () => {
   const section = sections.get("At startup") ?? "";
   const quotes = [...section.matchAll(/^\| `([^`]+)`/gm)].map(([, quote = ""]) => quote.split("…"));
 
-  test("one row for every mistake", () => expect(quotes).toHaveLength(mistakes.length));
-
-  test.for(mistakes)("%s", ([, make]) => {
+  const rowsFor = async (make: () => unknown) => {
     let message = "";
     try {
-      make();
+      await make();
     } catch (error) {
       if (error instanceof TypeError) message = error.message;
     }
-    const quoted = quotes.filter((parts) => message !== "" && parts.every((part) => message.includes(part)));
-    expect(quoted, message).toHaveLength(1);
+    return quotes.filter((parts) => message !== "" && parts.every((part) => message.includes(part)));
+  };
+
+  test("and nothing else", async () => {
+    const thrown = await Promise.all(mistakes.map(([, make]) => rowsFor(make)));
+    expect(quotes.filter((parts) => !thrown.flat().includes(parts))).toEqual([]);
   });
+
+  test.for(mistakes)("%s", async ([, make]) => expect(await rowsFor(make)).toHaveLength(1));
 });

@@ -1,13 +1,17 @@
 import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import http from "node:http";
 import { createRequire } from "node:module";
-import { Server } from "node:net";
+import { type AddressInfo, Server } from "node:net";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { signToloka, tolokaEvent } from "@crowdhook/core/testing";
-import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { prolificEvent, signProlific, signToloka, tolokaEvent } from "@crowdhook/core/testing";
+import { Redis } from "ioredis";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { type RedisServer, redisMissing, redisServer } from "./redis-server.js";
 
 const SECRET = "12345";
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -52,13 +56,52 @@ test("the blocks type-check", async () => {
   expect(checked.code).toBeUndefined();
 });
 
+const noRedis = redisMissing();
+if (noRedis) console.warn(noRedis);
+
+/** A Redis, and commands over HTTP to it in the manner of Upstash. */
+async function startRedis() {
+  const server: RedisServer = await redisServer();
+  const redis = new Redis(server.url);
+  const rest = http.createServer(async (request, response) => {
+    const [command, ...args] = JSON.parse(await text(request)) as [string, ...string[]];
+    const answer = await redis.call(command, ...args).then(
+      (result) => ({ result }),
+      (error: Error) => ({ error: error.message }),
+    );
+    response.end(JSON.stringify(answer));
+  });
+  await once(rest.listen(0, "127.0.0.1"), "listening");
+  return {
+    url: server.url,
+    restUrl: `http://127.0.0.1:${(rest.address() as AddressInfo).port}`,
+    async close() {
+      redis.disconnect();
+      rest.close();
+      // The blocks' own clients are still connected, and would tell of it.
+      vi.spyOn(console, "error").mockImplementation(() => {});
+      await server.close();
+    },
+  };
+}
+
 describe("runs as it stands", () => {
+  let redis: Awaited<ReturnType<typeof startRedis>> | undefined;
+  beforeAll(async () => {
+    if (!noRedis) redis = await startRedis();
+  });
+  afterAll(() => redis?.close());
+
+  const onSignal = process.listeners("SIGTERM");
   const servers: Server[] = [];
   const { listen } = Server.prototype;
   const printed: unknown[][] = [];
 
   beforeEach(() => {
     vi.stubEnv("TOLOKA_SECRET", SECRET);
+    vi.stubEnv("PROLIFIC_SECRET", SECRET);
+    vi.stubEnv("REDIS_URL", redis?.url);
+    vi.stubEnv("REDIS_REST_URL", redis?.restUrl);
     vi.spyOn(console, "log").mockImplementation((...args) => void printed.push(args));
     // The blocks listen on a fixed port, as an app does; here every one of them gets a free one.
     vi.spyOn(Server.prototype, "listen").mockImplementation(function (this: Server, ...args: unknown[]) {
@@ -76,30 +119,47 @@ describe("runs as it stands", () => {
     vi.restoreAllMocks();
     vi.unstubAllEnvs();
     printed.length = 0;
+    for (const listener of process.listeners("SIGTERM")) {
+      if (!onSignal.includes(listener)) process.off("SIGTERM", listener);
+    }
     await Promise.all(servers.splice(0).map((server) => new Promise((resolve) => server.close(resolve))));
   });
 
-  const genuine = () => signToloka({ secret: SECRET, events: [tolokaEvent("POOL_CLOSED")] });
+  const ofToloka = () => ({
+    delivery: signToloka({ secret: SECRET, events: [tolokaEvent("POOL_CLOSED")] }),
+    heard: "pool-1",
+  });
+  const ofProlific = () => ({
+    delivery: signProlific({ secret: SECRET, event: prolificEvent("submission.status.change") }),
+    heard: "submission-1",
+  });
 
-  test.for(blocks)("$name", async ({ file, code }) => {
+  test.for(blocks)("$name", async ({ file, code }, { skip }) => {
+    if (noRedis && code.includes("@crowdhook/redis")) skip(noRedis);
     const exported: { POST?: (request: Request) => Promise<Response> } = await import(file);
     const [server] = servers;
     if (exported.POST) {
-      const response = await exported.POST(new Request("http://localhost/toloka-webhook", genuine()));
+      const { delivery, heard } = code.includes("prolificWebhook") ? ofProlific() : ofToloka();
+      const response = await exported.POST(new Request("http://localhost/webhook", delivery));
       expect(response.status).toBe(200);
+      expect(printed.flat()).toContain(heard);
     } else if (server) {
       if (!server.listening) await once(server, "listening");
-      const address = server.address();
-      const port = typeof address === "object" ? address?.port : undefined;
+      const { port } = server.address() as AddressInfo;
       // What a block says that it answers, such as "POST /hooks/toloka" in a comment.
-      const said = [...code.matchAll(/\bPOST (\/[\w/-]+)/g)].map(([, path]) => path);
+      const said = [...code.matchAll(/\bPOST (\/[\w/-]+)/g)].map(([, path = ""]) => path);
       for (const path of said.length > 0 ? said : ["/toloka-webhook"]) {
+        const { delivery, heard } = path.includes("prolific") ? ofProlific() : ofToloka();
         printed.length = 0;
-        const response = await fetch(`http://127.0.0.1:${port}${path}`, genuine());
+        const response = await fetch(`http://127.0.0.1:${port}${path}`, delivery);
         expect(`${path} ${response.status}`).toBe(`${path} 200`);
-        expect(printed.flat()).toContain("pool-1");
+        expect(printed.flat()).toContain(heard);
       }
+    } else {
+      // It sends itself what it handles.
+      expect(printed.flat()).toSatisfy((words: unknown[]) =>
+        ["pool-1", "submission-1", "passed:"].some((word) => words.includes(word)),
+      );
     }
-    expect(printed.flat()).toContain("pool-1");
   });
 });

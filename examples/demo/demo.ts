@@ -4,11 +4,20 @@
  */
 import { once } from "node:events";
 import { createServer } from "node:http";
-import { type SignedDelivery, signToloka, testClock, tolokaEvent } from "@crowdhook/core/testing";
+import {
+  prolificEvent,
+  type SignedDelivery,
+  signProlific,
+  signToloka,
+  testClock,
+  tolokaEvent,
+} from "@crowdhook/core/testing";
 import { createApp } from "@crowdhook/example-express";
 
 interface Sending {
   readonly sent: string;
+  /** Default: the one for Toloka. */
+  readonly path?: string;
   readonly delivery: Pick<SignedDelivery, "headers" | "body">;
   readonly answer: string;
   /** The lines that the listeners print. */
@@ -47,6 +56,7 @@ function oneOf(type: Parameters<typeof tolokaEvent>[0], line: string): Sending {
 }
 
 const poolClosed = signed(tolokaEvent("POOL_CLOSED"));
+const submitted = signProlific({ secret, timestamp, event: prolificEvent("submission.status.change") });
 
 const GENUINE: readonly Sending[] = [
   {
@@ -84,6 +94,13 @@ const GENUINE: readonly Sending[] = [
     answer: "200 1 unrecognized",
     heard: ["unrecognized POOL_REOPENED"],
   },
+  {
+    sent: "from Prolific",
+    path: "/prolific-webhook",
+    delivery: submitted,
+    answer: "200 1 handled",
+    heard: ["submission.status.change submission-1"],
+  },
 ];
 
 const REFUSED: readonly Sending[] = [
@@ -115,6 +132,13 @@ const REFUSED: readonly Sending[] = [
     answer: "200 1 duplicate",
     heard: [],
   },
+  {
+    sent: "Prolific's, with a new id",
+    path: "/prolific-webhook",
+    delivery: { ...submitted, headers: { ...submitted.headers, "x-event-id": "another" } },
+    answer: "200 1 duplicate",
+    heard: [],
+  },
 ];
 
 const COLOURS = { bold: 1, red: 31, green: 32, yellow: 33 };
@@ -138,16 +162,20 @@ async function answerOf(response: Response): Promise<string> {
 }
 
 let heard: string[] = [];
-const app = createApp(secret, { clock, log: (line) => heard.push(line) });
+const { app } = createApp(secret, { prolificSecret: secret, clock, log: (line) => heard.push(line) });
 const server = createServer(app).listen(0, "127.0.0.1");
 await once(server, "listening");
 const address = server.address();
 const origin = `http://127.0.0.1:${typeof address === "object" ? address?.port : address}`;
 
+// What is refused is logged as well; that would stand in the middle of the table.
+const logged: unknown[][] = [];
+console.error = (...line) => void logged.push(line);
+
 /** Sends, prints and compares. True if all was as expected. */
-async function show({ sent, delivery, ...expected }: Sending): Promise<boolean> {
+async function show({ sent, path = "/toloka-webhook", delivery, ...expected }: Sending): Promise<boolean> {
   heard = [];
-  const response = await fetch(`${origin}/toloka-webhook`, {
+  const response = await fetch(`${origin}${path}`, {
     method: "POST",
     headers: delivery.headers,
     body: delivery.body,
@@ -178,6 +206,7 @@ try {
   server.close();
 }
 
+if (wrong > 0) for (const line of logged) console.log(...line);
 const total = GENUINE.length + REFUSED.length;
 console.log(
   wrong === 0

@@ -1,8 +1,11 @@
+import type { Receiver } from "@crowdhook/core";
 import { ASSIGNMENT_EVENT_TYPES } from "@crowdhook/core/toloka";
-import { tolokaWebhook } from "@crowdhook/express";
+import { prolificWebhook, tolokaWebhook } from "@crowdhook/express";
 import express from "express";
 
 export interface AppOptions {
+  /** Without one, there is no webhook for Prolific. */
+  readonly prolificSecret?: string | undefined;
   /** How far a delivery's time may be from the clock, in seconds. */
   readonly tolerance?: number;
   /** Unix time in milliseconds. */
@@ -12,7 +15,7 @@ export interface AppOptions {
 }
 
 export function createApp(secret: string | undefined, options: AppOptions = {}) {
-  const { log = console.log, ...webhookOptions } = options;
+  const { log = console.log, prolificSecret, ...webhookOptions } = options;
   const toloka = tolokaWebhook(secret, webhookOptions);
 
   toloka.on("POOL_CLOSED", ({ type, data }) => log(`${type} ${data.pool_id}, ${data.close_reason}`));
@@ -25,11 +28,20 @@ export function createApp(secret: string | undefined, options: AppOptions = {}) 
   toloka.onError((error, event) => log(`failed ${event.type} ${event.id}: ${String(error)}`));
 
   const app = express();
+  // For a server that is to end: close() of each resolves when what was begun has its reply.
+  const receivers: Pick<Receiver, "close">[] = [toloka.receiver];
   // Before express.json(), which would use up the bytes that the signature is over.
   app.use(toloka);
+  if (prolificSecret !== undefined) {
+    const prolific = prolificWebhook(prolificSecret, webhookOptions);
+    prolific.onAny(({ type, data }) => log(`${type} ${data.resource_id}`));
+    prolific.onError((error, event) => log(`failed ${event.type} ${event.id}: ${String(error)}`));
+    app.use(prolific);
+    receivers.push(prolific.receiver);
+  }
   app.use(express.json());
   app.post("/echo", (request, response) => {
     response.json({ echo: request.body });
   });
-  return app;
+  return { app, receivers };
 }

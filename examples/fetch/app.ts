@@ -1,8 +1,11 @@
+import type { Receiver } from "@crowdhook/core";
 import { ASSIGNMENT_EVENT_TYPES } from "@crowdhook/core/toloka";
-import { tolokaWebhook } from "@crowdhook/fetch";
+import { prolificWebhook, tolokaWebhook } from "@crowdhook/fetch";
 import { Hono } from "hono";
 
 export interface AppOptions {
+  /** Without one, there is no webhook for Prolific. */
+  readonly prolificSecret?: string | undefined;
   /** How far a delivery's time may be from the clock, in seconds. */
   readonly tolerance?: number;
   /** Unix time in milliseconds. */
@@ -12,7 +15,7 @@ export interface AppOptions {
 }
 
 export function createApp(secret: string | undefined, options: AppOptions = {}) {
-  const { log = console.log, ...webhookOptions } = options;
+  const { log = console.log, prolificSecret, ...webhookOptions } = options;
   const toloka = tolokaWebhook(secret, webhookOptions);
 
   toloka.on("POOL_CLOSED", ({ type, data }) => log(`${type} ${data.pool_id}, ${data.close_reason}`));
@@ -25,7 +28,16 @@ export function createApp(secret: string | undefined, options: AppOptions = {}) 
   toloka.onError((error, event) => log(`failed ${event.type} ${event.id}: ${String(error)}`));
 
   const app = new Hono();
+  // For a server that is to end: close() of each resolves when what was begun has its reply.
+  const receivers: Pick<Receiver, "close">[] = [toloka.receiver];
   app.all("/toloka-webhook", (context) => toloka(context.req.raw));
+  if (prolificSecret !== undefined) {
+    const prolific = prolificWebhook(prolificSecret, webhookOptions);
+    prolific.onAny(({ type, data }) => log(`${type} ${data.resource_id}`));
+    prolific.onError((error, event) => log(`failed ${event.type} ${event.id}: ${String(error)}`));
+    app.all("/prolific-webhook", (context) => prolific(context.req.raw));
+    receivers.push(prolific.receiver);
+  }
   app.post("/echo", async (context) => context.json({ echo: await context.req.json() }));
-  return app;
+  return { app, receivers };
 }

@@ -1,9 +1,12 @@
+import type { Receiver } from "@crowdhook/core";
 import { ASSIGNMENT_EVENT_TYPES } from "@crowdhook/core/toloka";
-import { tolokaWebhook } from "@crowdhook/koa";
+import { prolificWebhook, tolokaWebhook } from "@crowdhook/koa";
 import { bodyParser } from "@koa/bodyparser";
 import Koa from "koa";
 
 export interface AppOptions {
+  /** Without one, there is no webhook for Prolific. */
+  readonly prolificSecret?: string | undefined;
   /** How far a delivery's time may be from the clock, in seconds. */
   readonly tolerance?: number;
   /** Unix time in milliseconds. */
@@ -13,7 +16,7 @@ export interface AppOptions {
 }
 
 export function createApp(secret: string | undefined, options: AppOptions = {}) {
-  const { log = console.log, ...webhookOptions } = options;
+  const { log = console.log, prolificSecret, ...webhookOptions } = options;
   const toloka = tolokaWebhook(secret, webhookOptions);
 
   toloka.on("POOL_CLOSED", ({ type, data }) => log(`${type} ${data.pool_id}, ${data.close_reason}`));
@@ -26,11 +29,20 @@ export function createApp(secret: string | undefined, options: AppOptions = {}) 
   toloka.onError((error, event) => log(`failed ${event.type} ${event.id}: ${String(error)}`));
 
   const app = new Koa();
+  // For a server that is to end: close() of each resolves when what was begun has its reply.
+  const receivers: Pick<Receiver, "close">[] = [toloka.receiver];
   // Before the body parser, which would use up the bytes that the signature is over.
   app.use(toloka);
+  if (prolificSecret !== undefined) {
+    const prolific = prolificWebhook(prolificSecret, webhookOptions);
+    prolific.onAny(({ type, data }) => log(`${type} ${data.resource_id}`));
+    prolific.onError((error, event) => log(`failed ${event.type} ${event.id}: ${String(error)}`));
+    app.use(prolific);
+    receivers.push(prolific.receiver);
+  }
   app.use(bodyParser());
   app.use((ctx) => {
     if (ctx.method === "POST" && ctx.path === "/echo") ctx.body = { echo: ctx.request.body };
   });
-  return app;
+  return { app, receivers };
 }

@@ -1,9 +1,12 @@
 import http from "node:http";
 import { json } from "node:stream/consumers";
+import type { Receiver } from "@crowdhook/core";
 import { ASSIGNMENT_EVENT_TYPES } from "@crowdhook/core/toloka";
-import { tolokaWebhook } from "@crowdhook/node";
+import { prolificWebhook, tolokaWebhook } from "@crowdhook/node";
 
 export interface AppOptions {
+  /** Without one, there is no webhook for Prolific. */
+  readonly prolificSecret?: string | undefined;
   /** How far a delivery's time may be from the clock, in seconds. */
   readonly tolerance?: number;
   /** Unix time in milliseconds. */
@@ -13,7 +16,7 @@ export interface AppOptions {
 }
 
 export function createApp(secret: string | undefined, options: AppOptions = {}) {
-  const { log = console.log, ...webhookOptions } = options;
+  const { log = console.log, prolificSecret, ...webhookOptions } = options;
   const toloka = tolokaWebhook(secret, webhookOptions);
 
   toloka.on("POOL_CLOSED", ({ type, data }) => log(`${type} ${data.pool_id}, ${data.close_reason}`));
@@ -25,10 +28,22 @@ export function createApp(secret: string | undefined, options: AppOptions = {}) 
   toloka.onUnrecognized(({ type, problems }) => log(["unrecognized", type, ...problems].join(" ")));
   toloka.onError((error, event) => log(`failed ${event.type} ${event.id}: ${String(error)}`));
 
-  return http.createServer((request, response) => {
+  // For a server that is to end: close() of each resolves when what was begun has its reply.
+  const receivers: Pick<Receiver, "close">[] = [toloka.receiver];
+  const webhooks = new Map<string | undefined, http.RequestListener>();
+  if (prolificSecret !== undefined) {
+    const prolific = prolificWebhook(prolificSecret, webhookOptions);
+    prolific.onAny(({ type, data }) => log(`${type} ${data.resource_id}`));
+    prolific.onError((error, event) => log(`failed ${event.type} ${event.id}: ${String(error)}`));
+    webhooks.set("/prolific-webhook", prolific);
+    receivers.push(prolific.receiver);
+  }
+
+  const app = http.createServer((request, response) => {
     if (request.method === "POST" && request.url === "/echo") void echo(request, response);
-    else void toloka(request, response);
+    else (webhooks.get(request.url) ?? toloka)(request, response);
   });
+  return { app, receivers };
 }
 
 async function echo(request: http.IncomingMessage, response: http.ServerResponse) {
