@@ -214,13 +214,18 @@ export function createReceiver<Events extends EventMap>(
       const sunk = sink && (await offer(sink, batch, contextFor(false)));
       const outcomes: MaybePromise<Outcome>[] = [];
       for (const turn of batch) {
-        const claim = isThenable(turn.claim) ? await turn.claim : turn.claim;
+        let claim = isThenable(turn.claim) ? await turn.claim : turn.claim;
         if (claim instanceof Turn) {
           const first = await claim.outcome;
           outcomes.push(isSuccess(first) ? "duplicate" : first);
-        } else if (turn.lost) {
-          outcomes.push(turns.end(turn, turn.lost === "done" ? "duplicate" : "busy"));
-        } else if (claim === "won") {
+          continue;
+        }
+        if (claim === "won" && sunk === undefined) {
+          // The events before it may have taken long.
+          const confirmed = turns.confirm(turn);
+          claim = isThenable(confirmed) ? await confirmed : confirmed;
+        }
+        if (claim === "won") {
           const outcome = sunk ?? listen(turn, contextFor);
           outcomes.push(turns.conclude(turn, isThenable(outcome) ? await outcome : outcome));
         } else {

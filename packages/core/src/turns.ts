@@ -36,8 +36,8 @@ export class Turn {
   claim: MaybePromise<Claim | undefined> | Turn = "won";
   /** Whether the claim is this turn's to keep. */
   held = false;
-  /** What a renewal found where the claim was lost. */
-  lost: "busy" | "done" | undefined;
+  /** Until when the claim is known to be held, by this process's `performance.now()`. */
+  heldUntil = 0;
   #outcome: Outcome | undefined;
   #waiting: ((outcome: Outcome) => void)[] | undefined;
 
@@ -114,41 +114,42 @@ export function createTurns(store: ClaimStore, doneFor: number, onStoreTrouble: 
       return turn;
     }
     underWay.set(ticket.key, turn);
-    turn.claim = chain(claim(turn, ticket), (claimed) => {
-      turn.held = claimed === "won";
-      return claimed;
-    });
+    const { binding } = ticket;
+    // The first id keeps the signature: the same one with another id is a request that was captured.
+    // It is busy until the event is done, so that whichever came first, a redelivery can still run.
+    const bound = binding && ask(() => store.claim(binding.key, event.id, binding.lease));
+    turn.claim = binding
+      ? chain(bound, (state) => (state === "won" ? take(turn, ticket) : state))
+      : take(turn, ticket);
     return turn;
   }
 
-  function claim(turn: Turn, { key, binding }: Ticket): MaybePromise<Claim | undefined> {
-    const take = () =>
-      ask(
-        () => store.claim(key, turn.owner, LEASE_MS),
-        // Nobody waits for it any more, so nobody may be kept from it either.
-        (late) => late === "won" && ask(() => store.release(key, turn.owner)),
-      );
-    if (binding === undefined) return take();
-    // The first id keeps the signature: the same one with another id is a request that was captured.
-    // It is busy until the event is done, so that whichever came first, a redelivery can still run.
-    const bound = ask(() => store.claim(binding.key, turn.event.id, binding.lease));
-    return chain(bound, (state) => (state === "won" ? take() : state));
+  /** Takes the claim, or renews it. */
+  function take(turn: Turn, { key }: Ticket): MaybePromise<Claim | undefined> {
+    const asked = performance.now();
+    const taken = ask(
+      () => store.claim(key, turn.owner, LEASE_MS),
+      // Nobody waits for it any more, so nobody may be kept from it either.
+      (late) => late === "won" && !turn.held && ask(() => store.release(key, turn.owner)),
+    );
+    return chain(taken, (claim) => {
+      if (claim === "won") turn.heldUntil = asked + LEASE_MS;
+      // A store that does not answer says nothing about who holds it.
+      if (claim !== undefined) turn.held = claim === "won" && !turn.ended;
+      return claim;
+    });
+  }
+
+  /** Whether a claim that was won still is: asked of the store only if it may have been lost meanwhile. */
+  function confirm(turn: Turn): MaybePromise<Claim | undefined> {
+    const { ticket, held, heldUntil } = turn;
+    return ticket === undefined || (held && performance.now() < heldUntil) ? "won" : take(turn, ticket);
   }
 
   /** Renews the claims of these turns for as long as they are held, or until it is stopped. */
   function renew(turns: readonly Turn[]): () => void {
     const timer = setInterval(() => {
-      for (const turn of turns) {
-        const { held, ticket, owner } = turn;
-        if (!held || ticket === undefined) continue;
-        void chain(
-          ask(() => store.claim(ticket.key, owner, LEASE_MS)),
-          (claimed) => {
-            // Someone else took over while this process, or the store, stood still.
-            if (claimed === "busy" || claimed === "done") turn.lost = claimed;
-          },
-        );
-      }
+      for (const turn of turns) if (turn.held && turn.ticket) void take(turn, turn.ticket);
     }, LEASE_MS / 3);
     return () => clearInterval(timer);
   }
@@ -190,7 +191,7 @@ export function createTurns(store: ClaimStore, doneFor: number, onStoreTrouble: 
     return turn.end(outcome);
   }
 
-  return { begin, renew, isStale, conclude, end };
+  return { begin, renew, confirm, isStale, conclude, end };
 }
 
 function inTime<T>(

@@ -448,28 +448,36 @@ describe("with a store of one's own", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test("an event whose claim was lost before its turn came is not handled again", async () => {
-    const claims = memoryClaims();
-    const receiver = receiverWith({ claims });
-    const { passed, open } = gate();
-    const heard: string[] = [];
-    receiver.onAny((event) => {
-      heard.push(event.id);
-      return event.id === "first" ? passed : undefined;
-    });
-    const reply = receiver.handle(
-      signed(...["first", "second"].map((uuid) => tolokaEvent("POOL_CLOSED", { uuid }))),
-    );
-    await vi.advanceTimersByTimeAsync(0);
-    // As after a pause of this process that was longer than the lease.
-    vi.setSystemTime(Date.now() + 31_000);
-    expect(claims.claim("toloka:second", "another process", 30_000)).toBe("won");
-    expect(claims.settle("toloka:second", "another process", 1_000_000)).toBe(true);
-    await vi.advanceTimersByTimeAsync(10_000);
-    open();
-    expect(JSON.parse((await reply).body)).toMatchObject({ handled: 1, duplicate: 1 });
-    expect(heard).toEqual(["first"]);
-  });
+  test.each([
+    ["found out by a renewal", 10_000],
+    ["found out before its listeners run", 0],
+  ])(
+    "an event whose claim was lost before its turn came is not handled again (%s)",
+    async (_, milliseconds) => {
+      const claims = memoryClaims();
+      const receiver = receiverWith({ claims });
+      const { passed, open } = gate();
+      const heard: string[] = [];
+      receiver.onAny((event) => {
+        heard.push(event.id);
+        return event.id === "first" ? passed : undefined;
+      });
+      const reply = receiver.handle(
+        signed(...["first", "second"].map((uuid) => tolokaEvent("POOL_CLOSED", { uuid }))),
+      );
+      await vi.advanceTimersByTimeAsync(0);
+      // As after a pause of this process that was longer than the lease.
+      vi.setSystemTime(Date.now() + 31_000);
+      const paused = performance.now() + 31_000;
+      vi.spyOn(performance, "now").mockImplementation(() => paused);
+      expect(claims.claim("toloka:second", "another process", 30_000)).toBe("won");
+      expect(claims.settle("toloka:second", "another process", 1_000_000)).toBe(true);
+      await vi.advanceTimersByTimeAsync(milliseconds);
+      open();
+      expect(JSON.parse((await reply).body)).toMatchObject({ handled: 1, duplicate: 1 });
+      expect(heard).toEqual(["first"]);
+    },
+  );
 
   test("whoever waits for an event that is under way is told after half a minute that it is busy", async () => {
     const receiver = receiverWith();
