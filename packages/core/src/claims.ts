@@ -29,7 +29,10 @@ export interface ClaimStore {
 }
 
 export interface MemoryClaimsOptions {
-  /** How many handled events are remembered at the least, and half of how many at the most. Default 50,000. */
+  /**
+   * How many keys that are done are remembered at the least, and half of how many at the most. An
+   * event of Toloka takes one, one of Prolific two. Default 50,000.
+   */
   readonly max?: number;
   /** Unix time in milliseconds. Default `Date.now`. */
   readonly clock?: () => number;

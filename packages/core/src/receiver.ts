@@ -17,7 +17,7 @@ import type { EventMap, ReceivedEvent } from "./event.js";
 import { createListeners, type ListenerContext, type Listening } from "./listeners.js";
 import type { Provider } from "./provider.js";
 import { keysFrom, type SecretSource } from "./secrets.js";
-import { chain, createTurns, isSuccess, type Outcome, type Ticket, Turn } from "./turns.js";
+import { type Batch, chain, createTurns, type Outcome, type Ticket, Turn } from "./turns.js";
 
 /** Takes the events of a delivery in place of the listeners, to have them handled later. */
 export interface Sink {
@@ -207,17 +207,18 @@ export function createReceiver<Events extends EventMap>(
     digest: string | undefined,
     contextFor: ContextFor,
   ): Promise<readonly Outcome[]> {
-    const batch = events.map((event) => turns.begin(event, ticketOf(event, digest)));
+    const batch: Batch = { storeFailed: false };
+    const begun = events.map((event) => turns.begin(event, ticketOf(event, digest), batch));
     // Claims in this process's own memory cannot be lost while they are held.
-    const stopRenewing = options.claims && turns.renew(batch);
+    const stopRenewing = options.claims && turns.renew(begun);
     try {
-      const sunk = sink && (await offer(sink, batch, contextFor(false)));
+      const sunk = sink && (await offer(sink, begun, contextFor(false)));
       const outcomes: MaybePromise<Outcome>[] = [];
-      for (const turn of batch) {
+      for (const turn of begun) {
         let claim = isThenable(turn.claim) ? await turn.claim : turn.claim;
         if (claim instanceof Turn) {
-          const first = await claim.outcome;
-          outcomes.push(isSuccess(first) ? "duplicate" : first);
+          const shared = turns.follow(turn, claim);
+          outcomes.push(isThenable(shared) ? await shared : shared);
           continue;
         }
         if (claim === "won" && sunk === undefined) {
@@ -235,21 +236,20 @@ export function createReceiver<Events extends EventMap>(
       return await Promise.all(outcomes);
     } finally {
       stopRenewing?.();
-      // None is left over, or whoever waits for it would wait in vain.
-      for (const turn of batch) if (!turn.ended && !(turn.claim instanceof Turn)) turns.end(turn, "failed");
     }
   }
 
   function ticketOf(event: ReceivedEvent<Events>, digest: string | undefined): Ticket | undefined {
-    // Without an id there is nothing to claim it by.
-    if (event.id === "") return undefined;
+    const signature =
+      digest === undefined || provider.idsAreSigned ? undefined : `${provider.name}/signature:${digest}`;
+    // Without an id, what is left to claim it by is the signature, if that stands for one event.
+    if (event.id === "") return signature === undefined ? undefined : { key: signature };
     const about = detectStale && event.occurredAt ? provider.readSubject(event) : undefined;
     return {
       key: `${provider.name}:${event.id}`,
-      ...(digest !== undefined &&
-        !provider.idsAreSigned && {
-          binding: { key: `${provider.name}/signature:${digest}`, lease: replayableFor + CLOCK_SKEW_MS },
-        }),
+      ...(signature !== undefined && {
+        binding: { key: signature, lease: replayableFor + CLOCK_SKEW_MS },
+      }),
       ...(about !== undefined && {
         subject: {
           key: `${provider.name}/latest:${event.type}:${about}`,

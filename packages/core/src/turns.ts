@@ -10,7 +10,7 @@ export type Outcome = keyof Counts | "unclaimed" | "unsettled" | "unsunk";
 
 const SUCCESSES: ReadonlySet<Outcome> = new Set(["handled", "unrecognized", "duplicate"]);
 
-export function isSuccess(outcome: Outcome): boolean {
+function isSuccess(outcome: Outcome): boolean {
   return SUCCESSES.has(outcome);
 }
 
@@ -30,29 +30,45 @@ export interface Ticket {
   readonly subject?: { readonly key: string; readonly occurredAt: number };
 }
 
+const NOT_GRANTED = Number.NEGATIVE_INFINITY;
+
+/** Whether the store granted the claim, and has not said since that it is another's. */
+function wasGranted(turn: Turn): boolean {
+  return turn.heldUntil !== NOT_GRANTED;
+}
+
+/** What the events of one delivery share. */
+export interface Batch {
+  /** Whether the store failed: it is not asked again and again, so that a delivery takes bounded time. */
+  storeFailed: boolean;
+}
+
 /** One event on its way through the receiver. */
 export class Turn {
   /** A turn in place of a claim: the same event is under way, and this one shares its outcome. */
-  claim: MaybePromise<Claim | undefined> | Turn = "won";
-  /** Whether the claim is this turn's to keep. */
-  held = false;
+  claim: MaybePromise<Claim | Turn | undefined> = "won";
   /** Until when the claim is known to be held, by this process's `performance.now()`. */
-  heldUntil = 0;
+  heldUntil = NOT_GRANTED;
+  /** Whether it wants the claim no more. If the store grants it all the same, it is given back. */
+  givenUp = false;
+  /** The outcome of the turn that it follows. */
+  shared: MaybePromise<Outcome> | undefined;
   #outcome: Outcome | undefined;
   #waiting: ((outcome: Outcome) => void)[] | undefined;
 
   constructor(
     readonly event: ReceivedEvent,
-    /** Absent for an event without an id: there is nothing to claim it by. */
+    /** Absent for an event that there is nothing to claim by. */
     readonly ticket: Ticket | undefined,
     readonly owner: string,
+    readonly batch: Batch,
   ) {}
 
   get ended(): boolean {
     return this.#outcome !== undefined;
   }
 
-  /** The outcome once the turn has ended; busy if that takes too long. */
+  /** The outcome once the turn has ended; busy if that takes too long from now. */
   get outcome(): MaybePromise<Outcome> {
     if (this.#outcome !== undefined) return this.#outcome;
     this.#waiting ??= [];
@@ -67,6 +83,7 @@ export class Turn {
   }
 
   end(outcome: Outcome): Outcome {
+    this.givenUp = true;
     this.#outcome = outcome;
     for (const resolve of this.#waiting ?? []) resolve(outcome);
     return outcome;
@@ -103,95 +120,125 @@ export function createTurns(store: ClaimStore, doneFor: number, onStoreTrouble: 
     }
   }
 
-  function begin(event: ReceivedEvent, ticket: Ticket | undefined): Turn {
+  function begin(event: ReceivedEvent, ticket: Ticket | undefined, batch: Batch): Turn {
     // Unlike any other turn's, so that a claim that was given up cannot be taken for a later one.
     ownerPrefix ??= crypto.randomUUID();
-    const turn = new Turn(event, ticket, `${ownerPrefix}:${++turnCount}`);
+    const turn = new Turn(event, ticket, `${ownerPrefix}:${++turnCount}`, batch);
     if (ticket === undefined) return turn;
+    const { binding } = ticket;
+    if (binding === undefined) {
+      turn.claim = enter(turn, ticket);
+    } else {
+      // The first id keeps the signature: the same one with another id is a request that was captured.
+      // It is busy until the event is done, and followed by none, so that a redelivery can still run.
+      const bound = ask(() => store.claim(binding.key, event.id, binding.lease));
+      turn.claim = chain(bound, (state) => (state === "won" ? enter(turn, ticket) : state));
+    }
+    return turn;
+  }
+
+  function enter(turn: Turn, ticket: Ticket): MaybePromise<Claim | Turn | undefined> {
     const first = underWay.get(ticket.key);
     if (first !== undefined) {
-      turn.claim = first;
-      return turn;
+      turn.shared = first.outcome;
+      return first;
     }
     underWay.set(ticket.key, turn);
-    const { binding } = ticket;
-    // The first id keeps the signature: the same one with another id is a request that was captured.
-    // It is busy until the event is done, so that whichever came first, a redelivery can still run.
-    const bound = binding && ask(() => store.claim(binding.key, event.id, binding.lease));
-    turn.claim = binding
-      ? chain(bound, (state) => (state === "won" ? take(turn, ticket) : state))
-      : take(turn, ticket);
-    return turn;
+    return take(turn, ticket);
   }
 
   /** Takes the claim, or renews it. */
   function take(turn: Turn, { key }: Ticket): MaybePromise<Claim | undefined> {
     const asked = performance.now();
-    const taken = ask(
-      () => store.claim(key, turn.owner, LEASE_MS),
-      // Nobody waits for it any more, so nobody may be kept from it either.
-      (late) => late === "won" && !turn.held && ask(() => store.release(key, turn.owner)),
-    );
+    const granted = (claim: Claim) => {
+      if (claim !== "won") turn.heldUntil = NOT_GRANTED;
+      else if (turn.givenUp) void ask(() => store.release(key, turn.owner));
+      else turn.heldUntil = asked + LEASE_MS;
+    };
+    const taken = ask(() => store.claim(key, turn.owner, LEASE_MS), granted);
     return chain(taken, (claim) => {
-      if (claim === "won") turn.heldUntil = asked + LEASE_MS;
-      // A store that does not answer says nothing about who holds it.
-      if (claim !== undefined) turn.held = claim === "won" && !turn.ended;
+      if (claim !== undefined) granted(claim);
+      else turn.batch.storeFailed = true;
       return claim;
     });
   }
 
-  /** Whether a claim that was won still is: asked of the store only if it may have been lost meanwhile. */
+  /** Whether a claim that was won still is: asked of the store only if its lease may be over. */
   function confirm(turn: Turn): MaybePromise<Claim | undefined> {
-    const { ticket, held, heldUntil } = turn;
-    return ticket === undefined || (held && performance.now() < heldUntil) ? "won" : take(turn, ticket);
+    const { ticket, heldUntil, batch } = turn;
+    if (ticket === undefined || performance.now() < heldUntil) return "won";
+    return batch.storeFailed ? undefined : take(turn, ticket);
   }
 
   /** Renews the claims of these turns for as long as they are held, or until it is stopped. */
   function renew(turns: readonly Turn[]): () => void {
     const timer = setInterval(() => {
-      for (const turn of turns) if (turn.held && turn.ticket) void take(turn, turn.ticket);
+      for (const turn of turns) {
+        if (turn.ticket && !turn.givenUp && wasGranted(turn)) void take(turn, turn.ticket);
+      }
     }, LEASE_MS / 3);
     return () => clearInterval(timer);
+  }
+
+  /** For `detectStale`: whether a later event of the same type and subject was handled before. */
+  function isStale({ ticket, batch }: Turn): MaybePromise<boolean> {
+    const subject = ticket?.subject;
+    if (subject === undefined || batch.storeFailed) return false;
+    const asked = ask(() => chain(store.latest?.(subject.key), (time) => ({ time })));
+    return chain(asked, (latest) => {
+      if (latest === undefined) batch.storeFailed = true;
+      return latest?.time !== undefined && latest.time > subject.occurredAt;
+    });
   }
 
   /** Ends a turn that won its claim: settles it, or releases it for a redelivery to win. */
   function conclude(turn: Turn, outcome: Outcome): MaybePromise<Outcome> {
     const { ticket, owner } = turn;
-    if (ticket === undefined) return turn.end(outcome);
-    // Before the store hears of it: a renewal in between would claim what was just given up.
-    turn.held = false;
-    if (!isSuccess(outcome)) {
-      return chain(
-        ask(() => store.release(ticket.key, owner)),
-        () => end(turn, outcome),
-      );
-    }
-    const { binding, subject } = ticket;
+    if (ticket === undefined || !isSuccess(outcome)) return end(turn, outcome);
+    turn.givenUp = true;
+    const { subject } = ticket;
     const settled = ask(() => store.settle(ticket.key, owner, doneFor));
-    const bound = binding && ask(() => store.settle(binding.key, turn.event.id, binding.lease));
+    const bound = settleBinding(turn);
     const advanced = subject && ask(() => store.advance?.(subject.key, subject.occurredAt, doneFor));
     return chain(settled, (done) => {
       if (done === false) onStoreTrouble("a claim was lost while its event was handled; it may run again");
-      return chain(bound, () => chain(advanced, () => end(turn, done === undefined ? "unsettled" : outcome)));
+      return chain(bound, () =>
+        chain(advanced, () => leave(turn, done === undefined ? "unsettled" : outcome)),
+      );
     });
   }
 
-  /** For `detectStale`: whether a later event of the same type and subject was handled before. */
-  function isStale({ ticket }: Turn): MaybePromise<boolean> {
-    const subject = ticket?.subject;
-    if (subject === undefined) return false;
+  /** Ends a turn without success. A claim that it holds, or is still to be granted, is given back. */
+  function end(turn: Turn, outcome: Outcome): MaybePromise<Outcome> {
+    const { ticket, owner } = turn;
+    turn.givenUp = true;
+    if (ticket === undefined || !wasGranted(turn)) return leave(turn, outcome);
     return chain(
-      ask(() => store.latest?.(subject.key)),
-      (latest) => latest !== undefined && latest > subject.occurredAt,
+      ask(() => store.release(ticket.key, owner)),
+      () => leave(turn, outcome),
     );
   }
 
-  function end(turn: Turn, outcome: Outcome): Outcome {
-    if (turn.ticket) underWay.delete(turn.ticket.key);
+  /** Ends a turn with the outcome of the one that it follows. */
+  function follow(turn: Turn, first: Turn): MaybePromise<Outcome> {
+    const outcome = first.ended ? first.outcome : (turn.shared ?? first.outcome);
+    return chain(outcome, (shared) =>
+      isSuccess(shared) ? chain(settleBinding(turn), () => turn.end("duplicate")) : turn.end(shared),
+    );
+  }
+
+  function settleBinding({ event, ticket }: Turn): MaybePromise<unknown> {
+    const binding = ticket?.binding;
+    return binding && ask(() => store.settle(binding.key, event.id, binding.lease));
+  }
+
+  function leave(turn: Turn, outcome: Outcome): Outcome {
+    const key = turn.ticket?.key;
+    if (key !== undefined && underWay.get(key) === turn) underWay.delete(key);
     return turn.end(outcome);
   }
 
-  return { begin, renew, confirm, isStale, conclude, end };
+  return { begin, confirm, renew, isStale, conclude, end, follow };
 }
 
 function inTime<T>(
@@ -223,5 +270,5 @@ export function chain<T, Result>(
   value: MaybePromise<T>,
   next: (value: T) => MaybePromise<Result>,
 ): MaybePromise<Result> {
-  return isThenable(value) ? value.then(next) : next(value);
+  return isThenable(value) ? Promise.resolve(value).then(next) : next(value);
 }

@@ -1,11 +1,13 @@
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import * as hmac from "#hmac";
-import { memoryClaims } from "../src/claims.js";
+import { type ClaimStore, memoryClaims } from "../src/claims.js";
+import type { MaybePromise } from "../src/delivery.js";
 import { ERRORS } from "../src/errors.js";
 import type { Provider } from "../src/provider.js";
+import { prolific } from "../src/providers/prolific/index.js";
 import { ASSIGNMENT_EVENT_TYPES, toloka } from "../src/providers/toloka/index.js";
 import { createReceiver, type ReceiverOptions } from "../src/receiver.js";
-import { signToloka, testClock, tolokaEvent } from "../src/testing.js";
+import { prolificEvent, signProlific, signToloka, testClock, tolokaEvent } from "../src/testing.js";
 
 const SECRET = "12345";
 const NOW = 1_581_682_978_000;
@@ -529,6 +531,185 @@ describe("with a store of one's own", () => {
     const receiver = receiverWith({ claims: { claim: () => "won", settle: () => false, release() {} } });
     expect((await receiver.handle(signed(tolokaEvent("POOL_CLOSED")))).status).toBe(200);
     expect(log.mock.calls.join()).toContain("a claim was lost");
+  });
+});
+
+describe("with a store that takes its time", () => {
+  beforeEach(() => {
+    vi.useFakeTimers({ now: NOW });
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    return () => vi.useRealTimers();
+  });
+
+  const LATENCY = 20;
+  /** The store in memory, each answer of it some milliseconds away. */
+  function slowClaims() {
+    const store = memoryClaims();
+    const later = <T>(act: () => MaybePromise<T>) =>
+      new Promise<T>((resolve) => setTimeout(() => resolve(act()), LATENCY));
+    const slow: ClaimStore = {
+      claim: (...args) => later(() => store.claim(...args)),
+      settle: (...args) => later(() => store.settle(...args)),
+      release: (...args) => later(() => store.release(...args)),
+    };
+    return { store, slow };
+  }
+  const prolificWith = (options: ReceiverOptions = {}) =>
+    createReceiver(prolific, { secret: SECRET, clock: () => NOW, ...options });
+  const sign = (resource_id: string, id: string, seconds = 0) =>
+    signProlific({
+      secret: SECRET,
+      id,
+      timestamp: NOW + seconds * 1000,
+      event: prolificEvent("study.status.change", { resource_id }),
+    });
+  const as = (delivery: ReturnType<typeof sign>, id: string) => ({
+    ...delivery,
+    headers: { ...delivery.headers, "x-event-id": id },
+  });
+  /** The answers, once all timers that stand between have run. */
+  async function answers(...deliveries: Promise<{ body: string }>[]) {
+    await vi.advanceTimersByTimeAsync(1_000);
+    return (await Promise.all(deliveries)).map((reply) => JSON.parse(reply.body));
+  }
+
+  test("a captured request under the id of another event costs that event nothing", async () => {
+    const receiver = prolificWith({ claims: slowClaims().slow });
+    let broken = false;
+    const ran: string[] = [];
+    receiver.onError(() => {});
+    receiver.onAny((event) => {
+      ran.push(event.id);
+      if (broken) throw new Error("broken");
+    });
+    const captured = sign("one", "id-1");
+    await answers(receiver.handle(captured));
+    broken = true;
+    await answers(receiver.handle(sign("two", "id-2")));
+    broken = false;
+    const [forged, genuine] = await answers(
+      receiver.handle(as(captured, "id-2")),
+      receiver.handle(sign("two", "id-2", 60)),
+    );
+    expect(forged).toMatchObject({ duplicate: 1 });
+    expect(genuine).toMatchObject({ handled: 1 });
+    expect(ran).toEqual(["id-1", "id-2", "id-2"]);
+  });
+
+  test("the signature of a redelivery that only waited for the first is used up, too", async () => {
+    for (const claims of [memoryClaims(), slowClaims().slow]) {
+      const receiver = prolificWith({ claims });
+      const ran: string[] = [];
+      receiver.onAny(async (event) => {
+        ran.push(event.id);
+        await new Promise((resolve) => setTimeout(resolve, 500));
+      });
+      const redelivery = sign("one", "id-1", 60);
+      const both = await answers(receiver.handle(sign("one", "id-1")), receiver.handle(redelivery));
+      expect(both).toMatchObject([{ handled: 1 }, { duplicate: 1 }]);
+      expect(await answers(receiver.handle(as(redelivery, "forged")))).toMatchObject([{ duplicate: 1 }]);
+      expect(ran).toEqual(["id-1"]);
+    }
+  });
+
+  test("a captured request without its id, or with one beyond measure, does not run again", async () => {
+    const receiver = prolificWith();
+    const ran = vi.fn();
+    receiver.onAny(ran);
+    receiver.onUnrecognized(ran);
+    const delivery = sign("one", "id-1");
+    await answers(receiver.handle(delivery));
+    for (const id of ["", "x".repeat(256)]) {
+      expect(await answers(receiver.handle(as(delivery, id)))).toMatchObject([{ duplicate: 1 }]);
+    }
+    const idless = as(sign("two", "id-2"), "");
+    await answers(receiver.handle(idless));
+    await answers(receiver.handle(idless));
+    expect(ran).toHaveBeenCalledTimes(2);
+  });
+
+  test("a renewal that is under way when its event fails does not keep the event from a redelivery", async () => {
+    const { store, slow } = slowClaims();
+    const receiver = receiverWith({ claims: slow });
+    receiver.onError(() => {});
+    let fail: (error: Error) => void = () => {};
+    receiver.on(
+      "POOL_CLOSED",
+      () =>
+        new Promise((_, reject) => {
+          fail = reject;
+        }),
+    );
+    let finish: (value?: unknown) => void = () => {};
+    receiver.on(
+      "TEST_EVENT",
+      () =>
+        new Promise((resolve) => {
+          finish = resolve;
+        }),
+    );
+    const reply = receiver.handle(
+      signed(tolokaEvent("POOL_CLOSED", { uuid: "fails" }), tolokaEvent("TEST_EVENT", { uuid: "long" })),
+    );
+    // The renewals go out, and their answers are on their way, as the first event fails.
+    await vi.advanceTimersByTimeAsync(10_000 + LATENCY / 2);
+    fail(new Error("broken"));
+    await vi.advanceTimersByTimeAsync(15_000);
+    expect(store.claim("toloka:fails", "another process", 1_000)).toBe("won");
+    expect(store.claim("toloka:long", "another process", 1_000)).toBe("busy");
+    finish();
+    expect(await answers(reply)).toMatchObject([{ failed: 1, handled: 1 }]);
+  });
+
+  test("a delivery of events that are all under way waits half a minute, not that for each", async () => {
+    const receiver = receiverWith();
+    receiver.onAny(() => new Promise(() => {}));
+    const events = ["a", "b", "c"].map((uuid) => tolokaEvent("POOL_CLOSED", { uuid }));
+    for (const event of events) void receiver.handle(signed(event));
+    await vi.advanceTimersByTimeAsync(0);
+    const waiting = receiver.handle(signed(...events));
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(await answers(waiting)).toMatchObject([{ code: "EVENT_BUSY", busy: 3 }]);
+  });
+
+  test("a store that stops answering in the middle holds a delivery up once, not for each event", async () => {
+    const never = () => new Promise<never>(() => {});
+    const receiver = receiverWith({ claims: { ...memoryClaims(), latest: never }, detectStale: true });
+    const reply = receiver.handle(signed(...Array.from({ length: 50 }, () => tolokaEvent("POOL_CLOSED"))));
+    await vi.advanceTimersByTimeAsync(3_000);
+    expect(await answers(reply)).toMatchObject([{ handled: 50 }]);
+  });
+
+  test("an event that cannot be claimed again after a pause is left to a redelivery, and its claim given back", async () => {
+    const { store, slow } = slowClaims();
+    let answering = true;
+    const claims: ClaimStore = {
+      ...slow,
+      claim: (...args) => (answering ? slow.claim(...args) : new Promise(() => {})),
+    };
+    const receiver = receiverWith({ claims });
+    let finish: (value?: unknown) => void = () => {};
+    receiver.on(
+      "POOL_CLOSED",
+      () =>
+        new Promise((resolve) => {
+          finish = resolve;
+        }),
+    );
+    const heard = vi.fn();
+    receiver.on("TEST_EVENT", heard);
+    const reply = receiver.handle(
+      signed(tolokaEvent("POOL_CLOSED"), ...["x", "y"].map((uuid) => tolokaEvent("TEST_EVENT", { uuid }))),
+    );
+    await vi.advanceTimersByTimeAsync(LATENCY);
+    answering = false;
+    await vi.advanceTimersByTimeAsync(40_000);
+    finish();
+    await vi.advanceTimersByTimeAsync(3_000 + 2 * LATENCY);
+    expect(await answers(reply)).toMatchObject([{ code: "STORE_UNAVAILABLE", handled: 1 }]);
+    expect(heard).not.toHaveBeenCalled();
+    expect(store.claim("toloka:x", "another process", 1_000)).toBe("won");
+    expect(vi.getTimerCount()).toBe(0);
   });
 });
 

@@ -33,8 +33,7 @@ export function redisClaims(options: RedisClaimsOptions): Required<ClaimStore> {
       hash = sha1(script);
       hashes.set(script, hash);
     }
-    // The braces make what stands in them alone decide on the node of a cluster.
-    const rest = ["1", `${prefix}{${key}}`, ...args.map(String)];
+    const rest = ["1", `${prefix}{${key}}`, ...args.map(text)];
     try {
       return await sendCommand("EVALSHA", await hash, ...rest);
     } catch (error) {
@@ -45,9 +44,8 @@ export function redisClaims(options: RedisClaimsOptions): Required<ClaimStore> {
   }
 
   return {
-    claim: async (key, owner, lease) =>
-      String(await run(SCRIPTS.claim, key, owner, Math.ceil(lease))) as Claim,
-    settle: async (key, owner, ttl) => Number(await run(SCRIPTS.settle, key, owner, Math.ceil(ttl))) === 1,
+    claim: async (key, owner, lease) => String(await run(SCRIPTS.claim, key, owner, lease)) as Claim,
+    settle: async (key, owner, ttl) => Number(await run(SCRIPTS.settle, key, owner, ttl)) === 1,
     release: async (key, owner) => {
       await run(SCRIPTS.release, key, owner);
     },
@@ -56,9 +54,14 @@ export function redisClaims(options: RedisClaimsOptions): Required<ClaimStore> {
       return time === null ? undefined : Number(time);
     },
     advance: async (key, time, ttl) => {
-      await run(SCRIPTS.advance, key, time, Math.ceil(ttl));
+      await run(SCRIPTS.advance, key, time, ttl);
     },
   };
+}
+
+/** Redis takes whole numbers of milliseconds, in digits alone. */
+function text(arg: string | number): string {
+  return typeof arg === "string" ? arg : String(Math.min(Math.ceil(arg), Number.MAX_SAFE_INTEGER));
 }
 
 /** By WebCrypto, which every runtime has. */
