@@ -34,6 +34,20 @@ async function ask(handler: http.RequestListener, outgoing: Outgoing): Promise<A
   return request(server.origin, outgoing);
 }
 
+/** The status that a delivery gets whose body arrives in two pieces. */
+function inTwoPieces(origin: string, { method, headers, body }: ReturnType<typeof genuine>) {
+  return new Promise<number | undefined>((resolve, reject) => {
+    const url = `${origin}/toloka-webhook`;
+    const sent = http.request(url, { method, headers, agent: false }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    });
+    sent.on("error", reject);
+    sent.write(body.slice(0, 20));
+    setImmediate(() => sent.end(body.slice(20)));
+  });
+}
+
 const json = (answer: Pick<Answer, "status" | "text">) => ({
   status: answer.status,
   code: JSON.parse(answer.text).code,
@@ -217,18 +231,7 @@ describe.each([
     }, expressWebhook(SECRET));
     const { origin, close } = await listen(app);
     closing.push(close);
-    const { method, headers, body } = genuine();
-    const answer = await new Promise<number | undefined>((resolve, reject) => {
-      const sent = http.request(`${origin}/toloka-webhook`, { method, headers, agent: false }, (response) => {
-        response.resume();
-        resolve(response.statusCode);
-      });
-      sent.on("error", reject);
-      sent.write(body.slice(0, 20));
-      sent.flushHeaders();
-      setImmediate(() => sent.end(body.slice(20)));
-    });
-    expect(answer).toBe(200);
+    expect(await inTwoPieces(origin, genuine())).toBe(200);
   });
 
   test.each<[string, (req: http.IncomingMessage) => unknown]>([
@@ -346,6 +349,25 @@ describe("Koa", () => {
   test("after a body parser that keeps rawBody the bytes are still there", async () => {
     const app = new Koa().use(bodyParser()).use(koaWebhook(SECRET));
     expect(json(await ask(app.callback(), genuine()))).toEqual({ status: 200 });
+  });
+
+  test("text that is still being gathered in rawBody is waited for", async () => {
+    const app = new Koa();
+    app.use(async (ctx, next) => {
+      const gathered = Object.assign(ctx.req, { rawBody: "" });
+      gathered.setEncoding("utf8");
+      await new Promise<void>((resolve) => {
+        gathered.on("data", (chunk) => {
+          gathered.rawBody += chunk;
+          resolve();
+        });
+      });
+      await next();
+    });
+    app.use(koaWebhook(SECRET));
+    const { origin, close } = await listen(app.callback());
+    closing.push(close);
+    expect(await inTwoPieces(origin, genuine())).toBe(200);
   });
 
   test("after a body parser that keeps nothing the answer is BODY_UNAVAILABLE at once", async () => {

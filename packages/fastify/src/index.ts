@@ -43,9 +43,12 @@ function webhook<Events extends EventMap>(
     app.decorate(provider.name, mounted);
 
     const handler = async (request: FastifyRequest, reply: FastifyReply) => {
-      const { rawBody } = request as { rawBody?: unknown };
-      const stream = request.body as NodeStream | undefined;
-      const delivery = nodeDelivery(request.raw, reply.raw, HINT, { rawBody, ...(stream && { stream }) });
+      const delivery = nodeDelivery(request.raw, reply.raw, HINT, {
+        get rawBody() {
+          return (request as { rawBody?: unknown }).rawBody;
+        },
+        stream: (request.body as NodeStream | undefined) ?? request.raw,
+      });
       const { status, headers, body } = await mounted.receiver.handle(delivery);
       // A buffer, because text would go through the app's own serializer.
       return reply.code(status).headers(headers).send(Buffer.from(body));

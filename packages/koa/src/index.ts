@@ -44,7 +44,7 @@ function webhook<Events extends EventMap>(
     }
     const reply = await handle(nodeDelivery(ctx.req, ctx.res, HINT, parsedBody(ctx)));
     ctx.status = reply.status;
-    ctx.set({ ...reply.headers });
+    ctx.set(reply.headers);
     ctx.body = reply.body;
   };
   return Object.assign(middleware, mounted);
@@ -53,7 +53,14 @@ function webhook<Events extends EventMap>(
 function parsedBody(ctx: ParameterizedContext): ParsedBody {
   const request = ctx.request as ParsedBody;
   const node = ctx.req as ParsedBody;
-  return { rawBody: request.rawBody ?? node.rawBody, body: request.body };
+  return {
+    get rawBody() {
+      return request.rawBody ?? node.rawBody;
+    },
+    get body() {
+      return request.body;
+    },
+  };
 }
 
 /**
