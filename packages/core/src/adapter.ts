@@ -146,12 +146,12 @@ export interface NodeResponse {
   readonly headersSent: boolean;
   readonly writableFinished: boolean;
   on(event: "close", listener: () => void): unknown;
-  writeHead(status: number, headers: Record<string, string>): unknown;
+  writeHead(status: number, headers: Reply["headers"]): unknown;
   end(body: string): unknown;
   destroy(): unknown;
 }
 
-/** What something before has made of the body. */
+/** What something before has made of the body; it may still be adding to it, so this is read again. */
 export interface ParsedBody {
   /** To be read in place of the request itself. */
   readonly stream?: NodeStream;
@@ -195,7 +195,7 @@ export function writeNodeReply(response: NodeResponse, reply: Reply): void {
   if (response.headersSent || response.destroyed) return;
   try {
     // Two statements: apps wrap writeHead, and forget that it returns the response.
-    response.writeHead(reply.status, { ...reply.headers });
+    response.writeHead(reply.status, reply.headers);
     response.end(reply.body);
   } catch {
     // A sender that gets no answer delivers again; a crash would take the app with it.

@@ -196,3 +196,11 @@ export function isThenable<T>(value: MaybePromise<T>): value is PromiseLike<T> {
     typeof (value as { then?: unknown }).then === "function"
   );
 }
+
+/** Goes on with a value at once, or with a promised one when it is there. */
+export function chain<T, Result>(
+  value: MaybePromise<T>,
+  next: (value: T) => MaybePromise<Result>,
+): MaybePromise<Result> {
+  return isThenable(value) ? Promise.resolve(value).then(next) : next(value);
+}

@@ -1,4 +1,4 @@
-import { type Delivery, isThenable, type MaybePromise } from "./delivery.js";
+import { chain, type Delivery, isThenable, type MaybePromise } from "./delivery.js";
 import type { EventMap, EventType, ReceivedEvent, UnrecognizedEvent, WebhookEvent } from "./event.js";
 
 /** What a listener gets beside the event. */
@@ -109,8 +109,7 @@ export function createListeners<Events extends EventMap>(
       } else {
         return report(event, [new TypeError(misfit(event))]);
       }
-      const failures = run(listeners, event, context);
-      return isThenable(failures) ? failures.then((late) => report(event, late)) : report(event, failures);
+      return chain(run(listeners, event, context), (failures) => report(event, failures));
     },
   };
 }

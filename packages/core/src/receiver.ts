@@ -4,6 +4,7 @@ import {
   type BodyFailure,
   bytesOf,
   type Counts,
+  chain,
   type Delivery,
   headersOf,
   type IncomingDelivery,
@@ -12,12 +13,12 @@ import {
   type Reply,
   replyTo,
 } from "./delivery.js";
-import type { ErrorCode } from "./errors.js";
+import { type ErrorCode, kindOf } from "./errors.js";
 import type { EventMap, ReceivedEvent } from "./event.js";
 import { createListeners, type ListenerContext, type Listening } from "./listeners.js";
 import type { Provider } from "./provider.js";
 import { keysFrom, type SecretSource } from "./secrets.js";
-import { type Batch, chain, createTurns, type Outcome, type Ticket, Turn } from "./turns.js";
+import { type Batch, createTurns, type Outcome, type Ticket, Turn } from "./turns.js";
 
 /** Takes the events of a delivery in place of the listeners, to have them handled later. */
 export interface Sink {
@@ -176,8 +177,10 @@ export function createReceiver<Events extends EventMap>(
       const found = keysOf(delivery);
       keys = isThenable(found) ? await found : found;
     } catch (error) {
-      const name = error instanceof Error ? error.name : typeof error;
-      log("SECRET_UNAVAILABLE", `the secret function failed, or gave what cannot be a secret (${name}).`);
+      log(
+        "SECRET_UNAVAILABLE",
+        `the secret function failed, or gave what cannot be a secret (${kindOf(error)}).`,
+      );
       return { code: "SECRET_UNAVAILABLE" };
     }
     const verified = verify(keys, signature.prefix, delivery.body, signature.digest);
@@ -208,7 +211,9 @@ export function createReceiver<Events extends EventMap>(
     contextFor: ContextFor,
   ): Promise<readonly Outcome[]> {
     const batch: Batch = { storeFailed: false };
-    const begun = events.map((event) => turns.begin(event, ticketOf(event, digest), batch));
+    // All tickets first: a provider that throws at one must not leave turns behind that nobody ends.
+    const tickets = events.map((event) => ticketOf(event, digest));
+    const begun = events.map((event, i) => turns.begin(event, tickets[i], batch));
     // Claims in this process's own memory cannot be lost while they are held.
     const stopRenewing = options.claims && turns.renew(begun);
     try {
@@ -297,10 +302,7 @@ export function createReceiver<Events extends EventMap>(
       try {
         return await receive(incoming);
       } catch (error) {
-        log(
-          "INTERNAL_ERROR",
-          `${error instanceof Error ? error.name : typeof error} while processing a delivery.`,
-        );
+        log("INTERNAL_ERROR", `${kindOf(error)} while processing a delivery.`);
         return replyTo("INTERNAL_ERROR");
       } finally {
         if (--inFlight === 0) onIdle();

@@ -1,6 +1,6 @@
 import QuickLRU from "quick-lru";
 import { type HmacKey, prepareKey } from "#hmac";
-import { type Delivery, isThenable, type MaybePromise } from "./delivery.js";
+import { chain, type Delivery, isThenable, type MaybePromise } from "./delivery.js";
 
 export type Secrets = string | readonly string[];
 
@@ -43,10 +43,7 @@ export function keysFrom(
         return key;
       }),
     );
-  return (delivery) => {
-    const secrets = source(delivery);
-    return isThenable(secrets) ? Promise.resolve(secrets).then(prepare) : prepare(secrets);
-  };
+  return (delivery) => chain(source(delivery), prepare);
 }
 
 function listOf(source: Secrets | undefined): readonly string[] {

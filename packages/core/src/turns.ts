@@ -1,5 +1,6 @@
 import type { Claim, ClaimStore } from "./claims.js";
-import { type Counts, isThenable, type MaybePromise } from "./delivery.js";
+import { type Counts, chain, isThenable, type MaybePromise } from "./delivery.js";
+import { kindOf } from "./errors.js";
 import type { ReceivedEvent } from "./event.js";
 
 /**
@@ -108,8 +109,7 @@ export function createTurns(store: ClaimStore, doneFor: number, onStoreTrouble: 
   /** What the store answers; `undefined` if it throws, rejects or takes too long. */
   function ask<T>(call: () => MaybePromise<T>, onLate?: (answer: T) => void): MaybePromise<T | undefined> {
     const fail = (error: unknown) => {
-      // Not the message: a client's may name its URL, password and all.
-      onStoreTrouble(`the claim store failed (${error instanceof Error ? error.name : typeof error})`);
+      onStoreTrouble(`the claim store failed (${kindOf(error)})`);
       return undefined;
     };
     try {
@@ -263,12 +263,4 @@ function inTime<T>(
 
 class StoreTimeout extends Error {
   override name = "StoreTimeout";
-}
-
-/** Goes on with a value at once, or with a promised one when it is there. */
-export function chain<T, Result>(
-  value: MaybePromise<T>,
-  next: (value: T) => MaybePromise<Result>,
-): MaybePromise<Result> {
-  return isThenable(value) ? Promise.resolve(value).then(next) : next(value);
 }
