@@ -15,10 +15,12 @@ export default defineConfig(
       ...entry,
       "hmac.node": "src/hmac.node.ts",
       "hmac.web": "src/hmac.web.ts",
+      "diagnostics.node": "src/diagnostics.node.ts",
+      "diagnostics.web": "src/diagnostics.web.ts",
     },
     dts: { entry, compilerOptions: { ignoreDeprecations: "6.0" } },
     // Bundled: importing all of zod costs a cold start tens of milliseconds, the part used here none.
     noExternal: ["zod", "quick-lru"],
-    external: ["#hmac", /^node:/],
+    external: ["#hmac", "#diagnostics", /^node:/],
   }),
 );

@@ -2,6 +2,11 @@ import { fileURLToPath } from "node:url";
 import { defineProject } from "vitest/config";
 
 export default defineProject({
-  resolve: { alias: { "#hmac": fileURLToPath(new URL("src/hmac.node.ts", import.meta.url)) } },
+  resolve: {
+    alias: {
+      "#hmac": fileURLToPath(new URL("src/hmac.node.ts", import.meta.url)),
+      "#diagnostics": fileURLToPath(new URL("src/diagnostics.node.ts", import.meta.url)),
+    },
+  },
   test: { name: "core", include: ["test/**/*.test.ts"] },
 });

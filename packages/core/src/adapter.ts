@@ -9,8 +9,9 @@ import {
 } from "./delivery.js";
 import type { EventMap, EventType } from "./event.js";
 import type { Listener, ListenerMap, Listening } from "./listeners.js";
+import { RECEIVER_OPTIONS, type ReceiverOptions } from "./options.js";
 import type { Provider } from "./provider.js";
-import { createReceiver, type Receiver, type ReceiverOptions } from "./receiver.js";
+import { createReceiver, type Receiver } from "./receiver.js";
 import type { SecretSource } from "./secrets.js";
 
 /** What an adapter takes first: what deliveries are signed with, or a receiver that knows. */
@@ -36,16 +37,6 @@ export interface Mount<Events extends EventMap> {
   /** Whether a request's URL, as in its first line, is the webhook's. A trailing slash is ignored. */
   answers(url: string): boolean;
 }
-
-const RECEIVER_OPTIONS = [
-  "unsigned",
-  "tolerance",
-  "maxBodySize",
-  "claims",
-  "sink",
-  "detectStale",
-  "clock",
-] as const;
 
 /**
  * Makes an adapter's arguments into a receiver and a path.
@@ -96,7 +87,7 @@ function ready<Events extends EventMap>(
   if (receiver.provider.name !== provider.name) {
     throw new TypeError(`This mounts ${provider.name}, but the receiver is for ${receiver.provider.name}.`);
   }
-  const misplaced = RECEIVER_OPTIONS.filter((name) => options[name] !== undefined);
+  const misplaced = RECEIVER_OPTIONS.filter((name) => (options as ReceiverOptions)[name] !== undefined);
   if (misplaced.length > 0) {
     throw new TypeError(`With a ready receiver, ${misplaced.join(" and ")} must be given to createReceiver.`);
   }

@@ -23,6 +23,7 @@ export const ERRORS = {
   SECRET_UNAVAILABLE: { status: 503, message: "The secret cannot be had right now. Deliver it again." },
   STORE_UNAVAILABLE: { status: 503, message: "The claim store is out of reach. Deliver it again." },
   SINK_UNAVAILABLE: { status: 503, message: "The sink did not take the events. Deliver it again." },
+  OVERLOADED: { status: 503, message: "The receiver has too much in flight. Deliver it again." },
   SHUTTING_DOWN: { status: 503, message: "The receiver is closing. Deliver it again." },
   INTERNAL_ERROR: { status: 500, message: "The delivery could not be processed. Deliver it again." },
 } as const satisfies Record<string, { status: number; message: string }>;

@@ -3,15 +3,25 @@ import type { EventMap, EventType, ReceivedEvent, UnrecognizedEvent, WebhookEven
 
 /** What a listener gets beside the event. */
 export interface ListenerContext {
-  /** The verified request that the event came in. */
+  /**
+   * The verified request that the event came in. Behind a sink, which keeps events and not
+   * deliveries, reading it throws.
+   */
   readonly delivery: Delivery;
-  /** Aborts when the sender hangs up: nobody will see the answer, and the event will come again if it fails. */
+  /**
+   * Aborts when the sender hangs up: nobody will see the answer, and the event will come again if it
+   * fails. Behind a sink, when the worker gives the event up. With the `timeout` option, when that is over.
+   */
   readonly signal: AbortSignal;
   /**
    * With `detectStale`: a later event of the same type and subject was handled before this one.
    * False where the store cannot tell.
    */
   readonly stale: boolean;
+  /** Behind a sink: how often the event has been tried, this time included. */
+  readonly attempt?: number;
+  /** Behind a sink that keeps it: notes how far the listener is. */
+  readonly progress?: (value: number | object) => Promise<void>;
 }
 
 /** What it returns is awaited; what it throws fails the event. */
@@ -49,18 +59,28 @@ export interface Listening<Events extends EventMap> {
 }
 
 export interface Listeners<Events extends EventMap> extends Listening<Events> {
-  /** Runs an event's listeners. True if none of them failed. Never throws or rejects. */
-  emit(event: ReceivedEvent<Events>, context: ListenerContext): MaybePromise<boolean>;
+  /**
+   * Runs an event's listeners and gives what they threw, which `onError` has heard by then. Never
+   * throws or rejects.
+   *
+   * @param contextFor Given a controller where there is a time limit: it aborts when that is over.
+   */
+  emit(
+    event: ReceivedEvent<Events>,
+    contextFor: (limit?: AbortController) => ListenerContext,
+  ): MaybePromise<readonly unknown[]>;
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: the public signatures above say what each list holds
 type AnyListener = (...args: any[]) => unknown;
 
 /**
+ * @param timeout How long an event's listeners may take, in seconds. Without it, as long as they do.
  * @param onUnheard is told of a failed event when no `onError` listener is registered.
  */
 export function createListeners<Events extends EventMap>(
   provider: { readonly name: string; readonly eventTypes: readonly string[] },
+  timeout: number | undefined,
   onUnheard: (event: ReceivedEvent<Events>) => void,
 ): Listeners<Events> {
   const byType = new Map<string, ListenerList>(provider.eventTypes.map((type) => [type, new ListenerList()]));
@@ -68,15 +88,18 @@ export function createListeners<Events extends EventMap>(
   const unrecognized = new ListenerList();
   const errors = new ListenerList();
 
-  const report = (event: ReceivedEvent<Events>, failures: readonly unknown[]): MaybePromise<boolean> => {
-    if (failures.length === 0) return true;
+  const report = (
+    event: ReceivedEvent<Events>,
+    failures: readonly unknown[],
+  ): MaybePromise<readonly unknown[]> => {
+    if (failures.length === 0) return failures;
     if (errors.current.length === 0) onUnheard(event);
     const pending: PromiseLike<unknown>[] = [];
     for (const error of failures) {
       const late = run(errors.current, error, event);
       if (isThenable(late)) pending.push(late);
     }
-    return pending.length === 0 ? false : Promise.all(pending).then(() => false);
+    return pending.length === 0 ? failures : Promise.all(pending).then(() => failures);
   };
 
   return {
@@ -98,7 +121,7 @@ export function createListeners<Events extends EventMap>(
     onAny: (listener) => any.add(listener),
     onUnrecognized: (listener) => unrecognized.add(listener),
     onError: (listener) => errors.add(listener),
-    emit(event, context) {
+    emit(event, contextFor) {
       let listeners: readonly AnyListener[];
       if (event.problems === undefined) {
         listeners = concat(byType.get(event.type)?.current ?? [], any.current);
@@ -109,7 +132,11 @@ export function createListeners<Events extends EventMap>(
       } else {
         return report(event, [new TypeError(misfit(event))]);
       }
-      return chain(run(listeners, event, context), (failures) => report(event, failures));
+      const ran =
+        timeout === undefined
+          ? run(listeners, event, contextFor())
+          : runWithin(timeout, listeners, event, contextFor, (error) => void report(event, [error]));
+      return chain(ran, (failures) => report(event, failures));
     },
   };
 }
@@ -153,6 +180,57 @@ function run(all: readonly AnyListener[], ...args: unknown[]): MaybePromise<read
   const [first] = pending;
   if (first === undefined) return failures;
   return (pending.length === 1 ? first : Promise.all(pending)).then(() => failures);
+}
+
+/** The same, but no longer than for `timeout` seconds. What comes after that is told to `onLate`. */
+function runWithin<Event extends ReceivedEvent>(
+  timeout: number,
+  all: readonly AnyListener[],
+  event: Event,
+  contextFor: (limit: AbortController) => ListenerContext,
+  onLate: (error: unknown) => void,
+): MaybePromise<readonly unknown[]> {
+  const limit = new AbortController();
+  const about = `event ${event.id || "(without an id)"} of type ${event.type}`;
+  const failures: unknown[] = [];
+  let over: DOMException | undefined;
+  const fail = (error: unknown) => {
+    if (over === undefined) failures.push(error);
+    else if (!isAbort(error, over)) onLate(error);
+  };
+  const succeed = () => {
+    if (over) onLate(new Error(`A listener finished ${about} after its timeout: it may run again.`));
+  };
+  const watched = all.map((listener) => (...args: unknown[]) => {
+    try {
+      const result = listener(...args);
+      return isThenable(result) ? Promise.resolve(result).then(succeed, fail) : undefined;
+    } catch (error) {
+      fail(error);
+    }
+  });
+  const ran = run(watched, event, contextFor(limit));
+  if (!isThenable(ran)) return failures;
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => {
+      over = new DOMException(
+        `The listeners of ${about} took longer than ${timeout} seconds.`,
+        "TimeoutError",
+      );
+      failures.push(over);
+      limit.abort(over);
+      resolve(failures);
+    }, timeout * 1000);
+    ran.then(() => {
+      clearTimeout(timer);
+      resolve(failures);
+    });
+  });
+}
+
+/** Whether an error is how a listener says that it was aborted. */
+function isAbort(error: unknown, reason: unknown): boolean {
+  return error === reason || (error instanceof Error && error.cause === reason);
 }
 
 function misfit(event: UnrecognizedEvent): string {

@@ -1,5 +1,6 @@
+import { hasSubscribers } from "#diagnostics";
 import { verify } from "#hmac";
-import { type ClaimStore, memoryClaims } from "./claims.js";
+import { memoryClaims } from "./claims.js";
 import {
   type BodyFailure,
   bytesOf,
@@ -13,40 +14,16 @@ import {
   type Reply,
   replyTo,
 } from "./delivery.js";
-import { type ErrorCode, kindOf } from "./errors.js";
+import { ERRORS, type ErrorCode, kindOf } from "./errors.js";
 import type { EventMap, ReceivedEvent } from "./event.js";
+import { explainMismatch } from "./explain.js";
+import { createGate, createLanes, type Place } from "./lanes.js";
 import { createListeners, type ListenerContext, type Listening } from "./listeners.js";
-import type { Provider } from "./provider.js";
-import { keysFrom, type SecretSource } from "./secrets.js";
-import { type Batch, createTurns, type Outcome, type Ticket, Turn } from "./turns.js";
-
-/** Takes the events of a delivery in place of the listeners, to have them handled later. */
-export interface Sink {
-  /** Keeps all the events or, by throwing or rejecting, none. None of them is done or held by another. */
-  accept(events: readonly ReceivedEvent[], context: ListenerContext): MaybePromise<void>;
-}
-
-export interface ReceiverOptions {
-  /** What deliveries are signed with. Required unless `unsigned` is true. */
-  readonly secret?: SecretSource | undefined;
-  /** Accepts deliveries that nobody signed: whoever knows the URL can send them. Excludes `secret`. */
-  readonly unsigned?: boolean | undefined;
-  /** How far a delivery's time may be from `clock`, either way, in seconds. Default 300. */
-  readonly tolerance?: number | undefined;
-  /** The largest body that is accepted, in bytes. Default 5 MiB. */
-  readonly maxBodySize?: number | undefined;
-  /** Default: this process's memory. */
-  readonly claims?: ClaimStore | undefined;
-  /** Default: the listeners. */
-  readonly sink?: Sink | undefined;
-  /**
-   * Whether listeners are to be told, by `context.stale`, that a later event of the same type and
-   * subject was handled before. Takes a store that has `latest` and `advance`. Default false.
-   */
-  readonly detectStale?: boolean | undefined;
-  /** Unix time in milliseconds. Default `Date.now`. */
-  readonly clock?: (() => number) | undefined;
-}
+import { type DeliveryRecord, type EventRecord, runInside, tell } from "./observe.js";
+import { checkOptions, type ReceiverOptions, type Sink } from "./options.js";
+import type { Provider, SignatureParts } from "./provider.js";
+import { keysFrom, secretsFrom } from "./secrets.js";
+import { type Batch, type Claimed, createTurns, type Outcome, type Ticket, Turn } from "./turns.js";
 
 /** Verifies deliveries, reads their events and has each one handled once. */
 export interface Receiver<Events extends EventMap = EventMap> extends Listening<Events> {
@@ -56,6 +33,12 @@ export interface Receiver<Events extends EventMap = EventMap> extends Listening<
    * or its claim was released, so that delivering it again is safe and repeats only what failed.
    */
   handle(delivery: IncomingDelivery): Promise<Reply>;
+  /**
+   * Runs the listeners of an event that a sink kept: for the sink's worker.
+   *
+   * @throws what a listener threw, an `AggregateError` if several did. `onError` has heard it by then.
+   */
+  emit(event: ReceivedEvent<Events>, context: Omit<ListenerContext, "delivery" | "stale">): Promise<void>;
   /**
    * Refuses deliveries from now on with 503, so that they are sent again, and resolves when those
    * that are being processed have their replies. The replies may still have to be written.
@@ -77,34 +60,12 @@ export function createReceiver<Events extends EventMap>(
   provider: Provider<Events>,
   options: ReceiverOptions,
 ): Receiver<Events> {
-  const { tolerance = 300, maxBodySize = 5 * 1024 * 1024, clock = Date.now, sink, detectStale } = options;
-  for (const option of ["unsigned", "detectStale"] as const) {
-    const value = options[option];
-    if (value !== undefined && typeof value !== "boolean") {
-      throw new TypeError(`${option} must be true or false, not ${shown(value)}.`);
-    }
-  }
-  if (options.unsigned && options.secret !== undefined) {
-    throw new TypeError("With { unsigned: true } the secret proves nothing. Pass one of the two.");
-  }
-  if (typeof tolerance !== "number" || !(tolerance >= 0 && tolerance < Number.POSITIVE_INFINITY)) {
-    throw new TypeError(
-      `tolerance must be a number of seconds, 0 or more and finite, not ${shown(tolerance)}.`,
-    );
-  }
-  if (!Number.isSafeInteger(maxBodySize) || maxBodySize < 1) {
-    throw new TypeError(`maxBodySize must be a positive whole number of bytes, not ${shown(maxBodySize)}.`);
-  }
-  if (typeof clock !== "function") {
-    throw new TypeError("clock must be a function that returns Unix time in milliseconds.");
-  }
-  requireMethods("claims", options.claims, ["claim", "settle", "release"]);
-  requireMethods("sink", sink, ["accept"]);
+  checkOptions(options);
+  const { sink, orderBy, timeout, detectStale, observe, instrumentation } = options;
+  const { tolerance = 300, maxBodySize = 5 * 1024 * 1024, clock = Date.now } = options;
+  const { concurrency = 1, maxInFlight = Number.POSITIVE_INFINITY } = options;
   const keysOf = options.unsigned ? undefined : keysFrom(options.secret);
   const claims = options.claims ?? memoryClaims({ clock });
-  if (detectStale && !(claims.latest && claims.advance)) {
-    throw new TypeError("detectStale takes a claim store that has the methods latest and advance.");
-  }
   const replayableFor = 2 * tolerance * 1000;
   const turns = createTurns(claims, Math.max(DONE_MS, replayableFor), (trouble) =>
     log("STORE_UNAVAILABLE", `${trouble}.`),
@@ -114,62 +75,84 @@ export function createReceiver<Events extends EventMap>(
   let onIdle = () => {};
   let closed: Promise<void> | undefined;
 
-  const loggedAt = new Map<ErrorCode, number>();
-  /** Tells the operator what the sender must not know; each code once a minute. */
-  const log = (code: ErrorCode, text: string) => {
+  const loggedAt = new Map<string, number>();
+  /** Whether it is time to log under this name again; if so, the time for the next is a while away. */
+  const isDue = (name: string) => {
     const now = Date.now();
-    if (now - (loggedAt.get(code) ?? 0) < LOG_EVERY_MS) return;
-    loggedAt.set(code, now);
+    if (now - (loggedAt.get(name) ?? 0) < LOG_EVERY_MS) return false;
+    loggedAt.set(name, now);
+    return true;
+  };
+  /** Tells the operator what the sender must not know. */
+  const print = (name: ErrorCode | "observe" | "instrumentation", text: string) => {
     try {
-      console.error(`crowdhook: ${provider.name}: ${code}: ${text}`);
+      console.error(`crowdhook: ${provider.name}: ${name}: ${text}`);
     } catch {
       // Apps replace console, and a log that fails must not fail a delivery.
     }
   };
+  const log: typeof print = (name, text) => {
+    if (isDue(name)) print(name, text);
+  };
+  const refuse = (code: ErrorCode, reason: string): Verdict => {
+    log(code, reason);
+    return { code, reason };
+  };
 
-  const listeners = createListeners<Events>(provider, (event) =>
+  const listeners = createListeners<Events>(provider, timeout, (event) =>
     // Without the error's message: that may hold anything. An onError listener gets it whole.
     log("EVENT_FAILED", `event ${quoted(event.id)} of type ${quoted(event.type)} failed. onError hears why.`),
   );
+  const lanes = concurrency > 1 || orderBy ? createLanes() : undefined;
+  const keyOf = orderBy ?? ((event) => provider.readSubject(event as ReceivedEvent<Events>));
 
-  async function receive(incoming: IncomingDelivery): Promise<Reply> {
-    if (closing) return replyTo("SHUTTING_DOWN");
+  async function receive(incoming: IncomingDelivery, notes: Notes | undefined): Promise<Verdict> {
     const headers = headersOf(incoming.headers);
-    if (incoming.method !== "POST") return replyTo("METHOD_NOT_ALLOWED");
+    if (incoming.method !== "POST") return { code: "METHOD_NOT_ALLOWED" };
     const encoding = headers.get("content-encoding");
-    if (encoding && encoding.trim().toLowerCase() !== "identity") return replyTo("ENCODING_UNSUPPORTED");
+    if (encoding && encoding.trim().toLowerCase() !== "identity") return { code: "ENCODING_UNSUPPORTED" };
 
     const body = await bodyOf(incoming, maxBodySize);
     if (!(body instanceof Uint8Array)) {
-      if (body.code === "BODY_UNAVAILABLE") log(body.code, body.hint ?? NO_BYTES);
-      return replyTo(body.code);
+      return body.code === "BODY_UNAVAILABLE"
+        ? refuse(body.code, body.hint ?? NO_BYTES)
+        : { code: body.code };
     }
-    if (body.byteLength > maxBodySize) return replyTo("BODY_TOO_LARGE");
+    if (notes) notes.bytes = body.byteLength;
+    if (body.byteLength > maxBodySize) return { code: "BODY_TOO_LARGE" };
 
     const delivery: Delivery = { method: incoming.method, headers, body };
+    const verifying = notes ? performance.now() : 0;
     const digest = keysOf && (await verifiedDigest(keysOf, delivery));
-    if (typeof digest === "object") return replyTo(digest.code);
+    if (notes) notes.verify = performance.now() - verifying;
+    if (typeof digest === "object") return digest;
 
     const json = parse(body);
     const events = json && provider.readEvents(json.value, headers);
     if (events === undefined) {
-      const code = json ? "ENVELOPE_INVALID" : "BODY_NOT_JSON";
-      log(
-        code,
+      return refuse(
+        json ? "ENVELOPE_INVALID" : "BODY_NOT_JSON",
         "a delivery that is accepted by its signature cannot be read. Its events are lost unless it is mended.",
       );
-      return replyTo(code);
     }
 
+    const handling = notes ? performance.now() : 0;
     const outcomes = await handleEvents(events, digest, contextsOf(delivery, incoming));
-    return replyTo(codeOf(outcomes), count(outcomes));
+    if (notes) {
+      notes.handle = performance.now() - handling;
+      notes.events = outcomes.map((outcome, i) => {
+        const { id, type } = events[i] as ReceivedEvent<Events>;
+        return { id, type, outcome };
+      });
+    }
+    return { code: codeOf(outcomes), counts: count(outcomes) };
   }
 
   /** The signature's digest, once it is known to fit and to be in time. */
   async function verifiedDigest(
     keysOf: ReturnType<typeof keysFrom>,
     delivery: Delivery,
-  ): Promise<string | { code: ErrorCode }> {
+  ): Promise<string | Verdict> {
     const signature = provider.readSignature(delivery.headers);
     if (typeof signature === "string") return { code: signature };
     let keys: Awaited<ReturnType<typeof keysOf>>;
@@ -177,33 +160,38 @@ export function createReceiver<Events extends EventMap>(
       const found = keysOf(delivery);
       keys = isThenable(found) ? await found : found;
     } catch (error) {
-      log(
+      return refuse(
         "SECRET_UNAVAILABLE",
         `the secret function failed, or gave what cannot be a secret (${kindOf(error)}).`,
       );
-      return { code: "SECRET_UNAVAILABLE" };
     }
     const verified = verify(keys, signature.prefix, delivery.body, signature.digest);
     if (!(isThenable(verified) ? await verified : verified)) {
-      log(
-        "SIGNATURE_MISMATCH",
-        "a delivery fits no secret. If it was genuine, the subscription has another secret.",
-      );
-      return { code: "SIGNATURE_MISMATCH" };
+      // Looked into as seldom as it is logged: forgeries must not be made expensive to refuse.
+      if (!isDue("SIGNATURE_MISMATCH")) return { code: "SIGNATURE_MISMATCH", reason: MISMATCH };
+      const reason = (await causeOfMismatch(signature, delivery)) ?? MISMATCH;
+      print("SIGNATURE_MISMATCH", reason);
+      return { code: "SIGNATURE_MISMATCH", reason };
     }
     const age = clock() - signature.timestamp;
     // Put so that a clock or a time that is not a number is out of tolerance, too.
     if (Math.abs(age) <= tolerance * 1000) return signature.digest;
-    log(
-      "TIMESTAMP_OUT_OF_TOLERANCE",
-      `a genuine delivery was signed ${age / 1000} seconds ago by the clock. Is that right?`,
-    );
-    return { code: "TIMESTAMP_OUT_OF_TOLERANCE" };
+    return refuse("TIMESTAMP_OUT_OF_TOLERANCE", untimely(age / 1000, tolerance));
+  }
+
+  async function causeOfMismatch(signature: SignatureParts, delivery: Delivery): Promise<string | undefined> {
+    try {
+      const secrets = await secretsFrom(options.secret, delivery);
+      return await explainMismatch(secrets, signature, delivery.body);
+    } catch {
+      // A body can be nested too deep to be written anew.
+      return undefined;
+    }
   }
 
   /**
-   * Claims all events at once, so that a store's commands travel together. Then handles those won
-   * in order; each is settled as soon as it succeeded, while the next is being handled.
+   * Claims all events at once, so that a store's commands travel together. Then handles those won,
+   * in order or by lanes; each is settled as soon as it succeeded, while others are being handled.
    */
   async function handleEvents(
     events: readonly ReceivedEvent<Events>[],
@@ -211,37 +199,84 @@ export function createReceiver<Events extends EventMap>(
     contextFor: ContextFor,
   ): Promise<readonly Outcome[]> {
     const batch: Batch = { storeFailed: false };
-    // All tickets first: a provider that throws at one must not leave turns behind that nobody ends.
+    // All tickets and keys first: what throws at one must not leave turns behind that nobody ends.
     const tickets = events.map((event) => ticketOf(event, digest));
+    const keys = lanes && events.map(keyOf);
     const begun = events.map((event, i) => turns.begin(event, tickets[i], batch));
     // Claims in this process's own memory cannot be lost while they are held.
     const stopRenewing = options.claims && turns.renew(begun);
+    const settling: PromiseLike<unknown>[] = [];
+    const settle = (turn: Turn, outcome: Outcome | undefined) => {
+      if (outcome === undefined) return;
+      const settled = turns.conclude(turn, outcome);
+      if (isThenable(settled)) settling.push(settled);
+    };
     try {
-      const sunk = sink && (await offer(sink, begun, contextFor(false)));
-      const outcomes: MaybePromise<Outcome>[] = [];
-      for (const turn of begun) {
-        let claim = isThenable(turn.claim) ? await turn.claim : turn.claim;
-        if (claim instanceof Turn) {
-          const shared = turns.follow(turn, claim);
-          outcomes.push(isThenable(shared) ? await shared : shared);
-          continue;
-        }
-        if (claim === "won" && sunk === undefined) {
-          // The events before it may have taken long.
-          const confirmed = turns.confirm(turn);
-          claim = isThenable(confirmed) ? await confirmed : confirmed;
-        }
-        if (claim === "won") {
-          const outcome = sunk ?? listen(turn, contextFor);
-          outcomes.push(turns.conclude(turn, isThenable(outcome) ? await outcome : outcome));
-        } else {
-          outcomes.push(turns.end(turn, claim === "done" ? "duplicate" : (claim ?? "unclaimed")));
+      if (lanes && keys) {
+        await inLanes(lanes, keys, begun, async (turn, claim) =>
+          settle(turn, await attempt(turn, claim, (won) => listen(won, contextFor))),
+        );
+      } else {
+        const sunk = sink && (await offer(sink, begun, contextFor(false)));
+        const handle = (won: Turn) => sunk ?? listen(won, contextFor);
+        for (const turn of begun) {
+          const claim = isThenable(turn.claim) ? await turn.claim : turn.claim;
+          const outcome = attempt(turn, claim, handle);
+          settle(turn, isThenable(outcome) ? await outcome : outcome);
         }
       }
-      return await Promise.all(outcomes);
+      if (settling.length > 0) await Promise.all(settling);
+      return begun.map((turn) => turn.outcome as Outcome);
     } finally {
       stopRenewing?.();
     }
+  }
+
+  /** The outcome of an event whose claim is won; `undefined` of any other, whose turn is ended here. */
+  function attempt(
+    turn: Turn,
+    claim: Claimed,
+    handle: (turn: Turn) => MaybePromise<Outcome>,
+  ): MaybePromise<Outcome | undefined> {
+    if (claim instanceof Turn) return chain(turns.follow(turn, claim), () => undefined);
+    // The events before it may have taken long.
+    const confirmed = claim === "won" && !sink ? turns.confirm(turn) : claim;
+    if (confirmed === "won") return handle(turn);
+    return chain(confirmed, (claim) =>
+      claim === "won"
+        ? handle(turn)
+        : chain(turns.end(turn, claim === "done" ? "duplicate" : (claim ?? "unclaimed")), () => undefined),
+    );
+  }
+
+  /**
+   * Has each event's turn taken when those of its key before it are over, at most `concurrency` at
+   * once. What is not won here waits for nobody: it may follow a turn that waits for it.
+   */
+  async function inLanes(
+    { enter }: ReturnType<typeof createLanes>,
+    keys: readonly (string | undefined)[],
+    begun: readonly Turn[],
+    take: (turn: Turn, claim: Claimed) => Promise<void>,
+  ): Promise<void> {
+    const gate = createGate(concurrency);
+    const places = keys.map(enter);
+    const walk = async (turn: Turn, { ahead, leave }: Place) => {
+      const claim = await turn.claim;
+      if (claim !== "won") {
+        leave();
+        return take(turn, claim);
+      }
+      await ahead;
+      await gate.enter();
+      try {
+        await take(turn, claim);
+      } finally {
+        gate.leave();
+        leave();
+      }
+    };
+    await Promise.all(begun.map((turn, i) => walk(turn, places[i] as Place)));
   }
 
   function ticketOf(event: ReceivedEvent<Events>, digest: string | undefined): Ticket | undefined {
@@ -266,11 +301,26 @@ export function createReceiver<Events extends EventMap>(
 
   /** Runs the listeners of an event whose claim is won. */
   function listen(turn: Turn, contextFor: ContextFor): MaybePromise<Outcome> {
-    const { event } = turn;
-    return chain(turns.isStale(turn), (stale) => {
-      const emitted = listeners.emit(event as ReceivedEvent<Events>, contextFor(stale));
-      return chain(emitted, (success) => (!success ? "failed" : event.problems ? "unrecognized" : "handled"));
-    });
+    const event = turn.event as ReceivedEvent<Events>;
+    return chain(turns.isStale(turn), (stale) =>
+      chain(
+        emit(event, (limit) => contextFor(stale, limit)),
+        (failures) => (failures.length > 0 ? "failed" : event.problems ? "unrecognized" : "handled"),
+      ),
+    );
+  }
+
+  /** What the listeners threw. */
+  function emit(
+    event: ReceivedEvent<Events>,
+    contextFor: (limit?: AbortController) => ListenerContext,
+  ): MaybePromise<readonly unknown[]> {
+    if (!instrumentation) return listeners.emit(event, contextFor);
+    return runInside(
+      (run) => instrumentation.event(event, run),
+      async () => listeners.emit(event, contextFor),
+      (trouble) => log("instrumentation", trouble),
+    );
   }
 
   async function offer(
@@ -290,6 +340,54 @@ export function createReceiver<Events extends EventMap>(
     }
   }
 
+  /** Processes a delivery, whatever happens. */
+  async function process(incoming: IncomingDelivery, notes?: Notes): Promise<Reply> {
+    const refusal = closing ? "SHUTTING_DOWN" : inFlight >= maxInFlight ? "OVERLOADED" : undefined;
+    if (refusal) {
+      if (notes) notes.verdict = { code: refusal };
+      return replyTo(refusal);
+    }
+    inFlight++;
+    let verdict: Verdict;
+    try {
+      verdict = await receive(incoming, notes);
+    } catch (error) {
+      verdict = refuse("INTERNAL_ERROR", `${kindOf(error)} while processing a delivery.`);
+    } finally {
+      if (--inFlight === 0) onIdle();
+    }
+    if (notes) notes.verdict = verdict;
+    return replyTo(verdict.code, verdict.counts);
+  }
+
+  /** The same, for those who watch. */
+  async function processWatched(incoming: IncomingDelivery): Promise<Reply> {
+    const notes: Notes = {
+      started: performance.now(),
+      verdict: NO_VERDICT,
+      events: [],
+      verify: 0,
+      handle: 0,
+    };
+    let reply: Promise<Reply> | undefined;
+    const run = async () => {
+      reply = process(incoming, notes);
+      await reply;
+      const record = recordOf(provider.name, notes);
+      tell(record, observe, (trouble) => log("observe", trouble));
+      return record;
+    };
+    await (instrumentation
+      ? runInside(
+          (run) =>
+            instrumentation.delivery({ provider: provider.name, headers: headersOf(incoming.headers) }, run),
+          run,
+          (trouble) => log("instrumentation", trouble),
+        )
+      : run());
+    return reply as Promise<Reply>;
+  }
+
   const { on, onAny, onUnrecognized, onError } = listeners;
   return {
     provider,
@@ -297,16 +395,12 @@ export function createReceiver<Events extends EventMap>(
     onAny,
     onUnrecognized,
     onError,
-    async handle(incoming) {
-      inFlight++;
-      try {
-        return await receive(incoming);
-      } catch (error) {
-        log("INTERNAL_ERROR", `${kindOf(error)} while processing a delivery.`);
-        return replyTo("INTERNAL_ERROR");
-      } finally {
-        if (--inFlight === 0) onIdle();
-      }
+    handle: (incoming) =>
+      observe || instrumentation || hasSubscribers() ? processWatched(incoming) : process(incoming),
+    async emit(event, context) {
+      const failures = await emit(event, (limit) => keptContext(context, limit));
+      if (failures.length > 1) throw new AggregateError(failures, "Several listeners failed.");
+      if (failures.length === 1) throw failures[0];
     },
     close() {
       closing = true;
@@ -316,6 +410,40 @@ export function createReceiver<Events extends EventMap>(
       });
       return closed;
     },
+  };
+}
+
+/** How a delivery ended. */
+interface Verdict {
+  readonly code: ErrorCode | undefined;
+  readonly reason?: string;
+  readonly counts?: Counts;
+}
+
+/** What is written down of a delivery that is watched. Durations are in milliseconds. */
+interface Notes {
+  readonly started: number;
+  verdict: Verdict;
+  events: readonly EventRecord[];
+  bytes?: number;
+  verify: number;
+  handle: number;
+}
+
+const NO_VERDICT: Verdict = { code: "INTERNAL_ERROR" };
+
+function recordOf(provider: string, notes: Notes): DeliveryRecord {
+  const { started, verdict, events, bytes, verify, handle } = notes;
+  const { code, reason, counts } = verdict;
+  return {
+    provider,
+    status: code === undefined ? 200 : ERRORS[code].status,
+    code,
+    reason: reason ?? (code && ERRORS[code].message),
+    counts: counts ?? count([]),
+    events,
+    bytes,
+    durations: { verify, handle, total: performance.now() - started },
   };
 }
 
@@ -337,6 +465,13 @@ function count(outcomes: readonly Outcome[]): Counts {
   return counts;
 }
 
+const MISMATCH = "a delivery fits no secret: it is forged, or its subscription has another secret.";
+
+function untimely(age: number, tolerance: number): string {
+  const off = `${Math.abs(age)} seconds ${age < 0 ? "in the future" : "ago"} by this clock`;
+  return `a genuine delivery was signed ${off}; ${tolerance} are tolerated. Is the clock right, or was it held up?`;
+}
+
 const NO_BYTES = "handle was given neither bytes nor text, perhaps a parsed body. Pass the raw bytes.";
 
 const BODY_CODES: ReadonlySet<unknown> = new Set(["BODY_TOO_LARGE", "BODY_ABORTED", "BODY_UNAVAILABLE"]);
@@ -353,20 +488,45 @@ async function bodyOf({ body }: IncomingDelivery, limit: number): Promise<Uint8A
   }
 }
 
-type ContextFor = (stale: boolean) => ListenerContext;
+/** Makes a listener's context. With a limit, its signal is the limit's, and aborts with the other, too. */
+type ContextFor = (stale: boolean, limit?: AbortController) => ListenerContext;
 
 function contextsOf(delivery: Delivery, incoming: IncomingDelivery): ContextFor {
-  let signal: AbortSignal | undefined;
-  const contextFor = (stale: boolean): ListenerContext => ({
+  let hangUp: AbortSignal | undefined;
+  const contextFor = (stale: boolean, limit?: AbortController): ListenerContext => ({
     delivery,
     get signal() {
-      signal ??= incoming.signal ?? new AbortController().signal;
-      return signal;
+      hangUp ??= incoming.signal ?? new AbortController().signal;
+      return joined(hangUp, limit);
     },
     stale,
   });
   const usual = contextFor(false);
-  return (stale) => (stale ? contextFor(true) : usual);
+  return (stale, limit) => (stale || limit ? contextFor(stale, limit) : usual);
+}
+
+/** The context of an event that comes without its delivery. */
+function keptContext(
+  { signal, ...context }: Omit<ListenerContext, "delivery" | "stale">,
+  limit: AbortController | undefined,
+): ListenerContext {
+  const kept = { ...context, signal: joined(signal, limit), stale: false };
+  // Left out when a context is copied or printed.
+  return Object.defineProperty(kept, "delivery", {
+    enumerable: false,
+    get() {
+      throw new TypeError("context.delivery is not there behind a sink, which keeps events, not deliveries.");
+    },
+  }) as ListenerContext;
+}
+
+/** The limit's signal, which then aborts with the other one, too; without a limit the other one. */
+function joined(signal: AbortSignal, limit: AbortController | undefined): AbortSignal {
+  if (limit === undefined) return signal;
+  const abort = () => limit.abort(signal.reason);
+  if (signal.aborted) abort();
+  else signal.addEventListener("abort", abort, { once: true, signal: limit.signal });
+  return limit.signal;
 }
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -379,19 +539,7 @@ function parse(body: Uint8Array): { value: unknown } | undefined {
   }
 }
 
-function requireMethods(option: string, value: object | undefined, methods: readonly string[]): void {
-  for (const method of value === undefined ? [] : methods) {
-    if (typeof (value as Record<string, unknown> | null)?.[method] !== "function") {
-      throw new TypeError(`${option} must have the method ${method}.`);
-    }
-  }
-}
-
 /** For a log: on one line, and short. */
 function quoted(text: string): string {
   return JSON.stringify(text.slice(0, 100));
-}
-
-function shown(value: unknown): string {
-  return typeof value === "string" ? JSON.stringify(value) : String(value);
 }

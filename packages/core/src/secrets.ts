@@ -46,6 +46,18 @@ export function keysFrom(
   return (delivery) => chain(source(delivery), prepare);
 }
 
+/**
+ * The secrets themselves, for finding out why a signature does not fit.
+ *
+ * @throws what `keysFrom` and its function throw.
+ */
+export async function secretsFrom(
+  source: SecretSource | undefined,
+  delivery: Delivery,
+): Promise<readonly string[]> {
+  return listOf(typeof source === "function" ? await source(delivery) : source);
+}
+
 function listOf(source: Secrets | undefined): readonly string[] {
   if (source === undefined) {
     throw new TypeError(

@@ -44,10 +44,15 @@ export interface Batch {
   storeFailed: boolean;
 }
 
+/**
+ * What asking for a claim gave; `undefined` if the store failed. A turn in place of a claim: the same
+ * event is under way, and this one shares its outcome.
+ */
+export type Claimed = Claim | Turn | undefined;
+
 /** One event on its way through the receiver. */
 export class Turn {
-  /** A turn in place of a claim: the same event is under way, and this one shares its outcome. */
-  claim: MaybePromise<Claim | Turn | undefined> = "won";
+  claim: MaybePromise<Claimed> = "won";
   /** Until when the claim is known to be held, by this process's `performance.now()`. */
   heldUntil = NOT_GRANTED;
   /** Whether it wants the claim no more. If the store grants it all the same, it is given back. */
@@ -137,7 +142,7 @@ export function createTurns(store: ClaimStore, doneFor: number, onStoreTrouble: 
     return turn;
   }
 
-  function enter(turn: Turn, ticket: Ticket): MaybePromise<Claim | Turn | undefined> {
+  function enter(turn: Turn, ticket: Ticket): MaybePromise<Claimed> {
     const first = underWay.get(ticket.key);
     if (first !== undefined) {
       turn.shared = first.outcome;

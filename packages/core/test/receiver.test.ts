@@ -3,10 +3,11 @@ import * as hmac from "#hmac";
 import { type ClaimStore, memoryClaims } from "../src/claims.js";
 import type { MaybePromise } from "../src/delivery.js";
 import { ERRORS } from "../src/errors.js";
+import type { ReceiverOptions } from "../src/options.js";
 import type { Provider } from "../src/provider.js";
 import { prolific } from "../src/providers/prolific/index.js";
 import { ASSIGNMENT_EVENT_TYPES, toloka } from "../src/providers/toloka/index.js";
-import { createReceiver, type ReceiverOptions } from "../src/receiver.js";
+import { createReceiver } from "../src/receiver.js";
 import { prolificEvent, signProlific, signToloka, testClock, tolokaEvent } from "../src/testing.js";
 
 const SECRET = "12345";

@@ -1,0 +1,6 @@
+/** Runtimes without `node:diagnostics_channel`. */
+export function hasSubscribers(): boolean {
+  return false;
+}
+
+export function publish(_record: object): void {}

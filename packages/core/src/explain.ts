@@ -1,0 +1,85 @@
+import { prepareKey, verify } from "#hmac";
+import type { SignatureParts } from "./provider.js";
+
+/** Larger bodies are not parsed to find out what happened to them: nobody has vouched for them. */
+const PARSED_MAX = 256 * 1024;
+
+/**
+ * Why a signature does not fit, in a sentence for the operator: the mistakes that people make are
+ * tried one by one, and the one that makes it fit is named. `undefined` if none does.
+ */
+export async function explainMismatch(
+  secrets: readonly string[],
+  { prefix, digest }: SignatureParts,
+  body: Uint8Array,
+): Promise<string | undefined> {
+  const fits = async (secret: string, bytes: Uint8Array) =>
+    verify([await prepareKey(secret)], prefix, bytes, digest);
+  for (const secret of secrets) {
+    for (const [mistake, variant] of misspelt(secret)) {
+      if (await fits(variant, body)) return `It was signed with the secret ${mistake}.`;
+    }
+  }
+  for (const [mistake, variant] of altered(body)) {
+    for (const secret of secrets) {
+      if (await fits(secret, variant)) return `It fits the body ${mistake}.`;
+    }
+  }
+  return undefined;
+}
+
+function* misspelt(secret: string): Generator<[mistake: string, variant: string]> {
+  for (const [name, space] of [
+    ["a line break", "\n"],
+    ["a Windows line break", "\r\n"],
+    ["a space", " "],
+    ["a tab", "\t"],
+  ] as const) {
+    yield [`and ${name} after it: register the subscription without`, secret + space];
+    yield [`and ${name} before it: register the subscription without`, space + secret];
+  }
+  const quoted = /^(["'])(.+)\1$/.exec(secret)?.[2];
+  if (quoted) yield ["without the quotes around it: take them out of this app's configuration", quoted];
+  yield ["in double quotes: register the subscription without", `"${secret}"`];
+}
+
+function* altered(body: Uint8Array): Generator<[mistake: string, variant: Uint8Array]> {
+  const serialized =
+    "serialized anew: something in front parsed it, a body parser or a proxy. Pass on the bytes as they came";
+  const encoder = new TextEncoder();
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(body);
+  } catch {
+    return;
+  }
+  const trimmed = text.trim();
+  if (trimmed !== text) {
+    yield ["without the white space around it: something in front has added it", encoder.encode(trimmed)];
+  }
+  yield ["with a line break after it: something in front has cut it off", encoder.encode(`${text}\n`)];
+  if (body.byteLength > PARSED_MAX) return;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return;
+  }
+  for (const variant of [JSON.stringify(value), spaced(value)]) {
+    yield [serialized, encoder.encode(variant)];
+    yield [serialized, encoder.encode(escaped(variant))];
+  }
+}
+
+/** As Python's `json.dumps` writes it. */
+function spaced(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(spaced).join(", ")}]`;
+  if (typeof value !== "object" || value === null) return JSON.stringify(value);
+  const fields = Object.entries(value).map(([name, field]) => `${JSON.stringify(name)}: ${spaced(field)}`);
+  return `{${fields.join(", ")}}`;
+}
+
+/** In ASCII. */
+function escaped(json: string): string {
+  return json.replace(/[\u0080-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
