@@ -19,6 +19,7 @@ import type { EventMap, ReceivedEvent } from "./event.js";
 import { explainMismatch } from "./explain.js";
 import { createGate, createLanes, type Place } from "./lanes.js";
 import { createListeners, type ListenerContext, type Listening } from "./listeners.js";
+import { createLog } from "./log.js";
 import { type DeliveryRecord, type EventRecord, runInside, tell } from "./observe.js";
 import { checkOptions, type ReceiverOptions, type Sink } from "./options.js";
 import type { Provider, SignatureParts } from "./provider.js";
@@ -50,9 +51,6 @@ export interface Receiver<Events extends EventMap = EventMap> extends Listening<
 const DONE_MS = 24 * 60 * 60 * 1000;
 /** Added to the time for which a signature can be replayed, for clocks that differ. */
 const CLOCK_SKEW_MS = 60_000;
-/** A mistake that every request repeats is logged this often. */
-const LOG_EVERY_MS = 60_000;
-
 /**
  * @throws TypeError for options that cannot work; the message names the mistake and the fix.
  */
@@ -75,25 +73,7 @@ export function createReceiver<Events extends EventMap>(
   let onIdle = () => {};
   let closed: Promise<void> | undefined;
 
-  const loggedAt = new Map<string, number>();
-  /** Whether it is time to log under this name again; if so, the time for the next is a while away. */
-  const isDue = (name: string) => {
-    const now = Date.now();
-    if (now - (loggedAt.get(name) ?? 0) < LOG_EVERY_MS) return false;
-    loggedAt.set(name, now);
-    return true;
-  };
-  /** Tells the operator what the sender must not know. */
-  const print = (name: ErrorCode | "observe" | "instrumentation", text: string) => {
-    try {
-      console.error(`crowdhook: ${provider.name}: ${name}: ${text}`);
-    } catch {
-      // Apps replace console, and a log that fails must not fail a delivery.
-    }
-  };
-  const log: typeof print = (name, text) => {
-    if (isDue(name)) print(name, text);
-  };
+  const log = createLog(provider.name);
   const refuse = (code: ErrorCode, reason: string): Verdict => {
     log(code, reason);
     return { code, reason };
@@ -168,9 +148,9 @@ export function createReceiver<Events extends EventMap>(
     const verified = verify(keys, signature.prefix, delivery.body, signature.digest);
     if (!(isThenable(verified) ? await verified : verified)) {
       // Looked into as seldom as it is logged: forgeries must not be made expensive to refuse.
-      if (!isDue("SIGNATURE_MISMATCH")) return { code: "SIGNATURE_MISMATCH", reason: MISMATCH };
+      if (!log.isDue("SIGNATURE_MISMATCH")) return { code: "SIGNATURE_MISMATCH", reason: MISMATCH };
       const reason = (await causeOfMismatch(signature, delivery)) ?? MISMATCH;
-      print("SIGNATURE_MISMATCH", reason);
+      log.print("SIGNATURE_MISMATCH", reason);
       return { code: "SIGNATURE_MISMATCH", reason };
     }
     const age = clock() - signature.timestamp;

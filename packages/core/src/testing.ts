@@ -307,3 +307,5 @@ export const claimStoreChecks: readonly {
     },
   },
 ];
+
+export { type DurableSinksUnderTest, durableSinkChecks } from "./sink-checks.js";

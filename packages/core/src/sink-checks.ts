@@ -1,0 +1,236 @@
+import assert from "node:assert/strict";
+import type { ReceivedEvent } from "./event.js";
+import type { ListenerContext } from "./listeners.js";
+import { toloka } from "./providers/toloka/index.js";
+import { createReceiver } from "./receiver.js";
+import type { DurableSink } from "./sink.js";
+import { signToloka, tolokaEvent } from "./testing.js";
+
+/** A sink to check, as two processes would have it: both work off one store, which is empty at first. */
+export interface DurableSinksUnderTest {
+  /** Opens the sink anew: three attempts, one second of backoff. It is closed by the check. */
+  open(): DurableSink;
+}
+
+interface Handled {
+  readonly event: ReceivedEvent;
+  readonly context: ListenerContext;
+}
+
+const SECRET = "12345";
+/** What takes longer than this has gone wrong. */
+const PATIENCE_MS = 30_000;
+const NO_CONTEXT = { signal: new AbortController().signal, stale: false } as ListenerContext;
+
+/** Resolves with what `look` finds, once it finds something. */
+async function until<T>(look: () => Promise<T | false>): Promise<T> {
+  for (const begun = Date.now(); Date.now() - begun < PATIENCE_MS; ) {
+    const found = await look();
+    if (found !== false) return found;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  throw new assert.AssertionError({ message: `nothing for ${PATIENCE_MS / 1000} seconds` });
+}
+
+function idsOf(handled: readonly Handled[]): unknown[] {
+  return handled.map(({ event }) => event.id).sort();
+}
+
+function eventFrom(data: Readonly<Record<string, unknown>>): ReceivedEvent {
+  const [event] = toloka.readEvents({ events: [data] }, new Headers()) ?? [];
+  if (event === undefined) throw new TypeError("no event");
+  return event;
+}
+
+/** One process that receives, and as many as are asked for that work. */
+function setUp(open: DurableSinksUnderTest["open"]) {
+  const sink = open();
+  const sinks = [sink];
+  return {
+    sink,
+    /** The status that a delivery of these events is answered with, as if nobody remembered them. */
+    async deliver(...events: readonly object[]): Promise<number> {
+      const forgetful = createReceiver(toloka, { secret: SECRET, sink });
+      return (await forgetful.handle(signToloka({ secret: SECRET, events }))).status;
+    },
+    worker(concurrency = 1, listener: (event: ReceivedEvent) => unknown = () => {}) {
+      const sink = open();
+      sinks.push(sink);
+      const handled: Handled[] = [];
+      const receiver = createReceiver(toloka, { secret: SECRET });
+      const listen = (event: ReceivedEvent, context: ListenerContext) => {
+        handled.push({ event, context });
+        return listener(event);
+      };
+      receiver.onAny(listen);
+      receiver.onUnrecognized((event, context) =>
+        event.problems.length > 0 ? listen(event, context) : undefined,
+      );
+      receiver.onError(() => {});
+      sink.work(receiver, { concurrency });
+      return {
+        sink,
+        handled,
+        /** Resolves when so many have begun. */
+        handles: (count: number) => until(async () => handled.length >= count && handled),
+      };
+    },
+    close: () => Promise.all(sinks.map((sink) => sink.close())),
+  };
+}
+
+/**
+ * What every `DurableSink` must do, for any test runner: `check` rejects if the sink does otherwise,
+ * or does not end. Each has events of its own, so all may share one store, one after another.
+ */
+export const durableSinkChecks: readonly {
+  readonly name: string;
+  check(underTest: DurableSinksUnderTest): Promise<void>;
+}[] = [
+  {
+    name: "a delivery's events are answered for once they are stored, and handled as they came",
+    async check({ open }) {
+      const { deliver, worker, close } = setUp(open);
+      const odd = { text: "\u0000 \ud800 \ud83d\ude00", nested: { list: [1, 1e300, null, [true]] } };
+      const known = tolokaEvent("ASSIGNMENT_SUBMITTED", { ...odd, event_time: "2020-02-14T12:22:58.123" });
+      const ofNewType = { ...tolokaEvent("POOL_CLOSED"), type: "POOL_FROZEN" };
+      const misfit = { ...tolokaEvent("POOL_CLOSED"), close_reason: 7 };
+      assert.equal(await deliver(known, ofNewType, misfit), 200);
+      const handled = await worker().handles(3);
+      const of = (uuid: unknown) => handled.find(({ event }) => event.id === uuid)?.event;
+      assert.deepEqual(of(known.uuid), {
+        provider: "toloka",
+        type: "ASSIGNMENT_SUBMITTED",
+        id: known.uuid,
+        occurredAt: new Date("2020-02-14T12:22:58.123Z"),
+        data: known,
+      });
+      assert.deepEqual(of(ofNewType.uuid)?.problems, []);
+      assert.equal(of(misfit.uuid)?.problems?.length, 1);
+      await close();
+    },
+  },
+  {
+    name: "an event is stored once: while it waits, and after it was handled",
+    async check({ open }) {
+      const { deliver, worker, close } = setUp(open);
+      const event = tolokaEvent("POOL_CLOSED");
+      assert.equal(await deliver(event), 200);
+      assert.equal(await deliver(event, event), 200);
+      const { handles, handled } = worker();
+      await handles(1);
+      const last = tolokaEvent("POOL_CLOSED");
+      assert.equal(await deliver(event), 200);
+      assert.equal(await deliver(last), 200);
+      await handles(2);
+      assert.deepEqual(idsOf(handled), [event.uuid, last.uuid].sort());
+      await close();
+    },
+  },
+  {
+    name: "of a delivery that cannot be stored whole nothing is stored",
+    async check({ open }) {
+      const { sink, deliver, worker, close } = setUp(open);
+      const event = tolokaEvent("POOL_CLOSED");
+      const whole = eventFrom(event);
+      const unstorable = { ...eventFrom(tolokaEvent("POOL_CLOSED")), data: { big: 1n } } as ReceivedEvent;
+      await assert.rejects(async () => sink.accept([whole, unstorable], NO_CONTEXT));
+      const last = tolokaEvent("POOL_CLOSED");
+      assert.equal(await deliver(last), 200);
+      assert.deepEqual(idsOf(await worker().handles(1)), [last.uuid]);
+      await close();
+    },
+  },
+  {
+    name: "an event that fails is tried again, as often as it may, then kept as failed until it is replayed",
+    async check({ open }) {
+      const { sink, deliver, worker, close } = setUp(open);
+      const poison = tolokaEvent("POOL_CLOSED");
+      const sibling = tolokaEvent("ASSIGNMENT_SUBMITTED");
+      const id = `toloka:${String(poison.uuid)}`;
+      let broken = true;
+      const { handles, handled } = worker(1, (event) => {
+        if (broken && event.id === poison.uuid) throw new RangeError("it is broken");
+      });
+      assert.equal(await sink.replay(id), false);
+      assert.equal(await deliver(poison, sibling), 200);
+      await handles(4);
+      const failed = await until(async () => {
+        const all = await sink.failed();
+        return all.length > 0 && all;
+      });
+      assert.deepEqual(
+        failed.map(({ id, error, attempts, event }) => ({ id, error, attempts, event: event.id })),
+        [{ id, error: "RangeError: it is broken", attempts: 3, event: poison.uuid }],
+      );
+      assert.ok(Math.abs(Date.now() - Number(failed[0]?.failedAt)) < 60_000);
+      const attempts = () =>
+        handled.filter(({ event }) => event.id === poison.uuid).map(({ context }) => context.attempt);
+      assert.deepEqual(attempts(), [1, 2, 3]);
+      // It is known all the same: a redelivery does not store it again.
+      assert.equal(await deliver(poison), 200);
+      assert.equal((await sink.failed()).length, 1);
+      assert.equal(await sink.replay(`${id}0`), false);
+      broken = false;
+      assert.equal(await sink.replay(id), true);
+      await handles(5);
+      assert.deepEqual(attempts(), [1, 2, 3, 1]);
+      assert.deepEqual(await sink.failed(), []);
+      assert.equal(await sink.replay(id), false);
+      await close();
+    },
+  },
+  {
+    name: "at most as many events as asked for are handled at once, and each by one worker",
+    async check({ open }) {
+      const { deliver, worker, close } = setUp(open);
+      let atOnce = 0;
+      let most = 0;
+      const slow = async () => {
+        most = Math.max(most, ++atOnce);
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        atOnce--;
+      };
+      const events = Array.from({ length: 60 }, () => tolokaEvent("POOL_CLOSED"));
+      assert.equal(await deliver(...events), 200);
+      const workers = [worker(4, slow), worker(4, slow)];
+      await until(async () => workers.reduce((sum, { handled }) => sum + handled.length, 0) >= 60);
+      await close();
+      const handled = workers.flatMap(({ handled }) => handled);
+      assert.deepEqual(idsOf(handled), events.map(({ uuid }) => uuid).sort());
+      assert.ok(most <= 8 && most > 1, `${most} at once`);
+    },
+  },
+  {
+    name: "close waits for what has begun and begins no more; that is left to another worker",
+    async check({ open }) {
+      const { sink, deliver, worker, close } = setUp(open);
+      let finish = () => {};
+      const first = worker(1, () => new Promise<void>((resolve) => (finish = resolve)));
+      assert.equal(await deliver(tolokaEvent("POOL_CLOSED"), tolokaEvent("POOL_CLOSED")), 200);
+      await first.handles(1);
+      let closed = false;
+      const closing = first.sink.close().then(() => (closed = true));
+      await sink.failed();
+      assert.equal(closed, false);
+      finish();
+      await closing;
+      assert.equal(first.handled.length, 1);
+      const [last] = await worker().handles(1);
+      assert.notEqual(last?.event.id, first.handled[0]?.event.id);
+      await close();
+    },
+  },
+  {
+    name: "listeners get a signal and the number of the attempt, and no delivery",
+    async check({ open }) {
+      const { deliver, worker, close } = setUp(open);
+      assert.equal(await deliver(tolokaEvent("POOL_CLOSED")), 200);
+      const [handled] = await worker().handles(1);
+      assert.equal(handled?.context.signal.aborted, false);
+      assert.equal(handled?.context.attempt, 1);
+      assert.throws(() => handled?.context.delivery, /behind a sink/);
+      await close();
+    },
+  },
+];
