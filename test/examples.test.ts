@@ -56,7 +56,7 @@ async function start(example: string) {
   const printed: string[] = [];
   const origin = await new Promise<string>((resolve, reject) => {
     lines.on("line", (line) => {
-      const origin = /^Listening on (http:\S+)$/.exec(line)?.[1];
+      const origin = /\bListening on (http:[^\s"]+)/.exec(line)?.[1];
       if (origin) resolve(origin);
       else printed.push(line);
     });
@@ -199,6 +199,87 @@ describe.for(["express", "fastify", "koa", "node", "fetch"])("examples/%s", (exa
     });
     const failure = await run.catch((error: unknown) => error);
     expect(failure).toMatchObject({ code: 1, stderr: expect.stringContaining("The secret is undefined") });
+  });
+});
+
+describe("what is observed", () => {
+  const secret = documented?.secret ?? "";
+  /** Handled, a duplicate, forged, failing because its data does not fit, and of a type that is new. */
+  async function sendFive(origin: string) {
+    const handled = signToloka({
+      secret,
+      events: [tolokaEvent("ASSIGNMENT_SUBMITTED", { uuid: "handled", assignment_id: "payload-1" })],
+    });
+    const failing = signToloka({
+      secret,
+      events: [tolokaEvent("POOL_CLOSED", { uuid: "failing", pool_id: "payload-2", close_reason: 5 })],
+    });
+    const unknown = signToloka({
+      secret,
+      events: [tolokaEvent("TEST_EVENT", { uuid: "new", type: "POOL_REOPENED", pool_id: "payload-3" })],
+    });
+    const forged = { ...handled, body: handled.body.replace("payload-1", "payload-4") };
+    const statuses: number[] = [];
+    for (const { headers, body } of [handled, handled, forged, failing, unknown]) {
+      const response = await fetch(`${origin}/toloka-webhook`, { method: "POST", headers, body });
+      statuses.push(response.status);
+    }
+    expect(statuses).toEqual([200, 200, 401, 500, 200]);
+  }
+
+  test("examples/pino: a JSON line for each delivery, with no secret and no payload", async () => {
+    const { child, origin, printed, exited } = await start("pino");
+    await sendFive(origin);
+    child.kill("SIGTERM");
+    expect(await exited).toEqual([0, null]);
+
+    const lines = printed.map((line) => JSON.parse(line));
+    const told = lines.map(({ level, msg, code, event, events }) => ({ level, msg, code, event, events }));
+    const [info, warn, error] = [30, 40, 50];
+    const submitted = { id: "handled", type: "ASSIGNMENT_SUBMITTED" };
+    const closed = { id: "failing", type: "POOL_CLOSED" };
+    const reopened = { id: "new", type: "POOL_REOPENED" };
+    expect(told).toEqual([
+      { level: info, msg: "an assignment", event: submitted },
+      { level: info, msg: "delivery", events: [{ ...submitted, outcome: "handled" }] },
+      { level: info, msg: "delivery", events: [{ ...submitted, outcome: "duplicate" }] },
+      { level: warn, msg: "delivery", code: "SIGNATURE_MISMATCH", events: [] },
+      { level: error, msg: "event failed", event: closed },
+      { level: error, msg: "delivery", code: "EVENT_FAILED", events: [{ ...closed, outcome: "failed" }] },
+      { level: info, msg: "delivery", events: [{ ...reopened, outcome: "unrecognized" }] },
+    ]);
+    expect(lines[3]).toMatchObject({ status: 401, reason: expect.stringContaining("fits no secret") });
+    expect(lines[4].err.message).toContain("close_reason: expected string");
+    const all = printed.join("\n");
+    expect(all).not.toContain("payload-");
+    expect(all).not.toContain(secret);
+  });
+
+  test("examples/prometheus: counts and durations, by labels of which there are few", async () => {
+    const { child, origin, exited } = await start("prometheus");
+    await sendFive(origin);
+    const response = await fetch(`${origin}/metrics`);
+    expect(response.status).toBe(200);
+    const metrics = await response.text();
+    const samples = metrics.split("\n").filter((line) => /^crowdhook_(?!.*_(bucket|sum)\b)/.test(line));
+    expect(samples.sort()).toEqual([
+      'crowdhook_deliveries_total{provider="toloka",code="EVENT_FAILED"} 1',
+      'crowdhook_deliveries_total{provider="toloka",code="OK"} 3',
+      'crowdhook_deliveries_total{provider="toloka",code="SIGNATURE_MISMATCH"} 1',
+      'crowdhook_delivery_duration_seconds_count{provider="toloka"} 5',
+      'crowdhook_events_total{provider="toloka",type="ASSIGNMENT_SUBMITTED",outcome="duplicate"} 1',
+      'crowdhook_events_total{provider="toloka",type="ASSIGNMENT_SUBMITTED",outcome="handled"} 1',
+      'crowdhook_events_total{provider="toloka",type="POOL_CLOSED",outcome="failed"} 1',
+      'crowdhook_events_total{provider="toloka",type="other",outcome="unrecognized"} 1',
+    ]);
+    const sum = /^crowdhook_delivery_duration_seconds_sum\{provider="toloka"\} (\S+)$/m.exec(metrics)?.[1];
+    expect(Number(sum)).toBeGreaterThan(0);
+    // In milliseconds it would be more.
+    expect(Number(sum)).toBeLessThan(5);
+    expect(metrics).not.toMatch(/payload-|POOL_REOPENED/);
+    expect(metrics).not.toContain(secret);
+    child.kill("SIGTERM");
+    expect(await exited).toEqual([0, null]);
   });
 });
 

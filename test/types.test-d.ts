@@ -1,8 +1,10 @@
 import { createServer } from "node:http";
 import {
   createReceiver,
+  type DeliveryRecord,
   type ErrorCode,
   type ListenerContext,
+  type ReceivedEvent,
   type Receiver,
   type UnrecognizedEvent,
 } from "@crowdhook/core";
@@ -138,7 +140,28 @@ describe("adapters", () => {
   });
 });
 
+test("what is observed and ordered by is typed, from an adapter as from createReceiver", () => {
+  const options = {
+    orderBy: (event: ReceivedEvent) => event.id,
+    observe: (record: DeliveryRecord) => record.code,
+  };
+  createReceiver(toloka, { secret: "s", ...options });
+  nodeWebhook("s", {
+    orderBy: ({ data }) => (typeof data.pool_id === "string" ? data.pool_id : undefined),
+    observe: ({ code, reason, events, bytes, durations }) => {
+      expectTypeOf(code).toEqualTypeOf<ErrorCode | undefined>();
+      expectTypeOf(reason).toEqualTypeOf<string | undefined>();
+      expectTypeOf(bytes).toEqualTypeOf<number | undefined>();
+      expectTypeOf(events[0]?.outcome).toExtend<string | undefined>();
+      expectTypeOf(durations.total).toEqualTypeOf<number>();
+    },
+  });
+  // @ts-expect-error: a key is there at once, and is a string
+  nodeWebhook("s", { orderBy: async () => "key" });
+});
+
 test("codes are a closed union", () => {
   expectTypeOf<"EVENT_FAILED">().toExtend<ErrorCode>();
+  expectTypeOf<"OVERLOADED">().toExtend<ErrorCode>();
   expectTypeOf<"NO_SUCH_CODE">().not.toExtend<ErrorCode>();
 });
