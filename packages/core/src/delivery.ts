@@ -142,6 +142,8 @@ export function gather(limit: number, contentLength: string | null | undefined) 
   const finish = (result: Uint8Array | BodyFailure) => {
     finished = true;
     clearTimeout(silence);
+    // The host's stream holds on to what reads it, and so to these.
+    chunks.length = 0;
     resolve(result);
   };
   const discard = () => {

@@ -28,9 +28,14 @@ export const ERRORS = {
   INTERNAL_ERROR: { status: 500, message: "The delivery could not be processed. Deliver it again." },
 } as const satisfies Record<string, { status: number; message: string }>;
 
-/** What a log may say of an error. Never its message: a listener's may hold anything, a client's its URL. */
+/**
+ * What a log may say of an error: its name and its code, such as `Error ECONNREFUSED`. Never its
+ * message: a listener's may hold anything, a client's its URL.
+ */
 export function kindOf(error: unknown): string {
-  return error instanceof Error ? error.name : typeof error;
+  if (!(error instanceof Error)) return typeof error;
+  const { code } = error as { code?: unknown };
+  return typeof code === "string" && /^\w{1,40}$/.test(code) ? `${error.name} ${code}` : error.name;
 }
 
 /** Why a delivery was not answered with 200. Each code has a heading in `docs/errors.md`. */

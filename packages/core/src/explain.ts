@@ -17,12 +17,12 @@ export async function explainMismatch(
     verify([await prepareKey(secret)], prefix, bytes, digest);
   for (const secret of secrets) {
     for (const [mistake, variant] of misspelt(secret)) {
-      if (await fits(variant, body)) return `It was signed with the secret ${mistake}.`;
+      if (await fits(variant, body)) return `a delivery was signed with the secret ${mistake}.`;
     }
   }
   for (const [mistake, variant] of altered(body)) {
     for (const secret of secrets) {
-      if (await fits(secret, variant)) return `It fits the body ${mistake}.`;
+      if (await fits(secret, variant)) return `a delivery's signature fits the body ${mistake}.`;
     }
   }
   return undefined;

@@ -88,18 +88,24 @@ export function createListeners<Events extends EventMap>(
   const unrecognized = new ListenerList();
   const errors = new ListenerList();
 
+  /** Tells `onError` listeners, and waits for what they promise. */
+  const tell = (event: ReceivedEvent<Events>, failures: readonly unknown[]): MaybePromise<unknown> => {
+    const pending: PromiseLike<unknown>[] = [];
+    for (const error of failures) {
+      const late = run(errors.current, error, event);
+      if (isThenable(late)) pending.push(late);
+    }
+    return pending.length === 0 ? undefined : Promise.all(pending);
+  };
+
   const report = (
     event: ReceivedEvent<Events>,
     failures: readonly unknown[],
   ): MaybePromise<readonly unknown[]> => {
     if (failures.length === 0) return failures;
     if (errors.current.length === 0) onUnheard(event);
-    const pending: PromiseLike<unknown>[] = [];
-    for (const error of failures) {
-      const late = run(errors.current, error, event);
-      if (isThenable(late)) pending.push(late);
-    }
-    return pending.length === 0 ? failures : Promise.all(pending).then(() => failures);
+    const told = tell(event, failures);
+    return chain(timeout === undefined ? told : atMost(timeout, told), () => failures);
   };
 
   return {
@@ -135,7 +141,7 @@ export function createListeners<Events extends EventMap>(
       const ran =
         timeout === undefined
           ? run(listeners, event, contextFor())
-          : runWithin(timeout, listeners, event, contextFor, (error) => void report(event, [error]));
+          : runWithin(timeout, listeners, event, contextFor, (error) => void tell(event, [error]));
       return chain(ran, (failures) => report(event, failures));
     },
   };
@@ -196,7 +202,7 @@ function runWithin<Event extends ReceivedEvent>(
   let over: DOMException | undefined;
   const fail = (error: unknown) => {
     if (over === undefined) failures.push(error);
-    else if (!isAbort(error, over)) onLate(error);
+    else if (!isAbort(error, limit.signal.reason)) onLate(error);
   };
   const succeed = () => {
     if (over) onLate(new Error(`A listener finished ${about} after its timeout: it may run again.`));
@@ -224,6 +230,18 @@ function runWithin<Event extends ReceivedEvent>(
     ran.then(() => {
       clearTimeout(timer);
       resolve(failures);
+    });
+  });
+}
+
+/** Waits for a promise, but no longer than so many seconds. */
+function atMost(seconds: number, value: MaybePromise<unknown>): MaybePromise<unknown> {
+  if (!isThenable(value)) return value;
+  return new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, seconds * 1000);
+    value.then(() => {
+      clearTimeout(timer);
+      resolve();
     });
   });
 }

@@ -130,7 +130,9 @@ export function checkOptions(options: ReceiverOptions): void {
   if (options.detectStale && options.claims && !(options.claims.latest && options.claims.advance)) {
     throw new TypeError("detectStale takes a claim store that has the methods latest and advance.");
   }
-  const misplaced = (["concurrency", "orderBy", "detectStale"] as const).find((name) => options[name]);
+  const { concurrency = 1, orderBy, detectStale } = options;
+  const misplaced =
+    (concurrency > 1 && "concurrency") || (orderBy && "orderBy") || (detectStale && "detectStale");
   if (options.sink && misplaced) {
     throw new TypeError(
       `${misplaced} is for listeners that run while a delivery waits. With a sink they run where its events are worked off.`,

@@ -84,7 +84,17 @@ export function createReceiver<Events extends EventMap>(
     log("EVENT_FAILED", `event ${quoted(event.id)} of type ${quoted(event.type)} failed. onError hears why.`),
   );
   const lanes = concurrency > 1 || orderBy ? createLanes() : undefined;
-  const keyOf = orderBy ?? ((event) => provider.readSubject(event as ReceivedEvent<Events>));
+  const keyOf = (event: ReceivedEvent<Events>): string | undefined => {
+    if (!orderBy) return provider.readSubject(event);
+    try {
+      const key: unknown = orderBy(event);
+      if (key === undefined || typeof key === "string") return key;
+      throw new TypeError("neither a string nor undefined");
+    } catch (error) {
+      log("orderBy", `failed, or returned neither a string nor undefined (${kindOf(error)}).`);
+      throw error;
+    }
+  };
 
   async function receive(incoming: IncomingDelivery, notes: Notes | undefined): Promise<Verdict> {
     const headers = headersOf(incoming.headers);
@@ -320,40 +330,16 @@ export function createReceiver<Events extends EventMap>(
     }
   }
 
-  /** Processes a delivery, whatever happens. */
-  async function process(incoming: IncomingDelivery, notes?: Notes): Promise<Reply> {
-    const refusal = closing ? "SHUTTING_DOWN" : inFlight >= maxInFlight ? "OVERLOADED" : undefined;
-    if (refusal) {
-      if (notes) notes.verdict = { code: refusal };
-      return replyTo(refusal);
-    }
-    inFlight++;
-    let verdict: Verdict;
-    try {
-      verdict = await receive(incoming, notes);
-    } catch (error) {
-      verdict = refuse("INTERNAL_ERROR", `${kindOf(error)} while processing a delivery.`);
-    } finally {
-      if (--inFlight === 0) onIdle();
-    }
-    if (notes) notes.verdict = verdict;
-    return replyTo(verdict.code, verdict.counts);
-  }
-
-  /** The same, for those who watch. */
-  async function processWatched(incoming: IncomingDelivery): Promise<Reply> {
-    const notes: Notes = {
-      started: performance.now(),
-      verdict: NO_VERDICT,
-      events: [],
-      verify: 0,
-      handle: 0,
-    };
-    let reply: Promise<Reply> | undefined;
+  /** Has a delivery processed, and tells those who watch what became of it. */
+  async function watched(
+    incoming: IncomingDelivery,
+    process: (notes: Notes) => Promise<Verdict>,
+  ): Promise<Reply> {
+    const notes: Notes = { started: performance.now(), events: [], verify: 0, handle: 0 };
+    let verdict: Verdict = { code: "INTERNAL_ERROR" };
     const run = async () => {
-      reply = process(incoming, notes);
-      await reply;
-      const record = recordOf(provider.name, notes);
+      verdict = await process(notes).catch(failure);
+      const record = recordOf(provider.name, verdict, notes);
       tell(record, observe, (trouble) => log("observe", trouble));
       return record;
     };
@@ -365,7 +351,11 @@ export function createReceiver<Events extends EventMap>(
           (trouble) => log("instrumentation", trouble),
         )
       : run());
-    return reply as Promise<Reply>;
+    return replyTo(verdict.code, verdict.counts);
+  }
+
+  function failure(error: unknown): Verdict {
+    return refuse("INTERNAL_ERROR", `${kindOf(error)} while processing a delivery.`);
   }
 
   const { on, onAny, onUnrecognized, onError } = listeners;
@@ -375,8 +365,21 @@ export function createReceiver<Events extends EventMap>(
     onAny,
     onUnrecognized,
     onError,
-    handle: (incoming) =>
-      observe || instrumentation || hasSubscribers() ? processWatched(incoming) : process(incoming),
+    async handle(incoming) {
+      const isWatched = observe || instrumentation || hasSubscribers();
+      const code = closing ? "SHUTTING_DOWN" : inFlight >= maxInFlight ? "OVERLOADED" : undefined;
+      if (code) return isWatched ? watched(incoming, async () => ({ code })) : replyTo(code);
+      inFlight++;
+      try {
+        if (isWatched) return await watched(incoming, (notes) => receive(incoming, notes));
+        const verdict = await receive(incoming, undefined);
+        return replyTo(verdict.code, verdict.counts);
+      } catch (error) {
+        return replyTo(failure(error).code);
+      } finally {
+        if (--inFlight === 0) onIdle();
+      }
+    },
     async emit(event, context) {
       const failures = await emit(event, (limit) => keptContext(context, limit));
       if (failures.length > 1) throw new AggregateError(failures, "Several listeners failed.");
@@ -403,18 +406,14 @@ interface Verdict {
 /** What is written down of a delivery that is watched. Durations are in milliseconds. */
 interface Notes {
   readonly started: number;
-  verdict: Verdict;
   events: readonly EventRecord[];
   bytes?: number;
   verify: number;
   handle: number;
 }
 
-const NO_VERDICT: Verdict = { code: "INTERNAL_ERROR" };
-
-function recordOf(provider: string, notes: Notes): DeliveryRecord {
-  const { started, verdict, events, bytes, verify, handle } = notes;
-  const { code, reason, counts } = verdict;
+function recordOf(provider: string, { code, reason, counts }: Verdict, notes: Notes): DeliveryRecord {
+  const { started, events, bytes, verify, handle } = notes;
   return {
     provider,
     status: code === undefined ? 200 : ERRORS[code].status,
@@ -448,7 +447,7 @@ function count(outcomes: readonly Outcome[]): Counts {
 const MISMATCH = "a delivery fits no secret: it is forged, or its subscription has another secret.";
 
 function untimely(age: number, tolerance: number): string {
-  const off = `${Math.abs(age)} seconds ${age < 0 ? "in the future" : "ago"} by this clock`;
+  const off = `${Math.round(Math.abs(age))} seconds ${age < 0 ? "in the future" : "ago"} by this clock`;
   return `a genuine delivery was signed ${off}; ${tolerance} are tolerated. Is the clock right, or was it held up?`;
 }
 

@@ -1,3 +1,4 @@
+import { kindOf } from "./errors.js";
 import type { EventMap, ReceivedEvent } from "./event.js";
 import { createLog } from "./log.js";
 import type { Sink } from "./options.js";
@@ -149,4 +150,4 @@ export function messageOf(error: unknown): string {
   }
 }
 
-export { createLog };
+export { createLog, kindOf };
