@@ -8,9 +8,12 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import type { Receiver } from "@crowdhook/core";
+import type { DurableSink } from "@crowdhook/core/sink";
 import { prolificEvent, signProlific, signToloka, tolokaEvent } from "@crowdhook/core/testing";
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { type PostgresServer, postgresMissing, postgresServer } from "./postgres-server.js";
 import { type RedisServer, redisMissing, redisServer } from "./redis-server.js";
 
 const SECRET = "12345";
@@ -58,6 +61,8 @@ test("the blocks type-check", async () => {
 
 const noRedis = redisMissing();
 if (noRedis) console.warn(noRedis);
+const noPostgres = postgresMissing();
+if (noPostgres) console.warn(noPostgres);
 
 /** A Redis, and commands over HTTP to it in the manner of Upstash. */
 async function startRedis() {
@@ -91,6 +96,16 @@ describe("runs as it stands", () => {
     if (!noRedis) redis = await startRedis();
   });
   afterAll(() => redis?.close());
+  let postgres: PostgresServer | undefined;
+  beforeAll(async () => {
+    if (!noPostgres) postgres = await postgresServer();
+  });
+  afterAll(() => postgres?.close());
+
+  // What a block names a folder is made here.
+  const cwd = process.cwd();
+  beforeAll(() => process.chdir(folder));
+  afterAll(() => process.chdir(cwd));
 
   const onSignal = process.listeners("SIGTERM");
   const servers: Server[] = [];
@@ -101,6 +116,7 @@ describe("runs as it stands", () => {
     vi.stubEnv("TOLOKA_SECRET", SECRET);
     vi.stubEnv("PROLIFIC_SECRET", SECRET);
     vi.stubEnv("REDIS_URL", redis?.url);
+    vi.stubEnv("DATABASE_URL", postgres?.url);
     vi.stubEnv("REDIS_REST_URL", redis?.restUrl);
     vi.spyOn(console, "log").mockImplementation((...args) => void printed.push(args));
     // The blocks listen on a fixed port, as an app does; here every one of them gets a free one.
@@ -135,10 +151,22 @@ describe("runs as it stands", () => {
   });
 
   test.for(blocks)("$name", async ({ file, code }, { skip }) => {
-    if (noRedis && code.includes("@crowdhook/redis")) skip(noRedis);
-    const exported: { POST?: (request: Request) => Promise<Response> } = await import(file);
+    if (noRedis && /@crowdhook\/(redis|bullmq)/.test(code)) skip(noRedis);
+    if (noPostgres && /^[^/]*\bconnection: process\.env\.DATABASE_URL/m.test(code)) skip(noPostgres);
+    const exported: {
+      POST?: (request: Request) => Promise<Response>;
+      receiver?: Receiver;
+      sink?: DurableSink;
+    } = await import(file);
     const [server] = servers;
-    if (exported.POST) {
+    if (exported.sink && exported.receiver) {
+      const { delivery, heard } = ofToloka();
+      expect(await exported.receiver.handle(delivery)).toMatchObject({ status: 200 });
+      expect(printed.flat()).toEqual([]);
+      exported.sink.work(exported.receiver);
+      await vi.waitFor(() => expect(printed.flat()).toContain(heard), 10_000);
+      await exported.sink.close();
+    } else if (exported.POST) {
       const { delivery, heard } = code.includes("prolificWebhook") ? ofProlific() : ofToloka();
       const response = await exported.POST(new Request("http://localhost/webhook", delivery));
       expect(response.status).toBe(200);
@@ -153,7 +181,8 @@ describe("runs as it stands", () => {
         printed.length = 0;
         const response = await fetch(`http://127.0.0.1:${port}${path}`, delivery);
         expect(`${path} ${response.status}`).toBe(`${path} 200`);
-        expect(printed.flat()).toContain(heard);
+        // Behind a sink, a moment later.
+        await vi.waitFor(() => expect(printed.flat()).toContain(heard), 10_000);
       }
     } else {
       // It sends itself what it handles.

@@ -23,7 +23,7 @@ export function redisMissing(need: "any" | "own" = "any"): string | undefined {
     : "SKIPPED: no redis-server on the PATH. Run `apt-get install redis-server`, and these tests run.";
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = net.createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as net.AddressInfo;

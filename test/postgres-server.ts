@@ -1,0 +1,105 @@
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { chownSync, existsSync, readdirSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import pg from "pg";
+import { freePort } from "./redis-server.js";
+
+export interface PostgresServer {
+  readonly url: string;
+  /** Absent for a server that is not ours to stop. */
+  readonly control?: {
+    /** With SIGKILL, the whole of it. */
+    kill(): Promise<void>;
+    start(): Promise<void>;
+    freeze(): void;
+    thaw(): void;
+  };
+  close(): Promise<void>;
+}
+
+/** On the PATH, or where Debian has it. */
+function binaries(): string | undefined {
+  const debian = "/usr/lib/postgresql";
+  const versions = existsSync(debian)
+    ? readdirSync(debian).map((version) => join(debian, version, "bin"))
+    : [];
+  return [...(process.env.PATH ?? "").split(delimiter), ...versions].find(
+    (directory) => existsSync(join(directory, "initdb")) && existsSync(join(directory, "postgres")),
+  );
+}
+
+/** Why the tests that need a PostgreSQL cannot run, and what would make them; undefined if they can. */
+export function postgresMissing(need: "any" | "own" = "any"): string | undefined {
+  if ((need === "any" && process.env.DATABASE_URL) || binaries()) return undefined;
+  return need === "any"
+    ? "SKIPPED: no PostgreSQL. Run `apt-get install postgresql`, or set DATABASE_URL, and these tests run."
+    : "SKIPPED: no PostgreSQL of our own to stop. Run `apt-get install postgresql`, and these tests run.";
+}
+
+/** PostgreSQL does not run as root. */
+function unprivileged(): { uid: number; gid: number } | undefined {
+  if (process.getuid?.() !== 0) return undefined;
+  const idOf = (option: string) => Number(spawnSync("id", [option, "nobody"]).stdout);
+  return { uid: idOf("-u"), gid: idOf("-g") };
+}
+
+/** The PostgreSQL at DATABASE_URL; without that, or if it must be our own, one that is started on a free port. */
+export async function postgresServer(need: "any" | "own" = "any"): Promise<PostgresServer> {
+  if (need === "any" && process.env.DATABASE_URL) return { url: process.env.DATABASE_URL, async close() {} };
+  const bin = binaries() ?? "";
+  const user = unprivileged();
+  const directory = await mkdtemp(join(tmpdir(), "crowdhook-pg-"));
+  if (user) chownSync(directory, user.uid, user.gid);
+  const data = join(directory, "data");
+  const made = spawnSync(join(bin, "initdb"), ["-D", data, "-U", "crowdhook", "-A", "trust", "-E", "UTF8"], {
+    ...user,
+    cwd: directory,
+    encoding: "utf8",
+  });
+  if (made.status !== 0) throw new Error(`initdb failed: ${made.stderr}`);
+  const port = await freePort();
+  const url = `postgres://crowdhook@127.0.0.1:${port}/postgres`;
+
+  let server: ChildProcess;
+  const start = async () => {
+    const options = ["-D", data, "-p", `${port}`, "-h", "127.0.0.1", "-k", directory];
+    // A group of its own, so that a signal reaches all its processes.
+    server = spawn(join(bin, "postgres"), options, {
+      ...user,
+      cwd: directory,
+      stdio: "ignore",
+      detached: true,
+    });
+    for (let tries = 0; ; tries++) {
+      const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 1_000 });
+      client.on("error", () => {});
+      try {
+        await client.connect();
+        await client.end();
+        return;
+      } catch (error) {
+        if (tries === 100 || server.exitCode !== null) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    }
+  };
+  const signal = (name: NodeJS.Signals) => process.kill(-(server.pid ?? 0), name);
+  const kill = async () => {
+    if (server.exitCode !== null || server.signalCode !== null) return;
+    const exit = once(server, "exit");
+    signal("SIGKILL");
+    await exit;
+  };
+  await start();
+  return {
+    url,
+    control: { kill, start, freeze: () => signal("SIGSTOP"), thaw: () => signal("SIGCONT") },
+    async close() {
+      await kill();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
