@@ -121,6 +121,9 @@ describe("runs as it stands", () => {
     vi.spyOn(console, "log").mockImplementation((...args) => void printed.push(args));
     // The blocks listen on a fixed port, as an app does; here every one of them gets a free one.
     vi.spyOn(Server.prototype, "listen").mockImplementation(function (this: Server, ...args: unknown[]) {
+      // A lock, say: not for a network.
+      if (typeof args[0] === "object" && args[0] !== null && "path" in args[0])
+        return Reflect.apply(listen, this, args);
       servers.push(this);
       const callback = args.at(-1);
       return Reflect.apply(listen, this, [
