@@ -33,9 +33,14 @@ export const ERRORS = {
  * message: a listener's may hold anything, a client's its URL.
  */
 export function kindOf(error: unknown): string {
-  if (!(error instanceof Error)) return typeof error;
-  const { code } = error as { code?: unknown };
-  return typeof code === "string" && /^\w{1,40}$/.test(code) ? `${error.name} ${code}` : error.name;
+  try {
+    if (!(error instanceof Error)) return typeof error;
+    const { name, code } = error as { name: unknown; code?: unknown };
+    return typeof code === "string" && /^\w{1,40}$/.test(code) ? `${name} ${code}` : String(name);
+  } catch {
+    // What is thrown can have getters that throw, or be a proxy.
+    return typeof error;
+  }
 }
 
 /** Why a delivery was not answered with 200. Each code has a heading in `docs/errors.md`. */

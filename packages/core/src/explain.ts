@@ -3,6 +3,8 @@ import type { SignatureParts } from "./provider.js";
 
 /** Larger bodies are not parsed to find out what happened to them: nobody has vouched for them. */
 const PARSED_MAX = 256 * 1024;
+/** Bytes that are hashed at the most: whoever knows the URL can have it done, and nothing else runs meanwhile. */
+const HASHED_MAX = 32 * 1024 * 1024;
 
 /**
  * Why a signature does not fit, in a sentence for the operator: the mistakes that people make are
@@ -13,8 +15,11 @@ export async function explainMismatch(
   { prefix, digest }: SignatureParts,
   body: Uint8Array,
 ): Promise<string | undefined> {
-  const fits = async (secret: string, bytes: Uint8Array) =>
-    verify([await prepareKey(secret)], prefix, bytes, digest);
+  let hashed = 0;
+  const fits = async (secret: string, bytes: Uint8Array) => {
+    hashed += bytes.byteLength;
+    return hashed <= HASHED_MAX && verify([await prepareKey(secret)], prefix, bytes, digest);
+  };
   for (const secret of secrets) {
     for (const [mistake, variant] of misspelt(secret)) {
       if (await fits(variant, body)) return `a delivery was signed with the secret ${mistake}.`;

@@ -63,11 +63,11 @@ export interface Listeners<Events extends EventMap> extends Listening<Events> {
    * Runs an event's listeners and gives what they threw, which `onError` has heard by then. Never
    * throws or rejects.
    *
-   * @param contextFor Given a controller where there is a time limit: it aborts when that is over.
+   * @param contextFor Given the time limit where there is one, for the context's signal to be joined to.
    */
   emit(
     event: ReceivedEvent<Events>,
-    contextFor: (limit?: AbortController) => ListenerContext,
+    contextFor: (limit?: Limit) => ListenerContext,
   ): MaybePromise<readonly unknown[]>;
 }
 
@@ -188,15 +188,52 @@ function run(all: readonly AnyListener[], ...args: unknown[]): MaybePromise<read
   return (pending.length === 1 ? first : Promise.all(pending)).then(() => failures);
 }
 
+/** The time limit of one event. */
+export class Limit {
+  readonly #controller = new AbortController();
+  #joined = false;
+  #leave = () => {};
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** The limit's signal. Until the event is over, it aborts with the other one, too. */
+  join(signal: AbortSignal): AbortSignal {
+    if (!this.#joined) {
+      this.#joined = true;
+      const abort = () => this.#controller.abort(signal.reason);
+      if (signal.aborted) abort();
+      else {
+        signal.addEventListener("abort", abort, { once: true });
+        // The other one may outlive this event by far.
+        this.#leave = () => signal.removeEventListener("abort", abort);
+      }
+    }
+    return this.signal;
+  }
+
+  /** The event is over; its signal stays as it is. */
+  end(): void {
+    this.#joined = true;
+    this.#leave();
+  }
+
+  abort(reason: unknown): void {
+    this.end();
+    this.#controller.abort(reason);
+  }
+}
+
 /** The same, but no longer than for `timeout` seconds. What comes after that is told to `onLate`. */
 function runWithin<Event extends ReceivedEvent>(
   timeout: number,
   all: readonly AnyListener[],
   event: Event,
-  contextFor: (limit: AbortController) => ListenerContext,
+  contextFor: (limit: Limit) => ListenerContext,
   onLate: (error: unknown) => void,
 ): MaybePromise<readonly unknown[]> {
-  const limit = new AbortController();
+  const limit = new Limit();
   const about = `event ${event.id || "(without an id)"} of type ${event.type}`;
   const failures: unknown[] = [];
   let over: DOMException | undefined;
@@ -216,7 +253,10 @@ function runWithin<Event extends ReceivedEvent>(
     }
   });
   const ran = run(watched, event, contextFor(limit));
-  if (!isThenable(ran)) return failures;
+  if (!isThenable(ran)) {
+    limit.end();
+    return failures;
+  }
   return new Promise((resolve) => {
     const timer = setTimeout(() => {
       over = new DOMException(
@@ -229,6 +269,7 @@ function runWithin<Event extends ReceivedEvent>(
     }, timeout * 1000);
     ran.then(() => {
       clearTimeout(timer);
+      limit.end();
       resolve(failures);
     });
   });

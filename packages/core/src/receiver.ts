@@ -18,7 +18,7 @@ import { ERRORS, type ErrorCode, kindOf } from "./errors.js";
 import type { EventMap, ReceivedEvent } from "./event.js";
 import { explainMismatch } from "./explain.js";
 import { createGate, createLanes, type Place } from "./lanes.js";
-import { createListeners, type ListenerContext, type Listening } from "./listeners.js";
+import { createListeners, type Limit, type ListenerContext, type Listening } from "./listeners.js";
 import { createLog } from "./log.js";
 import { type DeliveryRecord, type EventRecord, runInside, tell } from "./observe.js";
 import { checkOptions, type ReceiverOptions, type Sink } from "./options.js";
@@ -253,10 +253,7 @@ export function createReceiver<Events extends EventMap>(
     const places = keys.map(enter);
     const walk = async (turn: Turn, { ahead, leave }: Place) => {
       const claim = await turn.claim;
-      if (claim !== "won") {
-        leave();
-        return take(turn, claim);
-      }
+      if (claim !== "won") return take(turn, claim);
       await ahead;
       await gate.enter();
       try {
@@ -266,7 +263,17 @@ export function createReceiver<Events extends EventMap>(
         leave();
       }
     };
-    await Promise.all(begun.map((turn, i) => walk(turn, places[i] as Place)));
+    const walks = begun.map((turn, i) => {
+      const place = places[i] as Place;
+      chain(turn.claim, (claim) => claim === "won" || place.leave());
+      return () => walk(turn, place);
+    });
+    if (concurrency > 1) {
+      await Promise.all(walks.map((begin) => begin()));
+    } else {
+      // In the order of the delivery, too.
+      for (const begin of walks) await begin();
+    }
   }
 
   function ticketOf(event: ReceivedEvent<Events>, digest: string | undefined): Ticket | undefined {
@@ -303,14 +310,20 @@ export function createReceiver<Events extends EventMap>(
   /** What the listeners threw. */
   function emit(
     event: ReceivedEvent<Events>,
-    contextFor: (limit?: AbortController) => ListenerContext,
+    contextFor: (limit?: Limit) => ListenerContext,
   ): MaybePromise<readonly unknown[]> {
     if (!instrumentation) return listeners.emit(event, contextFor);
-    return runInside(
+    let failures: readonly unknown[] = [];
+    const ran = runInside(
       (run) => instrumentation.event(event, run),
-      async () => listeners.emit(event, contextFor),
+      async () => {
+        failures = await listeners.emit(event, contextFor);
+        // A copy: what becomes of it must not make a failure a success.
+        return [...failures];
+      },
       (trouble) => log("instrumentation", trouble),
     );
+    return ran.then(() => failures);
   }
 
   async function offer(
@@ -419,7 +432,8 @@ function recordOf(provider: string, { code, reason, counts }: Verdict, notes: No
     status: code === undefined ? 200 : ERRORS[code].status,
     code,
     reason: reason ?? (code && ERRORS[code].message),
-    counts: counts ?? count([]),
+    // A copy: the reply is made of the other one.
+    counts: { ...(counts ?? count([])) },
     events,
     bytes,
     durations: { verify, handle, total: performance.now() - started },
@@ -468,15 +482,15 @@ async function bodyOf({ body }: IncomingDelivery, limit: number): Promise<Uint8A
 }
 
 /** Makes a listener's context. With a limit, its signal is the limit's, and aborts with the other, too. */
-type ContextFor = (stale: boolean, limit?: AbortController) => ListenerContext;
+type ContextFor = (stale: boolean, limit?: Limit) => ListenerContext;
 
 function contextsOf(delivery: Delivery, incoming: IncomingDelivery): ContextFor {
   let hangUp: AbortSignal | undefined;
-  const contextFor = (stale: boolean, limit?: AbortController): ListenerContext => ({
+  const contextFor = (stale: boolean, limit?: Limit): ListenerContext => ({
     delivery,
     get signal() {
       hangUp ??= incoming.signal ?? new AbortController().signal;
-      return joined(hangUp, limit);
+      return limit ? limit.join(hangUp) : hangUp;
     },
     stale,
   });
@@ -487,9 +501,9 @@ function contextsOf(delivery: Delivery, incoming: IncomingDelivery): ContextFor 
 /** The context of an event that comes without its delivery. */
 function keptContext(
   { signal, ...context }: Omit<ListenerContext, "delivery" | "stale">,
-  limit: AbortController | undefined,
+  limit: Limit | undefined,
 ): ListenerContext {
-  const kept = { ...context, signal: joined(signal, limit), stale: false };
+  const kept = { ...context, signal: limit ? limit.join(signal) : signal, stale: false };
   // Left out when a context is copied or printed.
   return Object.defineProperty(kept, "delivery", {
     enumerable: false,
@@ -497,15 +511,6 @@ function keptContext(
       throw new TypeError("context.delivery is not there behind a sink, which keeps events, not deliveries.");
     },
   }) as ListenerContext;
-}
-
-/** The limit's signal, which then aborts with the other one, too; without a limit the other one. */
-function joined(signal: AbortSignal, limit: AbortController | undefined): AbortSignal {
-  if (limit === undefined) return signal;
-  const abort = () => limit.abort(signal.reason);
-  if (signal.aborted) abort();
-  else signal.addEventListener("abort", abort, { once: true, signal: limit.signal });
-  return limit.signal;
 }
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
