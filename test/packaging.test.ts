@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, readdir, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { signToloka, tolokaEvent } from "@crowdhook/core/testing";
@@ -16,6 +16,7 @@ interface Manifest {
   readonly name: string;
   readonly exports: Readonly<Record<string, unknown>>;
   readonly dependencies?: Readonly<Record<string, string>>;
+  readonly peerDependencies?: Readonly<Record<string, string>>;
 }
 
 interface Tarball {
@@ -32,6 +33,11 @@ const packages = await Promise.all(
   }),
 );
 const names = packages.map(({ name }) => name);
+/** What a package needs that is not ours. */
+const needsOf = ({ dependencies, peerDependencies }: Manifest) =>
+  Object.keys({ ...dependencies, ...peerDependencies }).filter((name) => !names.includes(name));
+/** Built on engines with many dependencies of their own: those are linked, not installed. */
+const onEngines = packages.filter(({ name }) => /\/(otel|pg-boss|bullmq)$/.test(name));
 /** Every name that something can be imported by. */
 const entryPoints = packages.flatMap(({ name, exports }) =>
   Object.keys(exports)
@@ -72,7 +78,10 @@ async function pack(folder: string): Promise<Tarball> {
   };
 }
 
-/** An app that has all tarballs installed by npm, and the frameworks and types linked beside them. */
+/**
+ * An app that has the tarballs installed by npm, and the frameworks and types linked beside them. What
+ * is built on engines is unpacked, as npm would, and its engines are linked.
+ */
 async function createApp(
   name: string,
   type: "module" | "commonjs",
@@ -88,13 +97,21 @@ async function createApp(
     // Offline and with a cache that is empty: only what the tarballs hold can be installed.
     ...["--offline", "--cache", join(work, `${name}-cache`)],
     ...["--omit=peer", "--legacy-peer-deps", "--ignore-scripts", "--no-audit", "--no-fund"],
-    ...tarballs.map(({ path }) => path),
+    ...tarballs.filter(({ name }) => !onEngines.some((other) => other.name === name)).map(({ path }) => path),
   );
-  await mkdir(join(app, "node_modules/@types"));
-  for (const module of ["express", "fastify", "koa", "@types/express", "@types/koa", "@types/node"]) {
+  for (const { name } of onEngines) {
+    const folder = join(app, "node_modules", name);
+    await mkdir(folder);
+    const tarball = tarballs.find((tarball) => tarball.name === name)?.path ?? "";
+    await run("tar", ["-xzf", tarball, "-C", folder, "--strip-components=1"]);
+  }
+  const frameworks = ["express", "fastify", "koa", "@types/express", "@types/koa", "@types/node"];
+  for (const module of new Set([...frameworks, ...onEngines.flatMap(needsOf)])) {
     const workspace = module === "@types/node" ? ".." : ".";
     const target = await realpath(join(here, workspace, "node_modules", module));
-    await symlink(target, join(app, "node_modules", module), "dir");
+    const link = join(app, "node_modules", module);
+    await mkdir(dirname(link), { recursive: true });
+    await symlink(target, link, "dir");
   }
   return app;
 }
@@ -136,6 +153,9 @@ import { tolokaWebhook as inFastify } from "@crowdhook/fastify";
 import { tolokaWebhook as inFetch } from "@crowdhook/fetch";
 import { tolokaWebhook as inKoa } from "@crowdhook/koa";
 import { tolokaWebhook as inNode } from "@crowdhook/node";
+import { openTelemetry } from "@crowdhook/otel";
+import { pgBossSink } from "@crowdhook/pg-boss";
+import { bullmqSink } from "@crowdhook/bullmq";
 
 async function main(): Promise<void> {
   const receiver = createReceiver(toloka, { secret: "s3cret", claims: memoryClaims() });
@@ -181,6 +201,12 @@ export async function mountEverywhere(secret: string | undefined): Promise<Mount
   app.toloka.on("POOL_OPENED", () => POST);
   // @ts-expect-error Nor is there here.
   inFetch(secret, { on: { POOL_OPENED: () => undefined } });
+  const sinks = [pgBossSink({ dataDir: "./data" }), bullmqSink({ connection: "redis://localhost" })];
+  for (const sink of sinks) {
+    const kept = createReceiver(toloka, { secret, sink, instrumentation: openTelemetry() });
+    kept.on("POOL_CLOSED", async (event, { attempt, progress }) => progress?.({ of: event.data.pool_id, attempt }));
+    sink.work(kept, { concurrency: 4 });
+  }
   return [inApp, koa, listener, app.toloka, mount(toloka, secret).mounted];
 }
 
@@ -206,7 +232,8 @@ const TSCONFIG = {
 beforeAll(async () => {
   work = await realpath(await mkdtemp(join(tmpdir(), "crowdhook-packaging-")));
   // An installed dependency can be packed again, so that nothing has to come over the network.
-  const dependencies = packages.flatMap(({ folder, dependencies = {} }) =>
+  const installed = packages.filter((each) => !onEngines.includes(each));
+  const dependencies = installed.flatMap(({ folder, dependencies = {} }) =>
     Object.keys(dependencies)
       .filter((name) => !names.includes(name))
       .map((name) => join(folder, "node_modules", name)),

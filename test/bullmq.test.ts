@@ -1,0 +1,492 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type BullmqSinkOptions, bullmqSink } from "@crowdhook/bullmq";
+import { createReceiver, type ListenerContext, type ReceivedEvent } from "@crowdhook/core";
+import { prolific } from "@crowdhook/core/prolific";
+import type { DurableSink } from "@crowdhook/core/sink";
+import {
+  durableSinkChecks,
+  prolificEvent,
+  signProlific,
+  signToloka,
+  tolokaEvent,
+} from "@crowdhook/core/testing";
+import { toloka } from "@crowdhook/core/toloka";
+import { Queue } from "bullmq";
+import { Redis } from "ioredis";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { freePort, type RedisServer, redisMissing, redisServer } from "./redis-server.js";
+
+const SECRET = "12345";
+const PASSWORD = "s3same";
+const NO_CONTEXT = { stale: false } as ListenerContext;
+/** In milliseconds: how soon an outage must be answered. */
+const SOON = 3_000;
+const PATIENCE = { timeout: 20_000, interval: 20 };
+
+const sinks: DurableSink[] = [];
+const children: ChildProcess[] = [];
+const closing: (() => unknown)[] = [];
+
+/** Three attempts, one second of backoff and of lease, and a queue of its own. */
+function open(options: Partial<BullmqSinkOptions> & Pick<BullmqSinkOptions, "connection">): DurableSink {
+  const sink = bullmqSink({ attempts: 3, backoff: 1, lease: 1, queue: `test-${randomUUID()}`, ...options });
+  sinks.push(sink);
+  return sink;
+}
+
+function eventOf(id: string, data: Record<string, unknown> = {}): ReceivedEvent {
+  return { provider: "toloka", type: "POOL_CLOSED", id, occurredAt: new Date(), data };
+}
+
+const accept = async (sink: DurableSink, ...events: ReceivedEvent[]) => sink.accept(events, NO_CONTEXT);
+
+function deliver(sink: DurableSink, ...events: object[]) {
+  return createReceiver(toloka, { secret: SECRET, sink }).handle(signToloka({ secret: SECRET, events }));
+}
+
+/** Has a sink's events handled, and notes them. */
+function work(
+  sink: DurableSink,
+  listener: (event: ReceivedEvent, context: ListenerContext) => unknown = () => {},
+) {
+  const handled: { id: string; attempt: number | undefined }[] = [];
+  const receiver = createReceiver(toloka, { secret: SECRET });
+  receiver.onAny((event, context) => {
+    handled.push({ id: event.id, attempt: context.attempt });
+    return listener(event, context);
+  });
+  receiver.onUnrecognized((event, context) => {
+    if (event.problems.length > 0) handled.push({ id: event.id, attempt: context.attempt });
+  });
+  receiver.onError(() => {});
+  sink.work(receiver);
+  return {
+    handled,
+    handles: (count: number) =>
+      vi.waitFor(() => expect(handled.length).toBeGreaterThanOrEqual(count), PATIENCE).then(() => handled),
+  };
+}
+
+const failedOf = (sink: DurableSink, count: number) =>
+  vi.waitFor(async () => {
+    const failed = await sink.failed();
+    expect(failed).toHaveLength(count);
+    return failed;
+  }, PATIENCE);
+
+/** A worker in a process of its own, whose listener never ends. It prints what it begins with. */
+function startWorker(options: BullmqSinkOptions): ChildProcess {
+  const script = `
+    import { bullmqSink } from "@crowdhook/bullmq";
+    import { createReceiver } from "@crowdhook/core";
+    import { toloka } from "@crowdhook/core/toloka";
+    const receiver = createReceiver(toloka, { secret: "unused" });
+    receiver.onAny(({ id }, { attempt }) => {
+      console.log(id, attempt);
+      return new Promise(() => {});
+    });
+    bullmqSink(JSON.parse(process.argv[1])).work(receiver);`;
+  const child = spawn(process.execPath, ["--input-type=module", "-e", script, JSON.stringify(options)], {
+    cwd: fileURLToPath(new URL(".", import.meta.url)),
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  children.push(child);
+  return child;
+}
+
+/** Resolves with what it began with when it is dead. */
+async function killOnceBegun(child: ChildProcess): Promise<string> {
+  const [line] = await once(child.stdout as NodeJS.ReadableStream, "data");
+  child.kill("SIGKILL");
+  await once(child, "exit");
+  return String(line).trim();
+}
+
+afterEach(async () => {
+  for (const child of children.splice(0)) child.kill("SIGKILL");
+  for (const close of closing.splice(0).reverse()) await close();
+  await Promise.all(sinks.splice(0).map((sink) => sink.close()));
+  vi.restoreAllMocks();
+});
+
+const missing = redisMissing();
+if (missing) console.warn(missing);
+
+describe.skipIf(missing)(`bullmqSink ${missing ?? ""}`, () => {
+  let server: RedisServer;
+  beforeAll(async () => {
+    server = await redisServer();
+  });
+  afterAll(() => server?.close());
+
+  describe("does what every durable sink does", () => {
+    const queue = `checks-${randomUUID()}`;
+    test.each(durableSinkChecks)("$name", ({ check }) =>
+      check({ open: () => bullmqSink({ connection: server.url, queue, attempts: 3, backoff: 1 }) }),
+    );
+  });
+
+  test("takes any event id", async () => {
+    const sink = open({ connection: server.url });
+    const ids = [
+      "0",
+      "123",
+      "-1",
+      "meta",
+      "wait",
+      "id",
+      "a:b",
+      "a:b:c",
+      ":",
+      "ü\u0000\n☃",
+      "\ud800",
+      "\udc00",
+    ];
+    ids.push("x".repeat(255), "☃".repeat(255), " ", "toloka:1", "../..", "event-", `random-${randomUUID()}`);
+    await accept(sink, ...ids.map((id) => eventOf(id)));
+    await accept(sink, ...ids.map((id) => eventOf(id)));
+    const { handles } = work(sink, () => {
+      throw new Error("no");
+    });
+    await handles(3 * ids.length);
+    const failed = await failedOf(sink, ids.length);
+    expect(failed.map(({ event }) => event.id).sort()).toEqual([...ids].sort());
+    expect(failed.map(({ id }) => id).sort()).toEqual(ids.map((id) => `toloka:${id}`).sort());
+    const replayed = await Promise.all(failed.map(({ id }) => sink.replay(id)));
+    expect(replayed).toEqual(ids.map(() => true));
+  });
+
+  test("keeps events that have no id, each for itself, and replays them", async () => {
+    const sink = open({ connection: server.url, attempts: 1 });
+    const nameless = { ...eventOf(""), type: "", problems: ["type: expected string"] } as ReceivedEvent;
+    await accept(sink, nameless, nameless);
+    const receiver = createReceiver(toloka, { secret: SECRET });
+    receiver.onError(() => {});
+    sink.work(receiver);
+    const failed = await failedOf(sink, 2);
+    expect(failed[0]?.id).not.toBe(failed[1]?.id);
+    expect(failed[0]?.event).toMatchObject({ id: "", type: "", problems: ["type: expected string"] });
+    expect(await sink.replay(failed[0]?.id ?? "")).toBe(true);
+  });
+
+  test("replays an event once, however many ask, and with all its attempts", async () => {
+    const sink = open({ connection: server.url, attempts: 2 });
+    await accept(sink, eventOf("a"));
+    const { handles } = work(sink, () => {
+      throw new TypeError("broken");
+    });
+    await failedOf(sink, 1);
+    const answers = await Promise.all(Array.from({ length: 5 }, () => sink.replay("toloka:a")));
+    expect(answers.filter(Boolean)).toHaveLength(1);
+    expect((await handles(4)).map(({ attempt }) => attempt)).toEqual([1, 2, 1, 2]);
+    expect(await failedOf(sink, 1)).toMatchObject([{ error: "TypeError: broken", attempts: 2 }]);
+    for (const id of ["", ":", "a", "toloka", "toloka:", "nobody:a", "toloka:wait", "toloka/wait"])
+      expect(await sink.replay(id)).toBe(false);
+  });
+
+  test("lists what failed first first, of all providers", async () => {
+    const sink = open({ connection: server.url, attempts: 1 });
+    const broken = () => {
+      throw new Error("broken");
+    };
+    const ofToloka = createReceiver(toloka, { secret: SECRET, sink });
+    const ofProlific = createReceiver(prolific, { secret: SECRET, sink });
+    ofToloka.onAny(broken);
+    ofToloka.onError(() => {});
+    sink.work(ofToloka);
+    ofProlific.onAny(broken);
+    ofProlific.onError(() => {});
+    sink.work(ofProlific);
+    const ids: unknown[] = [];
+    for (const round of [1, 2]) {
+      const event = tolokaEvent("POOL_CLOSED");
+      expect((await ofToloka.handle(signToloka({ secret: SECRET, events: [event] }))).status).toBe(200);
+      await failedOf(sink, 2 * round - 1);
+      const submission = prolificEvent("submission.status.change", { resource_id: `submission-${round}` });
+      expect((await ofProlific.handle(signProlific({ secret: SECRET, event: submission }))).status).toBe(200);
+      ids.push(event.uuid, `submission-${round}`);
+      await failedOf(sink, 2 * round);
+    }
+    const subject = ({ event }: { event: ReceivedEvent }) =>
+      event.provider === "toloka" ? event.id : (event.data as { resource_id: string }).resource_id;
+    expect((await sink.failed()).map(subject)).toEqual(ids);
+    expect((await sink.failed(3)).map(subject)).toEqual(ids.slice(0, 3));
+    await expect(sink.failed(0)).rejects.toThrow(TypeError);
+    expect(() => sink.work(ofToloka)).toThrow(/works for a receiver of toloka already/);
+  });
+
+  test("stores a listener's progress, and no stack", async () => {
+    const queue = `test-${randomUUID()}`;
+    const sink = open({ connection: server.url, queue, attempts: 1 });
+    await accept(sink, eventOf("a"));
+    work(sink, async (_event, { progress }) => {
+      await progress?.({ page: 3 });
+      throw new Error("broken");
+    });
+    await failedOf(sink, 1);
+    const jobs = new Queue(`${queue}-toloka`, { connection: { url: server.url } });
+    closing.push(() => jobs.close());
+    const [job] = await jobs.getFailed();
+    expect(job).toMatchObject({ progress: { page: 3 }, failedReason: "Error: broken", stacktrace: [] });
+  });
+
+  test("tries what a newer release has kept, and then shows it as failed", async () => {
+    const queue = `test-${randomUUID()}`;
+    const sink = open({ connection: server.url, queue });
+    await accept(sink, eventOf("a"));
+    const jobs = new Queue(`${queue}-toloka`, { connection: { url: server.url } });
+    closing.push(() => jobs.close());
+    const [job] = await jobs.getWaiting();
+    await job?.updateData({ ...job.data, v: 2 });
+    const { handled } = work(sink);
+    const [failed] = await failedOf(sink, 1);
+    expect(failed).toMatchObject({ attempts: 3, event: { type: "POOL_CLOSED", data: { v: 2, id: "a" } } });
+    expect(failed?.error).toMatch(/TypeError: .*newer release/);
+    expect(handled).toEqual([]);
+    await jobs.getJob(job?.id ?? "").then((job) => job?.updateData({ ...job.data, v: 1 }));
+    expect(await sink.replay(failed?.id ?? "")).toBe(true);
+    await vi.waitFor(() => expect(handled).toEqual([{ id: "a", attempt: 1 }]), PATIENCE);
+  });
+
+  test("an event that ends its worker is handled by another", async () => {
+    const options = { connection: server.url, queue: `test-${randomUUID()}`, attempts: 3, lease: 1 };
+    const sink = open(options);
+    await accept(sink, eventOf("a"));
+    expect(await killOnceBegun(startWorker(options))).toBe("a 1");
+    const begin = performance.now();
+    expect(await work(sink).handles(1)).toEqual([{ id: "a", attempt: 2 }]);
+    console.log(
+      `lease of 1 s: handled by another ${Math.round(performance.now() - begin)} ms after the kill`,
+    );
+  });
+
+  test("an event that ends its workers as often as it may be tried is left as failed", async () => {
+    const options = { connection: server.url, queue: `test-${randomUUID()}`, attempts: 3, lease: 1 };
+    const sink = open(options);
+    await accept(sink, eventOf("poison"));
+    for (const attempt of [1, 2, 3])
+      expect(await killOnceBegun(startWorker(options))).toBe(`poison ${attempt}`);
+    await accept(sink, eventOf("sound"));
+    const { handles } = work(sink);
+    expect(await handles(1)).toEqual([{ id: "sound", attempt: 1 }]);
+    expect(await failedOf(sink, 1)).toMatchObject([
+      { id: "toloka:poison", attempts: 3, error: expect.stringMatching(/worker ended/) },
+    ]);
+    expect(await sink.replay("toloka:poison")).toBe(true);
+    expect((await handles(2))[1]).toEqual({ id: "poison", attempt: 1 });
+  });
+
+  test("a listener whose event is another worker's by now is told by its signal", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const queue = `test-${randomUUID()}`;
+    const sink = open({ connection: server.url, queue });
+    await accept(sink, eventOf("a"));
+    const aborted = new Promise<void>((resolve) => {
+      work(sink, async (_event, { signal, attempt }) => {
+        if (attempt !== 1) return;
+        const redis = new Redis(server.url);
+        for (const key of await redis.keys(`bull:${queue}-toloka:*:lock`)) await redis.del(key);
+        redis.disconnect();
+        await once(signal, "abort");
+        resolve();
+      });
+    });
+    await aborted;
+  });
+
+  test("opens nothing before it is used, and no more once it is closed", async () => {
+    const error = vi.spyOn(console, "error").mockImplementation(() => {});
+    const unused = open({ connection: `redis://127.0.0.1:${await freePort()}` });
+    await unused.close();
+    await unused.close();
+    expect(error).not.toHaveBeenCalled();
+    await expect(accept(unused, eventOf("a"))).rejects.toThrow("closed");
+    await expect(unused.failed()).rejects.toThrow("closed");
+    expect(() => work(unused)).toThrow("closed");
+  });
+});
+
+test.each([
+  [undefined, /connection/],
+  ["localhost:6379", /connection/],
+  [null, /connection/],
+])("a connection such as %s is refused", (connection, message) => {
+  expect(() => bullmqSink({ connection: connection as never })).toThrow(message);
+});
+
+test("a lease must be a whole number", () => {
+  expect(() => bullmqSink({ connection: "redis://localhost", lease: 0.5 })).toThrow(/lease/);
+});
+
+const noServer = redisMissing("own");
+if (noServer) console.warn(noServer);
+
+describe.skipIf(noServer)(`bullmqSink and a Redis that fails ${noServer ?? ""}`, () => {
+  let folder: string;
+  let server: RedisServer;
+  let url: string;
+  let printed: unknown[][];
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), "crowdhook-bullmq-"));
+    server = await redisServer(
+      "own",
+      ...["--dir", folder, "--appendonly", "yes", "--appendfsync", "always", "--requirepass", PASSWORD],
+    );
+    url = server.url.replace("//", `//:${PASSWORD}@`);
+    printed = [];
+    vi.spyOn(console, "error").mockImplementation((...args) => void printed.push(args));
+  });
+  afterEach(async () => {
+    expect(JSON.stringify(printed)).not.toMatch(new RegExp(`${PASSWORD}|127\\.0\\.0\\.1`));
+    await server.close();
+    await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+  });
+
+  /** A delivery while Redis is away, which must be answered soon. */
+  async function expectRefusal(sink: DurableSink): Promise<void> {
+    const begin = performance.now();
+    const reply = await deliver(sink, tolokaEvent("POOL_CLOSED"));
+    expect([reply.status, JSON.parse(reply.body).code]).toEqual([503, "SINK_UNAVAILABLE"]);
+    const error = await accept(sink, eventOf("a")).catch((error: unknown) => error);
+    expect(String(error)).toMatch(/^Error: Redis failed \([\w ]+\)\.$/);
+    expect(performance.now() - begin).toBeLessThan(2 * SOON);
+  }
+  async function expectToWork(sink: DurableSink, handled: readonly { id: string }[]): Promise<void> {
+    const event = tolokaEvent("POOL_CLOSED");
+    await vi.waitFor(async () => expect((await deliver(sink, event)).status).toBe(200), PATIENCE);
+    const ids = () => handled.map(({ id }) => id);
+    await vi.waitFor(() => expect(ids()).toContain(event.uuid), PATIENCE);
+  }
+
+  test("refuses deliveries while it is away at the start, and works once it is there", async () => {
+    await server.control?.stop();
+    const sink = open({ connection: url });
+    const { handled } = work(sink);
+    await expectRefusal(sink);
+    await server.control?.start();
+    await expectToWork(sink, handled);
+    expect(printed.length).toBeLessThan(5);
+  });
+
+  test("refuses deliveries while it is stopped, and works once it is back", async () => {
+    const sink = open({ connection: url });
+    const { handled } = work(sink);
+    await expectToWork(sink, handled);
+    await server.control?.stop();
+    await expectRefusal(sink);
+    await server.control?.start();
+    await expectToWork(sink, handled);
+  });
+
+  test.each([true, false])(
+    "refuses deliveries while it is frozen, and works once it goes on (used before: %s)",
+    async (used) => {
+      const sink = open({ connection: url });
+      const { handled } = work(sink);
+      if (used) await expectToWork(sink, handled);
+      const pid = await processOf();
+      process.kill(pid, "SIGSTOP");
+      try {
+        await expectRefusal(sink);
+      } finally {
+        process.kill(pid, "SIGCONT");
+      }
+      await expectToWork(sink, handled);
+    },
+  );
+
+  async function processOf(): Promise<number> {
+    const client = new Redis(url);
+    const info = await client.info("server");
+    client.disconnect();
+    return Number(/process_id:(\d+)/.exec(info)?.[1]);
+  }
+
+  test("stores all of a delivery or nothing, and all of one that it answered for, when it is killed", async () => {
+    const sink = open({ connection: url, queue: "killed" });
+    const ROUNDS = 8;
+    const accepted: string[] = [];
+    let sent = 0;
+    for (let round = 0; round < ROUNDS; round++) {
+      await vi.waitFor(() => accept(sink, eventOf(`round ${round}`)), PATIENCE);
+      let alive = true;
+      const lane = async () => {
+        while (alive) {
+          const delivery = `${sent++}`;
+          const events = Array.from({ length: 100 }, (_, i) =>
+            eventOf(`${delivery}/${i}`, { at: "x".repeat(300) }),
+          );
+          await accept(sink, ...events).then(
+            () => accepted.push(delivery),
+            () => {
+              alive = false;
+            },
+          );
+        }
+      };
+      const lanes = Array.from({ length: 8 }, lane);
+      const goal = accepted.length + 20 + 7 * round;
+      await vi.waitFor(() => expect(accepted.length).toBeGreaterThan(goal), { timeout: 10_000, interval: 1 });
+      await server.control?.stop();
+      await Promise.all(lanes);
+      await server.control?.start();
+    }
+    const jobs = new Queue("killed-toloka", { connection: { url } });
+    closing.push(() => jobs.close());
+    const stored = new Map<string, number>();
+    for (const { data } of await jobs.getWaiting()) {
+      const [delivery, i] = (data.id as string).split("/");
+      if (i !== undefined) stored.set(delivery as string, (stored.get(delivery as string) ?? 0) + 1);
+    }
+    const torn = [...stored].filter(([, count]) => count !== 100);
+    console.log(
+      `${ROUNDS} kills: ${sent} deliveries of 100 events sent, ${accepted.length} accepted, ${stored.size} stored, ${torn.length} torn`,
+    );
+    expect(torn).toEqual([]);
+    expect(accepted.filter((delivery) => !stored.has(delivery))).toEqual([]);
+  }, 120_000);
+
+  test("a server that refused or forgot the scripts does not lose what it is sent next", async () => {
+    const sink = open({ connection: url });
+    const client = new Redis(url);
+    closing.push(() => client.disconnect());
+    await client.config("SET", "maxmemory", "1");
+    await expect(accept(sink, eventOf("a"))).rejects.toThrow(/EXECABORT|OOM/);
+    await client.config("SET", "maxmemory", "0");
+    await vi.waitFor(() => accept(sink, eventOf("a")), PATIENCE);
+    await client.script("FLUSH");
+    await vi.waitFor(() => accept(sink, eventOf("b")), PATIENCE);
+    expect((await work(sink).handles(2)).map(({ id }) => id).sort()).toEqual(["a", "b"]);
+  });
+
+  test.each(["stopped", "frozen"])("closes while it is %s, and begins no more", async (how) => {
+    const sink = open({ connection: url });
+    let finish = () => {};
+    const { handles } = work(sink, () => new Promise<void>((resolve) => (finish = resolve)));
+    await accept(sink, eventOf("a"), eventOf("b"));
+    await handles(1);
+    const pid = await processOf();
+    if (how === "stopped") await server.control?.stop();
+    else process.kill(pid, "SIGSTOP");
+    let closed = false;
+    const closing = sink.close().then(() => (closed = true));
+    const begin = performance.now();
+    // It waits for the listener, however long that takes.
+    await expectRejection(accept(sink, eventOf("c")));
+    expect(closed).toBe(false);
+    finish();
+    await closing;
+    console.log(`closed ${Math.round(performance.now() - begin)} ms after Redis was ${how}`);
+    expect(performance.now() - begin).toBeLessThan(15_000);
+    expect((await handles(1)).length).toBe(1);
+    if (how === "frozen") process.kill(pid, "SIGCONT");
+  });
+
+  const expectRejection = (promise: Promise<unknown>) => expect(promise).rejects.toThrow();
+});
