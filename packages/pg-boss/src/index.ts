@@ -324,7 +324,10 @@ function jobIdOf({ provider, id }: ReceivedEvent): string {
  * halves of surrogate pairs apart; UTF-8 does not.
  */
 function uuidOf(provider: string, id: string): string {
-  const bytes = createHash("sha256").update(JSON.stringify([provider, id])).digest().subarray(0, 16);
+  const bytes = createHash("sha256")
+    .update(JSON.stringify([provider, id]))
+    .digest()
+    .subarray(0, 16);
   bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x80;
   bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
   return bytes.toString("hex").replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
