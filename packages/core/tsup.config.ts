@@ -6,6 +6,7 @@ const entry = {
   toloka: "src/providers/toloka/index.ts",
   prolific: "src/providers/prolific/index.ts",
   adapter: "src/adapter.ts",
+  inspect: "src/inspect.ts",
   sink: "src/sink.ts",
   testing: "src/testing.ts",
 };

@@ -117,6 +117,17 @@ export function bytesOf(body: unknown): Uint8Array | undefined {
   return isArrayBuffer(body) ? new Uint8Array(body) : undefined;
 }
 
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** The JSON in a body; `undefined` if it is none. */
+export function parseJson(body: Uint8Array): { value: unknown } | undefined {
+  try {
+    return { value: JSON.parse(decoder.decode(body)) };
+  } catch {
+    return undefined;
+  }
+}
+
 /** Bytes beyond the limit that are still read, and thrown away, before a sender gets its 413. */
 const DISCARDED_MAX = 64 * 1024 * 1024;
 /** A sender of too much that is silent for this long is taken to wait for its answer. */

@@ -33,6 +33,18 @@ export async function explainMismatch(
   return undefined;
 }
 
+const HOUR_MS = 60 * 60 * 1000;
+
+/** Why a time is out of tolerance. In seconds; `now` in milliseconds. */
+export function untimely(age: number, tolerance: number, now: number): string {
+  const signedAt = now - age * 1000;
+  if (Math.abs(now - signedAt * 1000) < HOUR_MS) {
+    return "a genuine delivery has its time in seconds where milliseconds belong.";
+  }
+  const off = `${Math.round(Math.abs(age))} seconds ${age < 0 ? "in the future" : "ago"} by this clock`;
+  return `a genuine delivery was signed ${off}; ${tolerance} are tolerated. Is the clock right, or was it held up?`;
+}
+
 function* misspelt(secret: string): Generator<[mistake: string, variant: string]> {
   for (const [name, space] of [
     ["a line break", "\n"],

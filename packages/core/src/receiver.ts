@@ -11,12 +11,13 @@ import {
   type IncomingDelivery,
   isThenable,
   type MaybePromise,
+  parseJson,
   type Reply,
   replyTo,
 } from "./delivery.js";
 import { ERRORS, type ErrorCode, kindOf } from "./errors.js";
 import type { EventMap, ReceivedEvent } from "./event.js";
-import { explainMismatch } from "./explain.js";
+import { explainMismatch, untimely } from "./explain.js";
 import { createGate, createLanes, type Place } from "./lanes.js";
 import { createListeners, type Limit, type ListenerContext, type Listening } from "./listeners.js";
 import { createLog } from "./log.js";
@@ -117,7 +118,7 @@ export function createReceiver<Events extends EventMap>(
     if (notes) notes.verify = performance.now() - verifying;
     if (typeof digest === "object") return digest;
 
-    const json = parse(body);
+    const json = parseJson(body);
     const events = json && provider.readEvents(json.value, headers);
     if (events === undefined) {
       return refuse(
@@ -166,7 +167,7 @@ export function createReceiver<Events extends EventMap>(
     const age = clock() - signature.timestamp;
     // Put so that a clock or a time that is not a number is out of tolerance, too.
     if (Math.abs(age) <= tolerance * 1000) return signature.digest;
-    return refuse("TIMESTAMP_OUT_OF_TOLERANCE", untimely(age / 1000, tolerance));
+    return refuse("TIMESTAMP_OUT_OF_TOLERANCE", untimely(age / 1000, tolerance, clock()));
   }
 
   async function causeOfMismatch(signature: SignatureParts, delivery: Delivery): Promise<string | undefined> {
@@ -460,11 +461,6 @@ function count(outcomes: readonly Outcome[]): Counts {
 
 const MISMATCH = "a delivery fits no secret: it is forged, or its subscription has another secret.";
 
-function untimely(age: number, tolerance: number): string {
-  const off = `${Math.round(Math.abs(age))} seconds ${age < 0 ? "in the future" : "ago"} by this clock`;
-  return `a genuine delivery was signed ${off}; ${tolerance} are tolerated. Is the clock right, or was it held up?`;
-}
-
 const NO_BYTES = "handle was given neither bytes nor text, perhaps a parsed body. Pass the raw bytes.";
 
 const BODY_CODES: ReadonlySet<unknown> = new Set(["BODY_TOO_LARGE", "BODY_ABORTED", "BODY_UNAVAILABLE"]);
@@ -511,16 +507,6 @@ function keptContext(
       throw new TypeError("context.delivery is not there behind a sink, which keeps events, not deliveries.");
     },
   }) as ListenerContext;
-}
-
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
-function parse(body: Uint8Array): { value: unknown } | undefined {
-  try {
-    return { value: JSON.parse(decoder.decode(body)) };
-  } catch {
-    return undefined;
-  }
 }
 
 /** For a log: on one line, and short. */

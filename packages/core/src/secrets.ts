@@ -46,6 +46,11 @@ export function keysFrom(
   return (delivery) => chain(source(delivery), prepare);
 }
 
+/** @throws TypeError as `keysFrom`. */
+export function preparedKeys(secrets: readonly string[]): MaybePromise<readonly HmacKey[]> {
+  return all(listOf(secrets).map(prepareKey));
+}
+
 /**
  * The secrets themselves, for finding out why a signature does not fit.
  *
