@@ -35,7 +35,13 @@ const closing: (() => unknown)[] = [];
 
 /** Three attempts, one second of backoff and of lease, and a queue of its own. */
 function open(options: Partial<BullmqSinkOptions> & Pick<BullmqSinkOptions, "connection">): DurableSink {
-  const sink = bullmqSink({ attempts: 3, backoff: 1, lease: 1, queue: `test-${randomUUID()}`, ...options });
+  const sink = bullmqSink({
+    attempts: 3,
+    backoff: 1,
+    lease: 1,
+    queue: `test_${randomUUID().replaceAll("-", "")}`,
+    ...options,
+  });
   sinks.push(sink);
   return sink;
 }
@@ -222,7 +228,7 @@ describe.skipIf(missing)(`bullmqSink ${missing ?? ""}`, () => {
   });
 
   test("stores a listener's progress, and no stack", async () => {
-    const queue = `test-${randomUUID()}`;
+    const queue = `test_${randomUUID().replaceAll("-", "")}`;
     const sink = open({ connection: server.url, queue, attempts: 1 });
     await accept(sink, eventOf("a"));
     work(sink, async (_event, { progress }) => {
@@ -237,7 +243,7 @@ describe.skipIf(missing)(`bullmqSink ${missing ?? ""}`, () => {
   });
 
   test("tries what a newer release has kept, and then shows it as failed", async () => {
-    const queue = `test-${randomUUID()}`;
+    const queue = `test_${randomUUID().replaceAll("-", "")}`;
     const sink = open({ connection: server.url, queue });
     await accept(sink, eventOf("a"));
     const jobs = new Queue(`${queue}-toloka`, { connection: { url: server.url } });
@@ -255,7 +261,12 @@ describe.skipIf(missing)(`bullmqSink ${missing ?? ""}`, () => {
   });
 
   test("an event that ends its worker is handled by another", async () => {
-    const options = { connection: server.url, queue: `test-${randomUUID()}`, attempts: 3, lease: 1 };
+    const options = {
+      connection: server.url,
+      queue: `test_${randomUUID().replaceAll("-", "")}`,
+      attempts: 3,
+      lease: 1,
+    };
     const sink = open(options);
     await accept(sink, eventOf("a"));
     expect(await killOnceBegun(startWorker(options))).toBe("a 1");
@@ -267,7 +278,12 @@ describe.skipIf(missing)(`bullmqSink ${missing ?? ""}`, () => {
   });
 
   test("an event that ends its workers as often as it may be tried is left as failed", async () => {
-    const options = { connection: server.url, queue: `test-${randomUUID()}`, attempts: 3, lease: 1 };
+    const options = {
+      connection: server.url,
+      queue: `test_${randomUUID().replaceAll("-", "")}`,
+      attempts: 3,
+      lease: 1,
+    };
     const sink = open(options);
     await accept(sink, eventOf("poison"));
     for (const attempt of [1, 2, 3])
@@ -284,7 +300,7 @@ describe.skipIf(missing)(`bullmqSink ${missing ?? ""}`, () => {
 
   test("a listener whose event is another worker's by now is told by its signal", async () => {
     vi.spyOn(console, "error").mockImplementation(() => {});
-    const queue = `test-${randomUUID()}`;
+    const queue = `test_${randomUUID().replaceAll("-", "")}`;
     const sink = open({ connection: server.url, queue });
     await accept(sink, eventOf("a"));
     const aborted = new Promise<void>((resolve) => {

@@ -1,11 +1,14 @@
 import { readFileSync } from "node:fs";
+import { bullmqSink } from "@crowdhook/bullmq";
 import { createReceiver, memoryClaims } from "@crowdhook/core";
 import { type Mounted, type MountOptions, mount } from "@crowdhook/core/adapter";
+import type { DurableSink } from "@crowdhook/core/sink";
 import { toloka } from "@crowdhook/core/toloka";
 import { tolokaWebhook } from "@crowdhook/fastify";
+import { pgBossSink } from "@crowdhook/pg-boss";
 import { redisClaims } from "@crowdhook/redis";
 import fastify from "fastify";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { ERRORS } from "../packages/core/src/errors.js";
 
 const text = readFileSync(new URL("../docs/errors.md", import.meta.url), "utf8");
@@ -36,6 +39,18 @@ describe("docs/errors.md quotes what a mistake at startup throws", () => {
   const mounted = (options: object) => () => mount(toloka, secret, options as MountOptions<never>);
   const { claim, settle, release } = memoryClaims();
   const listening = receiver as unknown as Pick<Mounted<Record<string, unknown>>, "on">;
+  const workTwice = async (sink: DurableSink) => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    try {
+      for (let times = 0; times < 2; times++) sink.work(receiver);
+    } finally {
+      await sink.close();
+    }
+  };
+  const workAfterClose = async (sink: DurableSink) => {
+    await sink.close();
+    sink.work(receiver);
+  };
   const mistakes: readonly (readonly [string, () => unknown])[] = [
     ["no secret", made({ secret: undefined })],
     ["an empty secret", made({ secret: "" })],
@@ -74,6 +89,15 @@ describe("docs/errors.md quotes what a mistake at startup throws", () => {
     ],
     ["a receiver for another provider", () => mount(toloka, other)],
     ["a type that does not exist", () => listening.on("POOL_CLOSE", () => {})],
+    ["neither a database nor a folder", () => pgBossSink({ connection: undefined })],
+    ["a database and a folder", () => pgBossSink({ connection: "postgres://x", dataDir: "./data" })],
+    ["a schema in quotes", () => pgBossSink({ dataDir: "./data", schema: '"Crowdhook"' })],
+    ["a Redis that is none", () => bullmqSink({ connection: undefined as never })],
+    ["a queue with a colon", () => bullmqSink({ connection: "redis://x", queue: "a:b" })],
+    ["no attempts", () => bullmqSink({ connection: "redis://x", attempts: 0 })],
+    ["a lease that is a fraction", () => pgBossSink({ dataDir: "./data", lease: 0.5 })],
+    ["two workers for one provider", () => workTwice(bullmqSink({ connection: "redis://127.0.0.1:1" }))],
+    ["work after close", () => workAfterClose(pgBossSink({ dataDir: "./data" }))],
     ["a listener that is none", () => listening.on("POOL_CLOSED", undefined as never)],
   ];
   const section = sections.get("At startup") ?? "";

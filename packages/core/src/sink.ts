@@ -75,8 +75,9 @@ export function queueSettings(
   options: QueueOptions,
 ): Required<{ [Key in keyof QueueOptions]: NonNullable<QueueOptions[Key]> }> {
   const { queue = "crowdhook", attempts = 10, backoff = 5, retention = WEEK_S } = options;
-  if (typeof queue !== "string" || !/^[\w-]{1,50}$/.test(queue)) {
-    throw new TypeError(`queue must be 1 to 50 letters, digits, "-" and "_", not ${JSON.stringify(queue)}.`);
+  // No "-": that is what comes between it and the provider.
+  if (typeof queue !== "string" || !/^\w{1,50}$/.test(queue)) {
+    throw new TypeError(`queue must be 1 to 50 letters, digits and "_", not ${JSON.stringify(queue)}.`);
   }
   requireWhole("attempts", attempts, "number");
   requireWhole("backoff", backoff, "number of seconds");
