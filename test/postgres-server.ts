@@ -14,8 +14,8 @@ export interface PostgresServer {
     /** With SIGKILL, the whole of it. */
     kill(): Promise<void>;
     start(): Promise<void>;
-    freeze(): void;
-    thaw(): void;
+    /** Stops all its processes where they are; gives what lets them go on. */
+    freeze(): Promise<() => void>;
   };
   close(): Promise<void>;
 }
@@ -63,22 +63,23 @@ export async function postgresServer(need: "any" | "own" = "any"): Promise<Postg
   const port = await freePort();
   const url = `postgres://crowdhook@127.0.0.1:${port}/postgres`;
 
+  const query = async (text: string) => {
+    const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 1_000 });
+    client.on("error", () => {});
+    await client.connect();
+    try {
+      return (await client.query(text)).rows;
+    } finally {
+      await client.end();
+    }
+  };
   let server: ChildProcess;
   const start = async () => {
     const options = ["-D", data, "-p", `${port}`, "-h", "127.0.0.1", "-k", directory];
-    // A group of its own, so that a signal reaches all its processes.
-    server = spawn(join(bin, "postgres"), options, {
-      ...user,
-      cwd: directory,
-      stdio: "ignore",
-      detached: true,
-    });
+    server = spawn(join(bin, "postgres"), options, { ...user, cwd: directory, stdio: "ignore" });
     for (let tries = 0; ; tries++) {
-      const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 1_000 });
-      client.on("error", () => {});
       try {
-        await client.connect();
-        await client.end();
+        await query("SELECT");
         return;
       } catch (error) {
         if (tries === 100 || server.exitCode !== null) throw error;
@@ -86,17 +87,31 @@ export async function postgresServer(need: "any" | "own" = "any"): Promise<Postg
       }
     }
   };
-  const signal = (name: NodeJS.Signals) => process.kill(-(server.pid ?? 0), name);
   const kill = async () => {
     if (server.exitCode !== null || server.signalCode !== null) return;
     const exit = once(server, "exit");
-    signal("SIGKILL");
+    // Its other processes end when they see that it is gone.
+    server.kill("SIGKILL");
     await exit;
+  };
+  const freeze = async () => {
+    const pids = [server.pid, ...(await query("SELECT pid FROM pg_stat_activity")).map(({ pid }) => pid)];
+    const signal = (name: NodeJS.Signals) => {
+      for (const pid of pids) {
+        try {
+          process.kill(pid, name);
+        } catch {
+          // The one that was asked has ended since.
+        }
+      }
+    };
+    signal("SIGSTOP");
+    return () => signal("SIGCONT");
   };
   await start();
   return {
     url,
-    control: { kill, start, freeze: () => signal("SIGSTOP"), thaw: () => signal("SIGCONT") },
+    control: { kill, start, freeze },
     async close() {
       await kill();
       await rm(directory, { recursive: true, force: true });
