@@ -132,7 +132,7 @@ describe.skipIf(missing)(`bullmqSink ${missing ?? ""}`, () => {
   afterAll(() => server?.close());
 
   describe("does what every durable sink does", () => {
-    const queue = `checks-${randomUUID()}`;
+    const queue = `checks_${randomUUID().replaceAll("-", "")}`;
     test.each(durableSinkChecks)("$name", ({ check }) =>
       check({ open: () => bullmqSink({ connection: server.url, queue, attempts: 3, backoff: 1 }) }),
     );

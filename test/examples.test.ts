@@ -1,8 +1,10 @@
 import { type ChildProcessByStdio, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import http from "node:http";
 import net from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
@@ -14,7 +16,9 @@ import {
   signToloka,
   tolokaEvent,
 } from "@crowdhook/core/testing";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { postgresMissing, postgresServer } from "./postgres-server.js";
+import { redisMissing, redisServer } from "./redis-server.js";
 
 const EXAMPLES = fileURLToPath(new URL("../examples", import.meta.url));
 
@@ -35,9 +39,9 @@ afterEach(() => {
   for (const child of children.splice(0)) child.kill("SIGKILL");
 });
 
-/** Starts an example on a free port; resolves when it listens. */
-async function start(example: string) {
-  const child: Child = spawn(process.execPath, ["--import", "tsx", "server.ts"], {
+/** Starts an example on a free port; resolves when it listens, or works. */
+async function start(example: string, env: NodeJS.ProcessEnv = {}, program = "server.ts") {
+  const child: Child = spawn(process.execPath, ["--import", "tsx", program], {
     cwd: `${EXAMPLES}/${example}`,
     env: {
       ...process.env,
@@ -45,6 +49,7 @@ async function start(example: string) {
       TOLOKA_SECRET: documented?.secret,
       PROLIFIC_SECRET: documented?.secret,
       TOLERANCE: "1e9",
+      ...env,
     },
     stdio: ["ignore", "pipe", "inherit"],
   });
@@ -56,7 +61,7 @@ async function start(example: string) {
   const printed: string[] = [];
   const origin = await new Promise<string>((resolve, reject) => {
     lines.on("line", (line) => {
-      const origin = /\bListening on (http:[^\s"]+)/.exec(line)?.[1];
+      const origin = /\bListening on (http:[^\s"]+)/.exec(line)?.[1] ?? /^Working$/.exec(line)?.[0];
       if (origin) resolve(origin);
       else printed.push(line);
     });
@@ -281,6 +286,105 @@ describe("what is observed", () => {
     child.kill("SIGTERM");
     expect(await exited).toEqual([0, null]);
   });
+});
+
+interface Store {
+  readonly env: NodeJS.ProcessEnv;
+  close(): unknown;
+}
+
+const DURABLE: {
+  name: string;
+  example: string;
+  missing: string | undefined;
+  open(): Promise<Store>;
+  /** What works, if not the server itself. */
+  worker?: string;
+}[] = [
+  {
+    name: "pg-boss without a DATABASE_URL",
+    example: "pg-boss",
+    missing: undefined,
+    async open() {
+      const directory = mkdtempSync(join(tmpdir(), "crowdhook-example-"));
+      return {
+        env: { DATABASE_URL: undefined, DATA_DIR: directory },
+        close: () => rmSync(directory, { recursive: true }),
+      };
+    },
+  },
+  {
+    name: "pg-boss",
+    example: "pg-boss",
+    missing: postgresMissing("own"),
+    async open() {
+      const server = await postgresServer("own");
+      return { env: { DATABASE_URL: server.url }, close: () => server.close() };
+    },
+    worker: "worker.ts",
+  },
+  {
+    name: "bullmq",
+    example: "bullmq",
+    missing: redisMissing("own"),
+    async open() {
+      const server = await redisServer("own");
+      return { env: { REDIS_URL: server.url }, close: () => server.close() };
+    },
+    worker: "worker.ts",
+  },
+];
+
+describe.each(DURABLE)("examples/$name", ({ example, missing, open, worker }) => {
+  test.skipIf(missing)(
+    `${missing ?? ""} what is delivered to the server the worker prints, and both end on SIGTERM with nothing lost`,
+    { timeout: 60_000 },
+    async () => {
+      const { env, close } = await open();
+      const agent = new http.Agent({ keepAlive: true });
+      const deliver = async (origin: string, assignment: string) => {
+        const delivery = submitted(assignment);
+        const request = begin(`${origin}/toloka-webhook`, agent, delivery);
+        request.end(delivery.body);
+        return (await answerTo(request)).statusCode;
+      };
+      const server = await start(example, env);
+      const first = worker === undefined ? server : await start(example, env, worker);
+      expect(await deliver(server.origin, "first")).toBe(200);
+      await vi.waitFor(() => expect(first.printed).toEqual(["ASSIGNMENT_SUBMITTED first"]), 20_000);
+
+      // While deliveries come in.
+      const answered = ["first"];
+      const senders = Array.from({ length: 5 }, async (_, sender) => {
+        for (let n = 0; ; n++) {
+          const assignment = `${sender}-${n}`;
+          try {
+            if ((await deliver(server.origin, assignment)) === 200) answered.push(assignment);
+          } catch {
+            return; // Nobody accepts it any more.
+          }
+          if (answered.length === 50) {
+            first.child.kill("SIGTERM");
+            server.child.kill("SIGTERM");
+          }
+        }
+      });
+      await Promise.all(senders);
+      expect(await Promise.all([first.exited, server.exited])).toEqual([
+        [0, null],
+        [0, null],
+      ]);
+
+      // What was left is worked off by the next one.
+      const next = await start(example, env, worker);
+      const expected = answered.map((assignment) => `ASSIGNMENT_SUBMITTED ${assignment}`).sort();
+      await vi.waitFor(() => expect([...first.printed, ...next.printed].sort()).toEqual(expected), 20_000);
+      next.child.kill("SIGTERM");
+      expect(await next.exited).toEqual([0, null]);
+      agent.destroy();
+      await close();
+    },
+  );
 });
 
 test("the demo goes as its table says, and fits a terminal", async () => {

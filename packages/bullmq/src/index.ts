@@ -71,6 +71,8 @@ export function bullmqSink(options: BullmqSinkOptions): DurableSink {
   const onTrouble = (error: unknown) => log("unreachable", `Redis failed (${reasonOf(error)}).`);
   const connections: Connection[] = [];
   const queues = new Map<string, Queue>();
+  /** Providers that Redis was told of, and on which connection: it may have lost them with the one before. */
+  const known = new Map<string, number>();
   const workers = new Map<string, Worker>();
   /** Events that are being handled. */
   const running = new Set<Promise<void>>();
@@ -85,7 +87,10 @@ export function bullmqSink(options: BullmqSinkOptions): DurableSink {
   }
 
   /** Rejects in time, and without what Redis or ioredis says, which may name an address. */
-  async function ask<T>(milliseconds: number, question: (client: Redis) => Promise<T>): Promise<T> {
+  async function ask<T>(
+    milliseconds: number,
+    question: (client: Redis, asked: Connection) => Promise<T>,
+  ): Promise<T> {
     if (closing) throw new Error("The sink is closed.");
     // A command that cannot be sent fails: if it were sent later, nobody would wait for it any more.
     asking ??= open({ enableOfflineQueue: false, maxRetriesPerRequest: 0 });
@@ -97,7 +102,7 @@ export function bullmqSink(options: BullmqSinkOptions): DurableSink {
     const answer = async () => {
       if (client.status !== "ready") await once(client, "ready", { signal: deadline.signal });
       times = asked.times;
-      return question(client);
+      return question(client, asked);
     };
     const late = once(deadline.signal, "abort").then(() => Promise.reject(deadline.signal.reason));
     try {
@@ -114,8 +119,8 @@ export function bullmqSink(options: BullmqSinkOptions): DurableSink {
 
   /** To be called when the client is ready: a `Queue` whose first command fails never recovers. */
   function queueOf(provider: string, client: Redis): Queue {
-    const known = queues.get(provider);
-    if (known) return known;
+    const opened = queues.get(provider);
+    if (opened) return opened;
     const made = new Queue(`${queue}-${provider}`, {
       connection: client,
       skipVersionCheck: true,
@@ -127,26 +132,30 @@ export function bullmqSink(options: BullmqSinkOptions): DurableSink {
     return made;
   }
 
-  /** All in one transaction: `Queue.addBulk` of BullMQ 6.7 is none, and `FlowProducer.addBulk` hides errors. */
-  async function store(
-    jobs: readonly { provider: string; type: string; id: string; data: unknown }[],
-    client: Redis,
-  ): Promise<void> {
-    const entries = jobs.map(({ provider, type, id, data }) => {
-      const options = { ...jobOptions, jobId: id };
-      return new Job(queueOf(provider, client), type, data, options, id).toFlowEntry();
-    });
-    const providers = new Set(jobs.map(({ provider }) => provider));
-    const [anyQueue] = queues.values();
-    const [results] = await Promise.all([
-      anyQueue?.getBackend().addFlow(entries),
-      client.sadd(providersKey, ...providers),
-    ]);
-    if (results?.length !== jobs.length) throw new Error("Not all events were stored.");
-    for (const [error, id] of results) {
-      if (error) throw error;
-      if (typeof id !== "string") throw new Error("An event was not stored.");
+  /**
+   * All or none. One job is one script; several are a transaction: `Queue.addBulk` of BullMQ 6.7 is none,
+   * and `FlowProducer.addBulk` hides its errors.
+   */
+  async function store(provider: string, jobs: readonly Kept[], asked: Connection): Promise<void> {
+    const { client, times } = asked;
+    const jobsOfProvider = queueOf(provider, client);
+    const told = known.get(provider) === times ? undefined : client.sadd(providersKey, provider);
+    const [first] = jobs;
+    if (jobs.length === 1 && first) {
+      const { type, id, data } = first;
+      await Promise.all([jobsOfProvider.add(type, data, { ...jobOptions, jobId: id }), told]);
+    } else {
+      const entries = jobs.map(({ type, id, data }) =>
+        new Job(jobsOfProvider, type, data, { ...jobOptions, jobId: id }, id).toFlowEntry(),
+      );
+      const [results] = await Promise.all([jobsOfProvider.getBackend().addFlow(entries), told]);
+      if (results.length !== jobs.length) throw new Error("Not all events were stored.");
+      for (const [error, id] of results) {
+        if (error) throw error;
+        if (typeof id !== "string") throw new Error("An event was not stored.");
+      }
     }
+    known.set(provider, times);
   }
 
   async function handle<Events extends EventMap>(
@@ -173,14 +182,14 @@ export function bullmqSink(options: BullmqSinkOptions): DurableSink {
 
   return {
     async accept(events) {
-      if (events.length === 0) return;
+      const [first] = events;
+      if (first === undefined) return;
       const jobs = events.map((event) => ({
-        provider: event.provider,
         type: event.type,
         id: event.id === "" ? `random-${randomUUID()}` : jobIdOf(event.id),
         data: keep(event),
       }));
-      await ask(ANSWER_MS, (client) => store(jobs, client));
+      await ask(ANSWER_MS, (_client, asked) => store(first.provider, jobs, asked));
     },
 
     work(receiver, { concurrency = 1 } = {}) {
@@ -275,6 +284,12 @@ export function bullmqSink(options: BullmqSinkOptions): DurableSink {
       return closing;
     },
   };
+}
+
+interface Kept {
+  readonly type: string;
+  readonly id: string;
+  readonly data: unknown;
 }
 
 /**

@@ -1,8 +1,7 @@
 import { createHash } from "node:crypto";
-import { mkdir, realpath } from "node:fs/promises";
+import { constants } from "node:fs";
+import { mkdir, open as openFile, realpath } from "node:fs/promises";
 import net from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { Pool, type PoolConfig } from "pg";
 
 /** What pg-boss runs its statements on. */
@@ -21,6 +20,12 @@ const CONNECT_MS = 3_000;
 /** A server that has not answered a statement by then is taken to be gone. */
 const QUERY_MS = 30_000;
 
+/**
+ * What waits is gone before its statistics are made: without these, PostgreSQL takes a long queue for an
+ * empty one, and sorts all of it for every fetch.
+ */
+const PLANNING = "SET enable_sort = off; SET jit = off";
+
 export function openPostgres(
   connection: string | Readonly<Record<string, unknown>>,
   onTrouble: (error: Error) => void,
@@ -30,7 +35,10 @@ export function openPostgres(
     connectionTimeoutMillis: CONNECT_MS,
     query_timeout: QUERY_MS,
     keepAlive: true,
+    // A sink that is closed while the server is frozen must not hold the process.
+    allowExitOnIdle: true,
     application_name: "crowdhook",
+    onConnect: (client) => client.query(PLANNING),
     ...config,
   });
   // Of connections that are idle; without a listener it would end the process.
@@ -78,6 +86,7 @@ async function startPglite(path: string): Promise<Database> {
   try {
     const { PGlite } = await import("@electric-sql/pglite");
     const db = await PGlite.create(path);
+    await db.exec(PLANNING);
     const { rows } = await db.query<{ now: Date }>("SELECT now()");
     return {
       async executeSql(text, values) {
@@ -106,25 +115,33 @@ async function startPglite(path: string): Promise<Database> {
   }
 }
 
+/** From `fcntl.h` of macOS and the BSDs: opens a file and locks it, or fails if it is locked. */
+const O_EXLOCK = 0x20;
+
 /**
- * Keeps a folder for this process, for as long as that lives: a socket, which the system takes back
- * however the process ends. Under Linux and Windows its name is no file that could stay behind.
+ * Keeps a folder for this process, for as long as that lives: by what the system takes back however
+ * the process ends. Where there are sockets whose name is no file, that is one; else a locked file.
  */
 async function lock(path: string): Promise<() => Promise<void>> {
   const name = `crowdhook-${createHash("sha256").update(path).digest("hex").slice(0, 40)}`;
-  const address =
-    process.platform === "linux"
-      ? `\0${name}`
-      : process.platform === "win32"
-        ? `\\\\.\\pipe\\${name}`
-        : join(tmpdir(), `${name}.sock`);
+  const { platform } = process;
+  if (platform !== "linux" && platform !== "win32") {
+    const flags = constants.O_CREAT | constants.O_RDWR | constants.O_NONBLOCK | O_EXLOCK;
+    const file = await openFile(`${path}.lock`, flags).catch((error: NodeJS.ErrnoException) => {
+      throw error.code === "EAGAIN" ? new Error(inUse(path)) : error;
+    });
+    return () => file.close();
+  }
   const server = net.createServer((socket) => socket.destroy()).unref();
-  // Exclusive, or the workers of node:cluster would share it.
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) =>
       reject(error.code === "EADDRINUSE" ? new Error(inUse(path)) : error),
     );
-    server.listen({ path: address, exclusive: true }, resolve);
+    // Exclusive, or the workers of node:cluster would share it.
+    server.listen(
+      { path: platform === "linux" ? `\0${name}` : `\\\\.\\pipe\\${name}`, exclusive: true },
+      resolve,
+    );
   });
   return () => new Promise((resolve) => server.close(() => resolve()));
 }

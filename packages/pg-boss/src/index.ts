@@ -34,6 +34,8 @@ export interface PgBossSinkOptions extends QueueOptions {
 /** Storing a delivery may take so long; then it is to be delivered again. PGlite may have to start first. */
 const ACCEPT_MS = { postgres: 3_000, pglite: 30_000 };
 const CLOSED = "The sink is closed.";
+/** A server that does not answer is left like that. */
+const CLOSE_MS = 5_000;
 /** Sooner, pg-boss would drop events that are waiting, and forget those that failed. */
 const FOREVER_DAYS = 36_500;
 
@@ -244,8 +246,11 @@ export function pgBossSink(options: PgBossSinkOptions): DurableSink {
       closing ??= (async () => {
         const engine = starting;
         await Promise.all([...workers.values()].map((worker) => worker.stop()));
-        await engine?.then(({ boss }) => boss.stop({ graceful: false })).catch(onTrouble);
-        await database?.then((db) => db.close()).catch(onTrouble);
+        const ended = async () => {
+          await engine?.then(({ boss }) => boss.stop({ graceful: false })).catch(onTrouble);
+          await (await database)?.close();
+        };
+        await within(CLOSE_MS, ended()).catch(onTrouble);
       })();
       return closing;
     },

@@ -27,7 +27,7 @@ const POLL_MS = 1_000;
 /** Where the engine failed, it is asked again after so long. */
 const RETRY_MS = 1_000;
 /** When told to stop, an engine that fails is given this long to note what became of the last jobs. */
-const LAST_WORDS_MS = 10_000;
+const LAST_WORDS_MS = 5_000;
 
 /**
  * Runs jobs, at most `concurrency` at once, until it is stopped. Two statements a round, whatever the
@@ -46,12 +46,23 @@ export function startWorker(
   const done = new Map<Job, { error?: unknown }>();
   /** Jobs that are another worker's by now. */
   const lost = new WeakSet<Job>();
-  let stopped: number | undefined;
+  let stopped = false;
+  let silent = false;
+  let drained = () => {};
+  let fetching: Promise<readonly Job[]> = Promise.resolve([]);
   let woken = false;
   let resume = () => {};
   const wake = () => {
     woken = true;
     resume();
+  };
+
+  /** Noting and renewing lock the same rows, each in an order of its own: at once, they would deadlock. */
+  let last: Promise<unknown> = Promise.resolve();
+  const alone = <T>(statement: () => Promise<T>): Promise<T> => {
+    const result = last.then(statement);
+    last = result.catch(() => {});
+    return result;
   };
 
   const start = async (job: Job) => {
@@ -65,6 +76,7 @@ export function startWorker(
       if (!lost.has(job)) done.set(job, { error });
     }
     running.delete(job);
+    if (stopped && running.size === 0) drained();
     wake();
   };
 
@@ -81,7 +93,8 @@ export function startWorker(
     }
     await Promise.all(
       failed.map(async ([job, error]) => {
-        await jobs.fail(job.id, error);
+        // Or it would be the failure of the worker that has it by now.
+        if ((await jobs.renew([job])).has(job.id)) await jobs.fail(job.id, error);
         done.delete(job);
       }),
     );
@@ -98,19 +111,21 @@ export function startWorker(
     });
 
   const work = async () => {
-    while (stopped === undefined || running.size > 0 || done.size > 0) {
+    while (!stopped || running.size > 0 || (done.size > 0 && !silent)) {
       woken = false;
       try {
-        await note();
-        const free = stopped === undefined ? concurrency - running.size : 0;
-        const fetched = free > 0 ? await jobs.fetch(free) : [];
+        if (done.size > 0) await alone(note);
+        const free = stopped ? 0 : concurrency - running.size;
+        if (free > 0) fetching = jobs.fetch(free);
+        const fetched = free > 0 ? await fetching : [];
+        // Nobody waits for them any more: they are another's when their lease is over.
+        if (silent) return;
         for (const job of fetched) void start(job);
         // What has happened since the round began is not to be waited for.
-        const isOver = stopped !== undefined && running.size === 0;
+        const isOver = stopped && running.size === 0;
         if (!woken && !isOver) await pause(free > fetched.length ? POLL_MS : undefined);
       } catch (error) {
         onTrouble(error);
-        if (stopped !== undefined && running.size === 0 && Date.now() - stopped > LAST_WORDS_MS) return;
         // Not woken by what ends meanwhile: it is the engine that is to be waited for.
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
@@ -119,11 +134,14 @@ export function startWorker(
 
   let renewing = false;
   const renewal = setInterval(async () => {
-    const held = [...running.keys(), ...done.keys()];
-    if (renewing || held.length === 0) return;
+    if (renewing || running.size + done.size === 0) return;
     renewing = true;
     try {
-      const ours = await jobs.renew(held);
+      let held: Job[] = [];
+      const ours = await alone(async () => {
+        held = [...running.keys(), ...done.keys()];
+        return jobs.renew(held);
+      });
       for (const job of held) {
         if (ours.has(job.id)) continue;
         lost.add(job);
@@ -140,10 +158,28 @@ export function startWorker(
   const ended = work().finally(() => clearInterval(renewal));
   return {
     wake,
-    stop() {
-      stopped ??= Date.now();
+    async stop() {
+      stopped = true;
       wake();
-      return ended;
+      // What is being fetched is handled, too.
+      await atMost(LAST_WORDS_MS, fetching);
+      if (running.size > 0) {
+        await new Promise<void>((resolve) => {
+          drained = resolve;
+        });
+      }
+      await atMost(LAST_WORDS_MS, ended);
+      silent = true;
     },
   };
+}
+
+/** Waits for a promise, whatever becomes of it, but no longer than that. */
+async function atMost(milliseconds: number, promise: Promise<unknown>): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise((resolve) => {
+    timer = setTimeout(resolve, milliseconds);
+  });
+  await Promise.race([promise.catch(() => {}), late]);
+  clearTimeout(timer);
 }

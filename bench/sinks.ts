@@ -1,0 +1,329 @@
+/**
+ * What the durable sinks do on this machine, each beside its bare engine in the same rounds of the same
+ * process: events a second that are stored, and worked off; and how soon deliveries are answered while
+ * the listeners take 30 seconds. `tsx bench/sinks.ts [engine…]`: pglite, postgres, redis.
+ */
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import http from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { buffer } from "node:stream/consumers";
+import { setTimeout as delay } from "node:timers/promises";
+import { bullmqSink } from "@crowdhook/bullmq";
+import { createReceiver, type ListenerContext, type ReceivedEvent } from "@crowdhook/core";
+import { type DurableSink, keep } from "@crowdhook/core/sink";
+import { signToloka, tolokaEvent } from "@crowdhook/core/testing";
+import { toloka } from "@crowdhook/core/toloka";
+import { pgBossSink } from "@crowdhook/pg-boss";
+import { PGlite } from "@electric-sql/pglite";
+import { Queue, Worker } from "bullmq";
+import pg from "pg";
+import PgBoss from "pg-boss";
+import { postgresMissing, postgresServer } from "../test/postgres-server.js";
+import { redisMissing, redisServer } from "../test/redis-server.js";
+
+const SECRET = "12345";
+const ROUNDS = 3;
+/** In milliseconds: how long one measurement takes. */
+const MEASURED_MS = 1_500;
+const ANSWERED_MS = 15_000;
+const NO_CONTEXT = {} as ListenerContext;
+
+/** One way to keep events and to work them off, on a queue of its own. */
+interface Side {
+  store(events: readonly ReceivedEvent[]): Promise<unknown>;
+  work(concurrency: number, handled: () => void): Promise<void>;
+  close(): Promise<unknown>;
+}
+
+interface Engine {
+  ours(): Promise<Side>;
+  bare(): Promise<Side>;
+  sink(): DurableSink;
+  close(): Promise<unknown>;
+}
+
+function eventsOf(count: number): ReceivedEvent[] {
+  const events = Array.from({ length: count }, () => tolokaEvent("ASSIGNMENT_SUBMITTED"));
+  return toloka.readEvents({ events }, new Headers()) as ReceivedEvent[];
+}
+
+function oursOn(sink: DurableSink): Side {
+  return {
+    store: async (events) => sink.accept(events, NO_CONTEXT),
+    async work(concurrency, handled) {
+      const receiver = createReceiver(toloka, { secret: SECRET });
+      receiver.onAny(handled);
+      sink.work(receiver, { concurrency });
+    },
+    close: () => sink.close(),
+  };
+}
+
+/** pg-boss with options as the sink's, on a database of `node-postgres` or PGlite. */
+async function bareBoss(options: PgBoss.ConstructorOptions, release: () => Promise<unknown>): Promise<Side> {
+  const boss = new PgBoss({
+    ...options,
+    schema: `bare_${randomUUID().replaceAll("-", "")}`,
+    schedule: false,
+    retryLimit: 9,
+    retryDelay: 5,
+    retryBackoff: true,
+  });
+  boss.on("error", console.error);
+  await boss.start();
+  await boss.createQueue("bare");
+  return {
+    store: (events) =>
+      boss.insert(events.map((event) => ({ id: randomUUID(), name: "bare", data: keep(event) }))),
+    async work(concurrency, handled) {
+      await boss.work(
+        "bare",
+        { batchSize: concurrency, pollingIntervalSeconds: 0.5 },
+        async (jobs: unknown[]) => {
+          for (const _job of jobs) handled();
+        },
+      );
+    },
+    async close() {
+      await boss.stop({ graceful: false });
+      await release();
+    },
+  };
+}
+
+async function postgres(): Promise<Engine> {
+  const server = await postgresServer("own");
+  const sink = () =>
+    pgBossSink({ connection: server.url, schema: `ours_${randomUUID().replaceAll("-", "")}` });
+  return {
+    sink,
+    ours: async () => oursOn(sink()),
+    async bare() {
+      const pool = new pg.Pool({ connectionString: server.url });
+      const db = { executeSql: (text: string, values?: unknown[]) => pool.query(text, values) };
+      return bareBoss({ db }, () => pool.end());
+    },
+    close: () => server.close(),
+  };
+}
+
+async function pglite(): Promise<Engine> {
+  const folder = mkdtempSync(path.join(tmpdir(), "crowdhook-bench-"));
+  let folders = 0;
+  // It takes some seconds to make one.
+  const bareDb = await PGlite.create(path.join(folder, "bare"));
+  const schema = () => `ours_${randomUUID().replaceAll("-", "")}`;
+  const dataDir = path.join(folder, "ours");
+  // Kept open by one that nobody uses.
+  const keeper = pgBossSink({ dataDir });
+  await keeper.failed();
+  const sink = () => pgBossSink({ dataDir, schema: schema(), queue: `q${folders++}` });
+  return {
+    sink,
+    ours: async () => oursOn(sink()),
+    async bare() {
+      const db = {
+        async executeSql(text: string, values?: unknown[]) {
+          if (values?.length) return bareDb.query(text, values) as Promise<{ rows: unknown[] }>;
+          return (await bareDb.exec(text)).at(-1) ?? { rows: [] };
+        },
+      };
+      return bareBoss({ db: db as PgBoss.Db }, async () => {});
+    },
+    async close() {
+      await keeper.close();
+      await bareDb.close();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function redis(): Promise<Engine> {
+  const folder = mkdtempSync(path.join(tmpdir(), "crowdhook-bench-"));
+  const server = await redisServer("own", "--dir", folder, "--appendonly", "yes", "--appendfsync", "always");
+  const connection = { url: server.url };
+  const sink = () => bullmqSink({ connection: server.url, queue: `ours-${randomUUID()}` });
+  const opts = { attempts: 10, removeOnComplete: { age: 604_800 } };
+  return {
+    sink,
+    ours: async () => oursOn(sink()),
+    async bare() {
+      const name = `bare-${randomUUID()}`;
+      const queue = new Queue(name, { connection });
+      let worker: Worker | undefined;
+      return {
+        store: (events) =>
+          queue.addBulk(
+            events.map((event) => ({
+              name: event.type,
+              data: keep(event),
+              opts: { ...opts, jobId: `event-${event.id}` },
+            })),
+          ),
+        async work(concurrency, handled) {
+          worker = new Worker(name, async () => handled(), { connection, concurrency });
+        },
+        async close() {
+          await worker?.close();
+          await queue.close();
+        },
+      };
+    },
+    async close() {
+      await server.close();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
+}
+
+/** Events a second. */
+async function storing(side: Side, events: number, inFlight: number): Promise<number> {
+  await side.store(eventsOf(1));
+  let stored = 0;
+  const begun = performance.now();
+  const lane = async () => {
+    while (performance.now() - begun < MEASURED_MS) {
+      await side.store(eventsOf(events));
+      stored += events;
+    }
+  };
+  await Promise.all(Array.from({ length: inFlight }, lane));
+  return (stored / (performance.now() - begun)) * 1000;
+}
+
+/** Events a second, of those that wait. */
+async function working(side: Side, concurrency: number, waiting: number): Promise<number> {
+  for (let stored = 0; stored < waiting; stored += 1_000) await side.store(eventsOf(1_000));
+  let handled = 0;
+  let begun = 0;
+  let ended = 0;
+  await new Promise<void>((resolve, reject) => {
+    const over = setTimeout(() => reject(new Error("nothing was handled")), 30_000);
+    side
+      .work(concurrency, () => {
+        if (ended) return;
+        const now = performance.now();
+        if (begun === 0) begun = now;
+        else handled++;
+        // To the end of a batch, or what it waited for would not count.
+        if (now - begun < 2 * MEASURED_MS && handled < waiting - concurrency) return;
+        ended = now;
+        clearTimeout(over);
+        resolve();
+      })
+      .catch(reject);
+  });
+  return (handled / (ended - begun)) * 1000;
+}
+
+const show = (rate: number) => (rate < 100 ? rate.toFixed(1) : Math.round(rate).toLocaleString("en"));
+
+async function compare(
+  what: string,
+  engine: Engine,
+  measure: (side: Side) => Promise<number>,
+): Promise<void> {
+  const rates = { ours: [] as number[], bare: [] as number[] };
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const name of ["ours", "bare"] as const) {
+      const side = await engine[name]();
+      rates[name].push(await measure(side));
+      await side.close();
+    }
+  }
+  const [ours, bare] = [median(rates.ours), median(rates.bare)];
+  const ratios = rates.ours.map((rate, i) => rate / (rates.bare[i] ?? Number.NaN));
+  console.log(
+    `  ${what.padEnd(34)} ${show(ours).padStart(9)} ${show(bare).padStart(9)} ${median(ratios).toFixed(2).padStart(8)}`,
+  );
+}
+
+/** How soon 50 deliveries a second are answered while ten listeners hold an event each for 30 s. */
+async function answering(engine: Engine): Promise<void> {
+  const sink = engine.sink();
+  const receiver = createReceiver(toloka, { secret: SECRET, sink });
+  receiver.onAny(() => delay(30_000, undefined, { ref: false }));
+  sink.work(receiver, { concurrency: 10 });
+  const server = http.createServer(async (request, response) => {
+    const { method = "", headers } = request;
+    const reply = await receiver.handle({ method, headers, body: await buffer(request) });
+    response.writeHead(reply.status, reply.headers).end(reply.body);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/toloka-webhook`;
+  const agent = new http.Agent({ keepAlive: true });
+  const took: number[] = [];
+  const send = async () => {
+    const { method, headers, body } = signToloka({
+      secret: SECRET,
+      events: [tolokaEvent("ASSIGNMENT_SUBMITTED")],
+    });
+    const begun = performance.now();
+    const request = http.request(url, { method, headers, agent });
+    request.end(body);
+    const [response] = (await once(request, "response")) as [http.IncomingMessage];
+    for await (const _chunk of response);
+    if (response.statusCode !== 200) throw new Error(`a delivery got ${response.statusCode}`);
+    took.push(performance.now() - begun);
+  };
+  // The first one makes the queue.
+  await send();
+  took.length = 0;
+  const sending: Promise<void>[] = [];
+  for (const begun = performance.now(); performance.now() - begun < ANSWERED_MS; ) {
+    sending.push(send());
+    await delay(begun + sending.length * 20 - performance.now());
+  }
+  await Promise.all(sending);
+  took.sort((a, b) => a - b);
+  const at = (share: number) => (took[Math.floor(took.length * share)] ?? Number.NaN).toFixed(1);
+  console.log(
+    `  answers, listeners taking 30 s     ${took.length} deliveries, p50 ${at(0.5)} ms, p99 ${at(0.99)} ms`,
+  );
+  server.close();
+  agent.destroy();
+  // Not awaited: it would wait for the listeners.
+  void sink.close();
+}
+
+const ENGINES = { pglite, postgres, redis };
+const missing = postgresMissing("own") ?? redisMissing("own");
+if (missing) {
+  console.error(missing);
+  process.exit(1);
+}
+const chosen = process.argv.slice(2);
+console.log(
+  `\nevents a second                            ours      bare    ratio   (Node ${process.version})`,
+);
+for (const [name, open] of Object.entries(ENGINES)) {
+  if (chosen.length > 0 && !chosen.includes(name)) continue;
+  const engine = await open();
+  console.log(name);
+  for (const [events, inFlight] of [
+    [1, 1],
+    [1, 16],
+    [100, 4],
+  ] as const) {
+    await compare(`stored, ${events} a delivery, ${inFlight} in flight`, engine, (side) =>
+      storing(side, events, inFlight),
+    );
+  }
+  for (const concurrency of [1, 16, 100]) {
+    await compare(`worked off, concurrency ${concurrency}`, engine, (side) =>
+      working(side, concurrency, concurrency === 1 ? 5_000 : 20_000),
+    );
+  }
+  await answering(engine);
+  await engine.close().catch(() => {});
+}
+process.exit();
