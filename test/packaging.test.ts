@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, readdir, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { signToloka, tolokaEvent } from "@crowdhook/core/testing";
@@ -14,7 +14,9 @@ const here = fileURLToPath(new URL(".", import.meta.url));
 
 interface Manifest {
   readonly name: string;
-  readonly exports: Readonly<Record<string, unknown>>;
+  readonly files: readonly string[];
+  /** Absent for a command. */
+  readonly exports?: Readonly<Record<string, unknown>>;
   readonly dependencies?: Readonly<Record<string, string>>;
   readonly peerDependencies?: Readonly<Record<string, string>>;
 }
@@ -36,10 +38,10 @@ const names = packages.map(({ name }) => name);
 /** What a package needs that is not ours. */
 const needsOf = ({ dependencies, peerDependencies }: Manifest) =>
   Object.keys({ ...dependencies, ...peerDependencies }).filter((name) => !names.includes(name));
-/** Built on engines with many dependencies of their own: those are linked, not installed. */
-const onEngines = packages.filter(({ name }) => /\/(otel|pg-boss|bullmq)$/.test(name));
+/** Built on what has many dependencies of its own: that is linked, not installed. */
+const onEngines = packages.filter(({ name }) => /^crowdhook$|\/(otel|pg-boss|bullmq)$/.test(name));
 /** Every name that something can be imported by. */
-const entryPoints = packages.flatMap(({ name, exports }) =>
+const entryPoints = packages.flatMap(({ name, exports = {} }) =>
   Object.keys(exports)
     .filter((path) => path !== "./package.json")
     .map((path) => name + path.slice(1)),
@@ -106,9 +108,12 @@ async function createApp(
     await run("tar", ["-xzf", tarball, "-C", folder, "--strip-components=1"]);
   }
   const frameworks = ["express", "fastify", "koa", "@types/express", "@types/koa", "@types/node"];
-  for (const module of new Set([...frameworks, ...onEngines.flatMap(needsOf)])) {
-    const workspace = module === "@types/node" ? ".." : ".";
-    const target = await realpath(join(here, workspace, "node_modules", module));
+  const linked = new Map(frameworks.map((module) => [module, module === "@types/node" ? "../" : ""]));
+  for (const { folder, ...manifest } of onEngines) {
+    for (const module of needsOf(manifest)) linked.set(module, `${folder}/`);
+  }
+  for (const [module, workspace] of linked) {
+    const target = await realpath(resolve(here, `${workspace}node_modules`, module));
     const link = join(app, "node_modules", module);
     await mkdir(dirname(link), { recursive: true });
     await symlink(target, link, "dir");
@@ -262,8 +267,10 @@ describe("the tarball", () => {
       const built = files.filter((path) => path.startsWith("dist/"));
       expect(built).not.toEqual([]);
       expect(built.filter((path) => !/\.(js|cjs|d\.ts|d\.cts)$/.test(path))).toEqual([]);
-      // core bundles parts of other people's work.
-      const notices = name === "@crowdhook/core" ? ["THIRD-PARTY-NOTICES.md"] : [];
+      // Some bundle parts of other people's work.
+      const notices = ["THIRD-PARTY-NOTICES.md"].filter((file) =>
+        packages.some((each) => each.name === name && each.files.includes(file)),
+      );
       expect(files.filter((path) => !built.includes(path)).sort()).toEqual([
         "LICENSE",
         "README.md",

@@ -1,4 +1,7 @@
 import { defineConfig } from "tsup";
 import { build } from "../../tsup.base.js";
 
-export default defineConfig(build());
+export default defineConfig(
+  // Bundled: ky is for ESM alone, and of zod little is used.
+  build({ noExternal: ["ky", "zod"] }),
+);

@@ -59,6 +59,8 @@ export interface Listening<Events extends EventMap> {
 }
 
 export interface Listeners<Events extends EventMap> extends Listening<Events> {
+  /** The types that `on` listens to, in the provider's order; with an `onAny` listener all of them. */
+  listenedTypes(): readonly EventType<Events>[];
   /**
    * Runs an event's listeners and gives what they threw, which `onError` has heard by then. Never
    * throws or rejects.
@@ -127,6 +129,10 @@ export function createListeners<Events extends EventMap>(
     onAny: (listener) => any.add(listener),
     onUnrecognized: (listener) => unrecognized.add(listener),
     onError: (listener) => errors.add(listener),
+    listenedTypes: () =>
+      [...byType]
+        .filter(([, list]) => any.current.length > 0 || list.current.length > 0)
+        .map(([type]) => type as EventType<Events>),
     emit(event, contextFor) {
       let listeners: readonly AnyListener[];
       if (event.problems === undefined) {

@@ -16,7 +16,7 @@ import {
   replyTo,
 } from "./delivery.js";
 import { ERRORS, type ErrorCode, kindOf } from "./errors.js";
-import type { EventMap, ReceivedEvent } from "./event.js";
+import type { EventMap, EventType, ReceivedEvent } from "./event.js";
 import { explainMismatch, untimely } from "./explain.js";
 import { createGate, createLanes, type Place } from "./lanes.js";
 import { createListeners, type Limit, type ListenerContext, type Listening } from "./listeners.js";
@@ -35,6 +35,11 @@ export interface Receiver<Events extends EventMap = EventMap> extends Listening<
    * or its claim was released, so that delivering it again is safe and repeats only what failed.
    */
   handle(delivery: IncomingDelivery): Promise<Reply>;
+  /**
+   * The event types that a listener is registered for now, in the provider's order; with an `onAny`
+   * listener all that this release knows. What is to be subscribed to follows from it.
+   */
+  listenedTypes(): readonly EventType<Events>[];
   /**
    * Runs the listeners of an event that a sink kept: for the sink's worker.
    *
@@ -372,13 +377,14 @@ export function createReceiver<Events extends EventMap>(
     return refuse("INTERNAL_ERROR", `${kindOf(error)} while processing a delivery.`);
   }
 
-  const { on, onAny, onUnrecognized, onError } = listeners;
+  const { on, onAny, onUnrecognized, onError, listenedTypes } = listeners;
   return {
     provider,
     on,
     onAny,
     onUnrecognized,
     onError,
+    listenedTypes,
     async handle(incoming) {
       const isWatched = observe || instrumentation || hasSubscribers();
       const code = closing ? "SHUTTING_DOWN" : inFlight >= maxInFlight ? "OVERLOADED" : undefined;

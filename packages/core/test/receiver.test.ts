@@ -43,6 +43,20 @@ describe("listeners", () => {
     expect(listener).toHaveBeenCalledOnce();
   });
 
+  test("the types that are listened to are told, all of them with onAny, as they are registered and taken off", () => {
+    const receiver = receiverWith();
+    expect(receiver.listenedTypes()).toEqual([]);
+    const off = receiver.on(["TEST_EVENT", "POOL_CLOSED"], () => {});
+    receiver.onUnrecognized(() => {});
+    receiver.onError(() => {});
+    expect(receiver.listenedTypes()).toEqual(["POOL_CLOSED", "TEST_EVENT"]);
+    const offAny = receiver.onAny(() => {});
+    expect(receiver.listenedTypes()).toEqual(toloka.eventTypes);
+    offAny();
+    off();
+    expect(receiver.listenedTypes()).toEqual([]);
+  });
+
   test("a function registered twice runs twice, and each registration is taken off by itself", async () => {
     const receiver = receiverWith();
     const listener = vi.fn();
