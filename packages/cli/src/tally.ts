@@ -1,0 +1,150 @@
+import { setTimeout } from "node:timers/promises";
+import type { Answer } from "./exchange.js";
+import { add, colours, counted, marked, plain, print } from "./output.js";
+
+/** What became of deliveries that were sent. */
+export class Tally {
+  private readonly began = performance.now();
+  private readonly statuses: Record<string, number> = {};
+  private readonly codes: Record<string, number> = {};
+  private readonly outcomes: Record<string, number> = {};
+  private readonly failures: Record<string, number> = {};
+  private readonly latencies: number[] = [];
+  private unexpected = 0;
+
+  constructor(private readonly isExpected: (status: number) => boolean) {}
+
+  /** Gives whether it was as expected. */
+  answered(answer: Answer): boolean {
+    const { status, milliseconds } = answer;
+    const { code, outcomes } = said(answer);
+    add(this.statuses, status);
+    if (code) add(this.codes, code);
+    for (const [outcome, count] of Object.entries(outcomes)) add(this.outcomes, outcome, count);
+    this.latencies.push(milliseconds);
+    if (this.isExpected(status)) return true;
+    this.unexpected++;
+    return false;
+  }
+
+  /** There was no answer. */
+  failed(why: string): void {
+    add(this.failures, why);
+    this.unexpected++;
+  }
+
+  get isEmpty(): boolean {
+    return this.latencies.length === 0;
+  }
+
+  get isAsExpected(): boolean {
+    return this.unexpected === 0;
+  }
+
+  /** Whether a receiver refused any with this code. */
+  has(code: string): boolean {
+    return code in this.codes;
+  }
+
+  toJSON() {
+    const { statuses, codes, outcomes, failures, unexpected } = this;
+    const seconds = (performance.now() - this.began) / 1000;
+    const answered = this.latencies.length;
+    const sorted = [...this.latencies].sort((a, b) => a - b);
+    const percentile = (part: number) => rounded(sorted[Math.ceil(part * answered) - 1]);
+    return {
+      sent: answered + Object.values(failures).reduce((sum, count) => sum + count, 0),
+      answered,
+      unexpected,
+      statuses,
+      codes,
+      outcomes,
+      failures,
+      seconds: rounded(seconds),
+      perSecond: rounded(answered / seconds),
+      milliseconds: {
+        p50: percentile(0.5),
+        p90: percentile(0.9),
+        p99: percentile(0.99),
+        max: rounded(sorted.at(-1)),
+      },
+    };
+  }
+
+  print(expectation?: string): void {
+    const { sent, answered, unexpected, statuses, codes, outcomes, failures, ...rest } = this.toJSON();
+    const { seconds, perSecond, milliseconds } = rest;
+    // Of a few, a rate says nothing.
+    const pace = sent < 100 ? "" : `, ${perSecond} a second`;
+    const took = `${sent.toLocaleString("en")} sent in ${seconds} s${pace}`;
+    print(marked(unexpected === 0, unexpected === 0 ? took : `${took}; not as expected: ${unexpected}`));
+    const row = (name: string, value: string) => value && print(`  ${colours.dim(name.padEnd(12))} ${value}`);
+    row("sent with", expectation ?? "");
+    row("statuses", counted(statuses, "×"));
+    row("codes", counted(codes, "×"));
+    row("events", counted(outcomes));
+    row("no answer", counted(failures, "×"));
+    if (answered > 1) {
+      const { p50, p90, p99, max } = milliseconds;
+      row("latency", `p50 ${p50} ms, p90 ${p90} ms, p99 ${p99} ms, max ${max} ms`);
+    }
+  }
+}
+
+function rounded(value = 0): number {
+  return Number(value.toPrecision(3));
+}
+
+/** `200  1 handled  3.1 ms`: what a line can hold of an answer. */
+export function answerOf(answer: Answer): string {
+  const { code, outcomes } = said(answer);
+  return [answer.status, code ?? counted(outcomes), `${rounded(answer.milliseconds)} ms`]
+    .filter(Boolean)
+    .join("  ");
+}
+
+const OUTCOMES = ["handled", "duplicate", "failed", "busy", "unrecognized"];
+
+/** What crowdhook's own replies say; other servers answer what they like. */
+function said({ body }: Answer): { code?: string; outcomes: Record<string, number> } {
+  let value: Record<string, unknown> = {};
+  try {
+    // Larger ones are not crowdhook's.
+    if (body.byteLength < 10_000) value = Object(JSON.parse(body.toString()));
+  } catch {}
+  const { code } = value;
+  const outcomes = OUTCOMES.flatMap((name) => (typeof value[name] === "number" ? [[name, value[name]]] : []));
+  return {
+    ...(typeof code === "string" && { code: plain(code.slice(0, 100)) }),
+    outcomes: Object.fromEntries(outcomes),
+  };
+}
+
+/** Resolves when the next one may be sent, for so many a second. */
+export function pace(rate: number | undefined): () => Promise<unknown> | undefined {
+  let due = performance.now();
+  return () => {
+    if (rate === undefined) return undefined;
+    const now = performance.now();
+    // What was missed, because answers took long, is not made up for in a burst.
+    due = Math.max(due, now - 1000 / rate);
+    const wait = due - now;
+    due += 1000 / rate;
+    return wait > 0 ? setTimeout(wait) : undefined;
+  };
+}
+
+/** A bar on standard error, if that is a terminal. */
+export async function progress(total: number) {
+  if (!process.stderr.isTTY) return undefined;
+  const { SingleBar } = (await import("cli-progress")).default;
+  const bar = new SingleBar({
+    format: "{bar} {value}/{total}, {eta} s to go",
+    clearOnComplete: true,
+    // It would take Ctrl-C for itself, and has nothing to put right as long as it changes nothing.
+    gracefulExit: false,
+    linewrap: true,
+  });
+  bar.start(total, 0);
+  return bar;
+}

@@ -1,0 +1,71 @@
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+
+const require = createRequire(import.meta.url);
+export const BIN = join(dirname(require.resolve("crowdhook/package.json")), "dist/index.js");
+
+export interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** What the tests' own environment holds must not matter. */
+const CLEAN = Object.fromEntries(
+  Object.entries(process.env).filter(([name]) => !/^(TOLOKA|PROLIFIC)_|^(NO|FORCE)_COLOR$/.test(name)),
+);
+
+export class Running {
+  stdout = "";
+  stderr = "";
+  readonly ended: Promise<Ended>;
+
+  constructor(readonly child: ChildProcessWithoutNullStreams) {
+    child.stdout.setEncoding("utf8").on("data", (text) => {
+      this.stdout += text;
+    });
+    child.stderr.setEncoding("utf8").on("data", (text) => {
+      this.stderr += text;
+    });
+    // "close", for then its output is complete.
+    this.ended = once(child, "close").then(([code]) => {
+      return { code, stdout: this.stdout, stderr: this.stderr };
+    });
+  }
+
+  /** Resolves when its standard output matches. */
+  async printed(pattern: RegExp): Promise<RegExpExecArray> {
+    for (;;) {
+      const match = pattern.exec(this.stdout);
+      if (match) return match;
+      const isOver = await Promise.race([
+        once(this.child.stdout, "data").then(() => false),
+        this.ended.then(() => true),
+      ]);
+      if (isOver && !pattern.test(this.stdout)) {
+        throw new Error(`It ended without printing ${pattern}: ${this.stdout}${this.stderr}`);
+      }
+    }
+  }
+
+  interrupt(): Promise<Ended> {
+    this.child.kill("SIGINT");
+    return this.ended;
+  }
+}
+
+export interface RunOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  readonly input?: string | Uint8Array;
+}
+
+export function start(command: string, args: readonly string[], options: RunOptions = {}): Running {
+  const { env = {}, cwd, input = "" } = options;
+  const child = spawn(command, args, { env: { ...CLEAN, ...env }, cwd });
+  // It may end without reading it.
+  child.stdin.on("error", () => {}).end(input);
+  return new Running(child);
+}
