@@ -1,5 +1,6 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import type { DeliveryHeaders, SignatureParts } from "@crowdhook/core";
+import { rewritten } from "@crowdhook/core/inspect";
 import { PROVIDERS, type ProviderName, providerOfHeaders } from "./providers.js";
 
 /** One of the mistakes that people make, looked for. */
@@ -190,29 +191,11 @@ function textOf(body: Uint8Array): string | undefined {
   return Buffer.from(text).equals(body) ? text : undefined;
 }
 
-/** As JavaScript, Python and those who indent would write it, in UTF-8 and in ASCII. */
+/** As others would have written it, those who indent among them. */
 function serialized(text: string): readonly string[] {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return [];
-  }
-  return [
-    JSON.stringify(value),
-    spaced(value),
-    ...[2, 4, "\t"].map((indent) => JSON.stringify(value, undefined, indent)),
-  ].flatMap((json) => [json, escaped(json), `${json}\n`]);
-}
-
-function spaced(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(spaced).join(", ")}]`;
-  if (typeof value !== "object" || value === null) return JSON.stringify(value);
-  return `{${Object.entries(value)
-    .map(([name, field]) => `${JSON.stringify(name)}: ${spaced(field)}`)
-    .join(", ")}}`;
-}
-
-function escaped(json: string): string {
-  return json.replace(/[\u0080-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  const variants = rewritten(text);
+  const [compact] = variants;
+  if (compact === undefined) return [];
+  const indented = [2, 4, "\t"].map((indent) => JSON.stringify(JSON.parse(compact), undefined, indent));
+  return [...variants, ...indented].flatMap((json) => [json, `${json}\n`]);
 }

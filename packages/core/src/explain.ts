@@ -76,16 +76,18 @@ function* altered(body: Uint8Array): Generator<[mistake: string, variant: Uint8A
   }
   yield ["with a line break after it: something in front has cut it off", encoder.encode(`${text}\n`)];
   if (body.byteLength > PARSED_MAX) return;
+  for (const variant of rewritten(text)) yield [serialized, encoder.encode(variant)];
+}
+
+/** A JSON text as others would have written it: JavaScript and Python, in UTF-8 and in ASCII. Empty if it is no JSON. */
+export function rewritten(text: string): readonly string[] {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
-    return;
+    return [];
   }
-  for (const variant of [JSON.stringify(value), spaced(value)]) {
-    yield [serialized, encoder.encode(variant)];
-    yield [serialized, encoder.encode(escaped(variant))];
-  }
+  return [JSON.stringify(value), spaced(value)].flatMap((json) => [json, escaped(json)]);
 }
 
 /** As Python's `json.dumps` writes it. */
@@ -98,5 +100,5 @@ function spaced(value: unknown): string {
 
 /** In ASCII. */
 function escaped(json: string): string {
-  return json.replace(/[\u0080-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  return json.replace(/[\u007f-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }

@@ -2,7 +2,7 @@ import { verify } from "#hmac";
 import { type DeliveryHeaders, parseJson } from "./delivery.js";
 import { ERRORS, type ErrorCode } from "./errors.js";
 import type { EventMap, ReceivedEvent } from "./event.js";
-import { explainMismatch, untimely } from "./explain.js";
+import { explainMismatch, rewritten, untimely } from "./explain.js";
 import type { Provider } from "./provider.js";
 import { preparedKeys } from "./secrets.js";
 
@@ -77,3 +77,5 @@ function read<Events extends EventMap>(
   const events = provider.readEvents(json.value, headers);
   return events ? { events } : { code: "ENVELOPE_INVALID", events: [] };
 }
+
+export { rewritten };
