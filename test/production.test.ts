@@ -141,9 +141,9 @@ describe.each(TARGETS)("$name", (target) => {
     expect(begun.sort()).toEqual(deliveries.map((_, i) => `event-${i}`));
   });
 
-  test.skipIf(target.name === "core")(
-    "what is refused with 503 is answered while its body is still to come",
-    async () => {
+  // core has no socket.
+  if (target.name !== "core") {
+    test("what is refused with 503 is answered while its body is still to come", async () => {
       const { webhook, send, origin = "" } = await start({ maxInFlight: 1 });
       const { passed, open } = gate();
       const begun = gate();
@@ -167,8 +167,8 @@ describe.each(TARGETS)("$name", (target) => {
       }
       open();
       expect((await running).status).toBe(200);
-    },
-  );
+    });
+  }
 
   test("observe and the channel crowdhook:delivery get the same record of every delivery", async () => {
     vi.spyOn(console, "error").mockImplementation(() => {});
