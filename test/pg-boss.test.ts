@@ -210,6 +210,21 @@ describe.skipIf(missing)(`pgBossSink on PostgreSQL ${missing ?? ""}`, () => {
     expect(await sink.replay(failed[0]?.id ?? "")).toBe(true);
   });
 
+  test("an error of any text is noted, its event tried again and kept", async () => {
+    const sink = open({ ...options, attempts: 1 });
+    const handled = work(sink, () => {
+      throw new Error(`\0 \ud800 \ud83d\ude00 ${"long ".repeat(10_000)}`);
+    });
+    await deliver(sink, tolokaEvent("POOL_CLOSED"));
+    const failed = await vi.waitFor(async () => {
+      const all = await sink.failed();
+      expect(all).toHaveLength(1);
+      return all;
+    }, PATIENCE);
+    expect(failed[0]?.error).toMatch(/^Error: \ufffd \ufffd \ud83d\ude00 long /u);
+    expect(handled).toHaveLength(1);
+  });
+
   test("two providers share a sink", async () => {
     const sink = open(options);
     const ofProlific: string[] = [];

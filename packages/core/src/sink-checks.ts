@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import type { ReceivedEvent } from "./event.js";
 import type { ListenerContext } from "./listeners.js";
 import { toloka } from "./providers/toloka/index.js";
@@ -92,7 +93,12 @@ export const durableSinkChecks: readonly {
     async check({ open }) {
       const { deliver, worker, close } = setUp(open);
       const odd = { text: "\u0000 \ud800 \ud83d\ude00", nested: { list: [1, 1e300, null, [true]] } };
-      const known = tolokaEvent("ASSIGNMENT_SUBMITTED", { ...odd, event_time: "2020-02-14T12:22:58.123" });
+      const uuid = `${randomUUID()} \u0000 \ud800`;
+      const known = tolokaEvent("ASSIGNMENT_SUBMITTED", {
+        ...odd,
+        uuid,
+        event_time: "2020-02-14T12:22:58.123",
+      });
       const ofNewType = { ...tolokaEvent("POOL_CLOSED"), type: "POOL_FROZEN" };
       const misfit = { ...tolokaEvent("POOL_CLOSED"), close_reason: 7 };
       assert.equal(await deliver(known, ofNewType, misfit), 200);

@@ -101,24 +101,24 @@ export interface KeptEvent {
   readonly id: string;
   /** ISO 8601; `null` if the provider sent no time that can be read. */
   readonly occurredAt: string | null;
-  readonly data?: unknown;
-  /** The data as JSON text, where it has characters that PostgreSQL's `jsonb` refuses. */
-  readonly json?: string;
+  readonly data: unknown;
   readonly problems?: readonly string[];
 }
 
-/** NUL, and halves of surrogate pairs, as JSON.stringify writes them. */
-const UNSTORABLE = /\\u(?:0000|d[89a-f])/;
+/** The same as JSON text, for engines that do not take every character of JSON. */
+export interface KeptText {
+  readonly v: 1;
+  readonly json: string;
+}
 
 export function keep({ provider, type, id, occurredAt, data, problems }: ReceivedEvent): KeptEvent {
-  const json = JSON.stringify(data);
   return {
     v: 1,
     provider,
     type,
     id,
     occurredAt: occurredAt?.toISOString() ?? null,
-    ...(UNSTORABLE.test(json) ? { json } : { data }),
+    data,
     ...(problems && { problems }),
   };
 }
@@ -128,24 +128,30 @@ export function keep({ provider, type, id, occurredAt, data, problems }: Receive
  * again, then perhaps by a worker that is newer, too.
  */
 export function restore(kept: unknown): ReceivedEvent {
-  const { v, provider, type, id, occurredAt, data, json, problems } = kept as KeptEvent;
+  const { v, json } = kept as KeptText;
   if (v !== 1) {
     throw new TypeError(`The event was kept by a newer release (form ${String(v)}). Update this worker.`);
   }
+  const { provider, type, id, occurredAt, data, problems }: KeptEvent =
+    json === undefined ? kept : JSON.parse(json);
   return {
     provider,
     type,
     id,
     occurredAt: occurredAt === null ? undefined : new Date(occurredAt),
-    data: json === undefined ? data : JSON.parse(json),
+    data,
     ...(problems && { problems }),
   } as ReceivedEvent;
 }
 
+/** In characters. */
+const MESSAGE_MAX = 2_000;
+
 /** What is kept of an error. */
 export function messageOf(error: unknown): string {
   try {
-    return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    return text.slice(0, MESSAGE_MAX);
   } catch {
     return "an error that cannot be shown";
   }

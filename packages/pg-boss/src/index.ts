@@ -34,6 +34,9 @@ export interface PgBossSinkOptions extends QueueOptions {
 /** Storing a delivery may take so long; then it is to be delivered again. PGlite may have to start first. */
 const ACCEPT_MS = { postgres: 3_000, pglite: 30_000 };
 const CLOSED = "The sink is closed.";
+/** NUL, and halves of surrogate pairs, as JSON.stringify writes them: PostgreSQL's `jsonb` has no such text. */
+const UNSTORABLE = /\\u(?:0000|d[89a-f])/;
+const UNSTORABLE_CHARACTERS = /\0|\p{Surrogate}/gu;
 /** A server that does not answer is left like that. */
 const CLOSE_MS = 5_000;
 /** Sooner, pg-boss would drop events that are waiting, and forget those that failed. */
@@ -113,22 +116,35 @@ export function pgBossSink(options: PgBossSinkOptions): DurableSink {
     return made;
   }
 
-  async function store(name: string, jobs: readonly { id: string; data: unknown }[]): Promise<void> {
+  async function store(name: string, events: readonly ReceivedEvent[]): Promise<void> {
     const engine = await opened();
     await queueOf(engine, name);
+    const kept = events.map((event) => ({
+      id: jobIdOf(event),
+      name,
+      data: keep(event),
+    }));
     let stored = 0;
+    let isText = false;
     const counting = {
       async executeSql(text: string, values: unknown[]) {
+        if (!isText && UNSTORABLE.test(String(values[0]))) {
+          isText = true;
+          return { rows: [], rowCount: 0 };
+        }
         const result = await engine.db.executeSql(text, values);
         stored = result.rowCount;
         return result;
       },
     };
-    const rows = jobs.map(({ id, data }) => ({ id, name, data: data as object }));
-    await engine.boss.insert(rows, { db: counting });
-    if (stored === jobs.length) return;
+    await engine.boss.insert(kept, { db: counting });
+    if (isText) {
+      const texts = kept.map((job) => ({ ...job, data: { v: 1, json: JSON.stringify(job.data) } }));
+      await engine.boss.insert(texts, { db: counting });
+    }
+    if (stored === kept.length) return;
     // The others are duplicates. Unless the queue is gone: then nothing is stored, and no error is given.
-    const ids = [...new Set(jobs.map(({ id }) => id))];
+    const ids = [...new Set(kept.map(({ id }) => id))];
     const { rows: known } = await engine.db.executeSql(
       `SELECT id FROM ${schema}.job WHERE name = $1 AND id = ANY($2::uuid[])`,
       [name, ids],
@@ -174,7 +190,7 @@ export function pgBossSink(options: PgBossSinkOptions): DurableSink {
         },
         async fail(id, error) {
           const { boss } = await ready();
-          await boss.fail(name, id, { message: messageOf(error) });
+          await boss.fail(name, id, { message: messageOf(error).replace(UNSTORABLE_CHARACTERS, "\ufffd") });
         },
         async renew(jobs) {
           const { db } = await ready();
@@ -200,10 +216,9 @@ export function pgBossSink(options: PgBossSinkOptions): DurableSink {
       const [first] = events;
       if (first === undefined) return;
       if (closing) throw new Error(CLOSED);
-      const jobs = events.map((event) => ({ id: jobIdOf(event), data: keep(event) }));
       await within(
         dataDir === undefined ? ACCEPT_MS.postgres : ACCEPT_MS.pglite,
-        store(`${queue}-${first.provider}`, jobs),
+        store(`${queue}-${first.provider}`, events),
       );
       workers.get(first.provider)?.wake();
     },
