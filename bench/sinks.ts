@@ -146,7 +146,8 @@ async function redis(): Promise<Engine> {
   const folder = mkdtempSync(path.join(tmpdir(), "crowdhook-bench-"));
   const server = await redisServer("own", "--dir", folder, "--appendonly", "yes", "--appendfsync", "always");
   const connection = { url: server.url };
-  const sink = () => bullmqSink({ connection: server.url, queue: `ours_${randomUUID().replaceAll("-", "")}` });
+  const sink = () =>
+    bullmqSink({ connection: server.url, queue: `ours_${randomUUID().replaceAll("-", "")}` });
   const opts = { attempts: 10, removeOnComplete: { age: 604_800 } };
   return {
     sink,

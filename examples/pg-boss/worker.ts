@@ -6,10 +6,10 @@ if (databaseUrl === undefined) {
 }
 
 const { sink, work } = createApp(TOLOKA_SECRET, { prolificSecret, databaseUrl });
-work();
-console.log("Working");
-
 /** Begins no more; what was begun is handled to its end, and that is stored. Then the process ends by itself. */
 const stop = () => sink.close();
 process.once("SIGINT", stop);
 process.once("SIGTERM", stop);
+
+work();
+console.log("Working");

@@ -189,6 +189,8 @@ export function bullmqSink(options: BullmqSinkOptions): DurableSink {
         id: event.id === "" ? `random-${randomUUID()}` : jobIdOf(event.id),
         data: keep(event),
       }));
+      // What is no JSON is no fault of Redis, and nothing is to be sent of its delivery.
+      JSON.stringify(jobs);
       await ask(ANSWER_MS, (_client, asked) => store(first.provider, jobs, asked));
     },
 
