@@ -1,5 +1,5 @@
-import QuickLRU from "quick-lru";
 import type { MaybePromise } from "./delivery.js";
+import { Recent } from "./recent.js";
 
 /** Won: yours to handle. Busy: another owner is at it. Done: it was handled before. */
 export type Claim = "won" | "busy" | "done";
@@ -50,10 +50,13 @@ export function memoryClaims(options: MemoryClaimsOptions = {}): Required<ClaimS
     throw new TypeError(`memoryClaims: max must be a positive whole number, not ${String(max)}.`);
   }
   const held = new Map<string, { owner: string; until: number }>();
-  const done = new QuickLRU<string, number>({ maxSize: max });
-  const latest = new QuickLRU<string, { time: number; until: number }>({ maxSize: max });
+  const done = new Recent<{ until: number }>(max);
+  const latest = new Recent<{ time: number; until: number }>(max);
 
-  const isDone = (key: string) => clock() < (done.get(key) ?? 0);
+  const isDone = (key: string) => {
+    const known = done.get(key);
+    return known !== undefined && clock() < known.until;
+  };
   const holderOf = (key: string) => {
     const holder = held.get(key);
     return holder !== undefined && clock() < holder.until ? holder.owner : undefined;
@@ -84,7 +87,7 @@ export function memoryClaims(options: MemoryClaimsOptions = {}): Required<ClaimS
     settle(key, owner, ttl) {
       if (isDone(key) || (holderOf(key) ?? owner) !== owner) return false;
       held.delete(key);
-      done.set(key, clock() + ttl);
+      done.set(key, { until: clock() + ttl });
       return true;
     },
     release(key, owner) {

@@ -66,21 +66,25 @@ export interface Counts {
 const RETRY_AFTER = "5";
 
 export function replyTo(code: ErrorCode | undefined, counts?: Counts): Reply {
-  if (code === undefined) return json(200, { ...counts });
+  const counted = counts ? written(counts) : "";
+  if (code === undefined) return json(200, `{${counted}}`);
   const { status, message } = ERRORS[code];
-  return json(
-    status,
-    { code, message, ...counts },
-    status === 405 ? { allow: "POST" } : status === 503 ? { "retry-after": RETRY_AFTER } : undefined,
-  );
+  const reply = json(status, `{"code":"${code}","message":"${message}"${counted && `,${counted}`}}`);
+  if (status === 405) reply.headers.allow = "POST";
+  if (status === 503) reply.headers["retry-after"] = RETRY_AFTER;
+  return reply;
 }
 
-function json(status: number, content: object, more?: Record<string, string>): Reply {
-  const body = JSON.stringify(content);
+/** By hand: JSON.stringify would take as long as a tenth of a small delivery. */
+function written({ handled, duplicate, failed, busy, unrecognized }: Counts): string {
+  return `"handled":${handled},"duplicate":${duplicate},"failed":${failed},"busy":${busy},"unrecognized":${unrecognized}`;
+}
+
+/** @param body Codes, constant sentences and numbers: ASCII, so its length in characters is that in bytes. */
+function json(status: number, body: string): Reply & { headers: Record<string, string> } {
   return {
     status,
-    // Codes, constant sentences and numbers: ASCII, so the length in characters is that in bytes.
-    headers: { "content-type": "application/json", "content-length": String(body.length), ...more },
+    headers: { "content-type": "application/json", "content-length": String(body.length) },
     body,
   };
 }

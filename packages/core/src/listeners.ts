@@ -136,7 +136,7 @@ export function createListeners<Events extends EventMap>(
     emit(event, contextFor) {
       let listeners: readonly AnyListener[];
       if (event.problems === undefined) {
-        listeners = concat(byType.get(event.type)?.current ?? [], any.current);
+        listeners = concat(byType.get(event.type)?.current ?? NONE, any.current);
       } else if (event.problems.length === 0) {
         listeners = concat(unrecognized.current, any.current);
       } else if (unrecognized.current.length > 0) {
@@ -144,13 +144,35 @@ export function createListeners<Events extends EventMap>(
       } else {
         return report(event, [new TypeError(misfit(event))]);
       }
-      const ran =
-        timeout === undefined
-          ? run(listeners, event, contextFor())
-          : runWithin(timeout, listeners, event, contextFor, (error) => void tell(event, [error]));
-      return chain(ran, (failures) => report(event, failures));
+      const [only] = listeners;
+      if (only === undefined) return NONE;
+      if (timeout !== undefined) {
+        const ran = runWithin(timeout, listeners, event, contextFor, (error) => void tell(event, [error]));
+        return chain(ran, (failures) => report(event, failures));
+      }
+      // What is common, without what only several listeners take.
+      if (listeners.length === 1) return runOne(only, event, contextFor(), (error) => report(event, [error]));
+      return chain(run(listeners, event, contextFor()), (failures) => report(event, failures));
     },
   };
+}
+
+const NONE: readonly never[] = [];
+const none = () => NONE;
+
+/** Calls a listener, waits for it if it takes its time, and gives what `onFailure` makes of what it threw. */
+function runOne<Event>(
+  listener: AnyListener,
+  event: Event,
+  context: ListenerContext,
+  onFailure: (error: unknown) => MaybePromise<readonly unknown[]>,
+): MaybePromise<readonly unknown[]> {
+  try {
+    const result = listener(event, context);
+    return isThenable(result) ? Promise.resolve(result).then(none, onFailure) : NONE;
+  } catch (error) {
+    return onFailure(error);
+  }
 }
 
 /** Replaced rather than changed, so that a list being walked stays as it was. */
@@ -164,7 +186,7 @@ class ListenerList {
       );
     }
     // A wrapper, so that a function registered twice is two entries, each with its own `off`.
-    const entry: AnyListener = (...args) => listener(...args);
+    const entry: AnyListener = (event, context) => listener(event, context);
     this.current = [...this.current, entry];
     return () => {
       this.current = this.current.filter((other) => other !== entry);

@@ -1,5 +1,5 @@
 import { hasSubscribers } from "#diagnostics";
-import { verify } from "#hmac";
+import { type HmacKey, verify } from "#hmac";
 import { memoryClaims } from "./claims.js";
 import {
   type BodyFailure,
@@ -21,11 +21,11 @@ import { explainMismatch, untimely } from "./explain.js";
 import { createGate, createLanes, type Place } from "./lanes.js";
 import { createListeners, type Limit, type ListenerContext, type Listening } from "./listeners.js";
 import { createLog } from "./log.js";
-import { type DeliveryRecord, type EventRecord, runInside, tell } from "./observe.js";
+import { type DeliveryRecord, runInside, tell } from "./observe.js";
 import { checkOptions, type ReceiverOptions, type Sink } from "./options.js";
 import type { Provider, SignatureParts } from "./provider.js";
 import { keysFrom, secretsFrom } from "./secrets.js";
-import { type Batch, type Claimed, createTurns, type Outcome, type Ticket, Turn } from "./turns.js";
+import { createTurns, type Outcome, type Ticket, Turn } from "./turns.js";
 
 /** Verifies deliveries, reads their events and has each one handled once. */
 export interface Receiver<Events extends EventMap = EventMap> extends Listening<Events> {
@@ -69,18 +69,23 @@ export function createReceiver<Events extends EventMap>(
   const { tolerance = 300, maxBodySize = 5 * 1024 * 1024, clock = Date.now } = options;
   const { concurrency = 1, maxInFlight = Number.POSITIVE_INFINITY } = options;
   const keysOf = options.unsigned ? undefined : keysFrom(options.secret);
-  const claims = options.claims ?? memoryClaims({ clock });
   const replayableFor = 2 * tolerance * 1000;
-  const turns = createTurns(claims, Math.max(DONE_MS, replayableFor), (trouble) =>
-    log("STORE_UNAVAILABLE", `${trouble}.`),
-  );
+  const turns = createTurns({
+    store: options.claims ?? memoryClaims({ clock }),
+    isShared: options.claims !== undefined,
+    doneFor: Math.max(DONE_MS, replayableFor),
+    clock,
+    onStoreTrouble: (trouble) => log("STORE_UNAVAILABLE", `${trouble}.`),
+  });
+  // Nobody else's keys are beside these in a memory of its own, and signed ids are told apart by themselves.
+  const keyPrefix = options.claims || !provider.idsAreSigned ? `${provider.name}:` : "";
   let closing = false;
   let inFlight = 0;
   let onIdle = () => {};
   let closed: Promise<void> | undefined;
 
   const log = createLog(provider.name);
-  const refuse = (code: ErrorCode, reason: string): Verdict => {
+  const refuse = (code: ErrorCode, reason: string): Refusal => {
     log(code, reason);
     return { code, reason };
   };
@@ -102,77 +107,87 @@ export function createReceiver<Events extends EventMap>(
     }
   };
 
-  async function receive(incoming: IncomingDelivery, notes: Notes | undefined): Promise<Verdict> {
+  /** What a delivery was refused for, or the turns of its events once all have ended. */
+  function receive(incoming: IncomingDelivery, notes: Notes | undefined): MaybePromise<Received> {
     const headers = headersOf(incoming.headers);
     if (incoming.method !== "POST") return { code: "METHOD_NOT_ALLOWED" };
     const encoding = headers.get("content-encoding");
     if (encoding && encoding.trim().toLowerCase() !== "identity") return { code: "ENCODING_UNSUPPORTED" };
+    const { body } = incoming;
+    return chain(
+      typeof body === "function" ? bodyFrom(body, maxBodySize) : (bytesOf(body) ?? NO_BODY),
+      (body) => {
+        if ("code" in body) {
+          return body.code === "BODY_UNAVAILABLE"
+            ? refuse(body.code, body.hint ?? NO_BYTES)
+            : { code: body.code };
+        }
+        if (notes) notes.bytes = body.byteLength;
+        if (body.byteLength > maxBodySize) return { code: "BODY_TOO_LARGE" };
+        const delivery: Delivery = { method: incoming.method, headers, body };
+        const verifying = notes ? performance.now() : 0;
+        return chain(keysOf && verifiedDigest(keysOf, delivery), (digest): MaybePromise<Received> => {
+          if (notes) notes.verify = performance.now() - verifying;
+          if (typeof digest === "object") return digest;
+          const events = readEvents(delivery);
+          if ("code" in events) return events;
+          if (notes) notes.handling = performance.now();
+          return handleEvents(events, digest, contextsOf(delivery, incoming));
+        });
+      },
+    );
+  }
 
-    const body = await bodyOf(incoming, maxBodySize);
-    if (!(body instanceof Uint8Array)) {
-      return body.code === "BODY_UNAVAILABLE"
-        ? refuse(body.code, body.hint ?? NO_BYTES)
-        : { code: body.code };
-    }
-    if (notes) notes.bytes = body.byteLength;
-    if (body.byteLength > maxBodySize) return { code: "BODY_TOO_LARGE" };
-
-    const delivery: Delivery = { method: incoming.method, headers, body };
-    const verifying = notes ? performance.now() : 0;
-    const digest = keysOf && (await verifiedDigest(keysOf, delivery));
-    if (notes) notes.verify = performance.now() - verifying;
-    if (typeof digest === "object") return digest;
-
+  /** The events of a delivery that may be believed. */
+  function readEvents({ headers, body }: Delivery): readonly ReceivedEvent<Events>[] | Refusal {
     const json = parseJson(body);
     const events = json && provider.readEvents(json.value, headers);
-    if (events === undefined) {
-      return refuse(
-        json ? "ENVELOPE_INVALID" : "BODY_NOT_JSON",
-        "a delivery that is accepted by its signature cannot be read. Its events are lost unless it is mended.",
-      );
-    }
-
-    const handling = notes ? performance.now() : 0;
-    const outcomes = await handleEvents(events, digest, contextsOf(delivery, incoming));
-    if (notes) {
-      notes.handle = performance.now() - handling;
-      notes.events = outcomes.map((outcome, i) => {
-        const { id, type } = events[i] as ReceivedEvent<Events>;
-        return { id, type, outcome };
-      });
-    }
-    return { code: codeOf(outcomes), counts: count(outcomes) };
+    if (events !== undefined) return events;
+    return refuse(
+      json ? "ENVELOPE_INVALID" : "BODY_NOT_JSON",
+      "a delivery that is accepted by its signature cannot be read. Its events are lost unless it is mended.",
+    );
   }
 
   /** The signature's digest, once it is known to fit and to be in time. */
-  async function verifiedDigest(
+  function verifiedDigest(
     keysOf: ReturnType<typeof keysFrom>,
     delivery: Delivery,
-  ): Promise<string | Verdict> {
+  ): MaybePromise<string | Refusal> {
     const signature = provider.readSignature(delivery.headers);
     if (typeof signature === "string") return { code: signature };
-    let keys: Awaited<ReturnType<typeof keysOf>>;
-    try {
-      const found = keysOf(delivery);
-      keys = isThenable(found) ? await found : found;
-    } catch (error) {
-      return refuse(
+    const unavailable = (error: unknown) =>
+      refuse(
         "SECRET_UNAVAILABLE",
         `the secret function failed, or gave what cannot be a secret (${kindOf(error)}).`,
       );
+    const verifyWith = (keys: readonly HmacKey[]) =>
+      chain(verify(keys, signature.prefix, delivery.body, signature.digest), (fits) =>
+        fits ? timelyDigest(signature) : mismatch(signature, delivery),
+      );
+    let keys: ReturnType<typeof keysOf>;
+    try {
+      keys = keysOf(delivery);
+    } catch (error) {
+      return unavailable(error);
     }
-    const verified = verify(keys, signature.prefix, delivery.body, signature.digest);
-    if (!(isThenable(verified) ? await verified : verified)) {
-      // Looked into as seldom as it is logged: forgeries must not be made expensive to refuse.
-      if (!log.isDue("SIGNATURE_MISMATCH")) return { code: "SIGNATURE_MISMATCH", reason: MISMATCH };
-      const reason = (await causeOfMismatch(signature, delivery)) ?? MISMATCH;
-      log.print("SIGNATURE_MISMATCH", reason);
-      return { code: "SIGNATURE_MISMATCH", reason };
-    }
-    const age = clock() - signature.timestamp;
+    return isThenable(keys) ? Promise.resolve(keys).then(verifyWith, unavailable) : verifyWith(keys);
+  }
+
+  function timelyDigest({ digest, timestamp }: SignatureParts): string | Refusal {
+    const now = clock();
+    const age = now - timestamp;
     // Put so that a clock or a time that is not a number is out of tolerance, too.
-    if (Math.abs(age) <= tolerance * 1000) return signature.digest;
-    return refuse("TIMESTAMP_OUT_OF_TOLERANCE", untimely(age / 1000, tolerance, clock()));
+    if (Math.abs(age) <= tolerance * 1000) return digest;
+    return refuse("TIMESTAMP_OUT_OF_TOLERANCE", untimely(age / 1000, tolerance, now));
+  }
+
+  async function mismatch(signature: SignatureParts, delivery: Delivery): Promise<Refusal> {
+    // Looked into as seldom as it is logged: forgeries must not be made expensive to refuse.
+    if (!log.isDue("SIGNATURE_MISMATCH")) return { code: "SIGNATURE_MISMATCH", reason: MISMATCH };
+    const reason = (await causeOfMismatch(signature, delivery)) ?? MISMATCH;
+    log.print("SIGNATURE_MISMATCH", reason);
+    return { code: "SIGNATURE_MISMATCH", reason };
   }
 
   async function causeOfMismatch(signature: SignatureParts, delivery: Delivery): Promise<string | undefined> {
@@ -188,61 +203,68 @@ export function createReceiver<Events extends EventMap>(
   /**
    * Claims all events at once, so that a store's commands travel together. Then handles those won,
    * in order or by lanes; each is settled as soon as it succeeded, while others are being handled.
+   * All turns have ended when it resolves.
    */
-  async function handleEvents(
+  function handleEvents(
     events: readonly ReceivedEvent<Events>[],
     digest: string | undefined,
     contextFor: ContextFor,
-  ): Promise<readonly Outcome[]> {
-    const batch: Batch = { storeFailed: false };
+  ): Promise<readonly Turn[]> {
+    const batch = turns.batch();
     // All tickets and keys first: what throws at one must not leave turns behind that nobody ends.
-    const tickets = events.map((event) => ticketOf(event, digest));
+    const begun = events.map((event) => new Turn(event, ticketOf(event, digest), batch));
     const keys = lanes && events.map(keyOf);
-    const begun = events.map((event, i) => turns.begin(event, tickets[i], batch));
-    // Claims in this process's own memory cannot be lost while they are held.
-    const stopRenewing = options.claims && turns.renew(begun);
-    const settling: PromiseLike<unknown>[] = [];
-    const settle = (turn: Turn, outcome: Outcome | undefined) => {
-      if (outcome === undefined) return;
-      const settled = turns.conclude(turn, outcome);
-      if (isThenable(settled)) settling.push(settled);
-    };
-    try {
-      if (lanes && keys) {
-        await inLanes(lanes, keys, begun, async (turn, claim) =>
-          settle(turn, await attempt(turn, claim, (won) => listen(won, contextFor))),
-        );
-      } else {
-        const sunk = sink && (await offer(sink, begun, contextFor(false)));
-        const handle = (won: Turn) => sunk ?? listen(won, contextFor);
-        for (const turn of begun) {
-          const claim = isThenable(turn.claim) ? await turn.claim : turn.claim;
-          const outcome = attempt(turn, claim, handle);
-          settle(turn, isThenable(outcome) ? await outcome : outcome);
-        }
-      }
-      if (settling.length > 0) await Promise.all(settling);
-      return begun.map((turn) => turn.outcome as Outcome);
-    } finally {
-      stopRenewing?.();
-    }
+    for (const turn of begun) turns.begin(turn);
+    const taken =
+      lanes && keys
+        ? inLanes(lanes, keys, begun, contextFor)
+        : sink
+          ? offer(sink, begun, contextFor(false)).then((sunk) => takeInOrder(begun, contextFor, sunk))
+          : takeInOrder(begun, contextFor);
+    return turns.renewed(begun, taken);
   }
 
-  /** The outcome of an event whose claim is won; `undefined` of any other, whose turn is ended here. */
-  function attempt(
-    turn: Turn,
-    claim: Claimed,
-    handle: (turn: Turn) => MaybePromise<Outcome>,
-  ): MaybePromise<Outcome | undefined> {
-    if (claim instanceof Turn) return chain(turns.follow(turn, claim), () => undefined);
-    // The events before it may have taken long.
-    const confirmed = claim === "won" && !sink ? turns.confirm(turn) : claim;
-    if (confirmed === "won") return handle(turn);
-    return chain(confirmed, (claim) =>
-      claim === "won"
-        ? handle(turn)
-        : chain(turns.end(turn, claim === "done" ? "duplicate" : (claim ?? "unclaimed")), () => undefined),
-    );
+  /**
+   * Has turns taken one after another: the listeners run for those that are won. All have ended when
+   * it resolves, and those that are being settled or released are in `settling` if that is given.
+   *
+   * @param sunk What became of those that are won, where a sink was given them in place of listeners.
+   */
+  async function takeInOrder(
+    begun: readonly Turn[],
+    contextFor: ContextFor,
+    sunk?: Outcome,
+    settling?: PromiseLike<unknown>[],
+  ): Promise<readonly Turn[]> {
+    const own: PromiseLike<unknown>[] = [];
+    let stale = false;
+    const contextOfEvent = (limit?: Limit) => contextFor(stale, limit);
+    // A loop that awaits only what is not there yet: what each event costs beyond its own is in here.
+    for (const turn of begun) {
+      let claim = isThenable(turn.claim) ? await turn.claim : turn.claim;
+      if (claim === "won" && !sunk) {
+        // The events before it may have taken long.
+        const confirmed = turns.confirm(turn);
+        claim = isThenable(confirmed) ? await confirmed : confirmed;
+      }
+      if (claim !== "won") {
+        const ended = turns.pass(turn, claim);
+        if (isThenable(ended)) await ended;
+        continue;
+      }
+      let outcome = sunk;
+      if (outcome === undefined) {
+        const event = turn.event as ReceivedEvent<Events>;
+        if (detectStale) stale = await turns.isStale(turn);
+        const failures = emit(event, contextOfEvent);
+        const { length } = isThenable(failures) ? await failures : failures;
+        outcome = length > 0 ? "failed" : event.problems ? "unrecognized" : "handled";
+      }
+      const concluded = turns.conclude(turn, outcome);
+      if (isThenable(concluded)) (settling ?? own).push(concluded);
+    }
+    if (own.length > 0) await Promise.all(own);
+    return begun;
   }
 
   /**
@@ -253,17 +275,19 @@ export function createReceiver<Events extends EventMap>(
     { enter }: ReturnType<typeof createLanes>,
     keys: readonly (string | undefined)[],
     begun: readonly Turn[],
-    take: (turn: Turn, claim: Claimed) => Promise<void>,
-  ): Promise<void> {
+    contextFor: ContextFor,
+  ): Promise<readonly Turn[]> {
     const gate = createGate(concurrency);
     const places = keys.map(enter);
+    const settling: PromiseLike<unknown>[] = [];
+    const take = (turn: Turn) => takeInOrder([turn], contextFor, undefined, settling);
     const walk = async (turn: Turn, { ahead, leave }: Place) => {
       const claim = await turn.claim;
-      if (claim !== "won") return take(turn, claim);
+      if (claim !== "won") return take(turn);
       await ahead;
       await gate.enter();
       try {
-        await take(turn, claim);
+        await take(turn);
       } finally {
         gate.leave();
         leave();
@@ -280,37 +304,29 @@ export function createReceiver<Events extends EventMap>(
       // In the order of the delivery, too.
       for (const begin of walks) await begin();
     }
+    await Promise.all(settling);
+    return begun;
   }
 
   function ticketOf(event: ReceivedEvent<Events>, digest: string | undefined): Ticket | undefined {
-    const signature =
-      digest === undefined || provider.idsAreSigned ? undefined : `${provider.name}/signature:${digest}`;
+    const signature = provider.idsAreSigned ? undefined : digest;
     // Without an id, what is left to claim it by is the signature, if that stands for one event.
-    if (event.id === "") return signature === undefined ? undefined : { key: signature };
+    if (event.id === "" && signature === undefined) return undefined;
     const about = detectStale && event.occurredAt ? provider.readSubject(event) : undefined;
     return {
-      key: `${provider.name}:${event.id}`,
-      ...(signature !== undefined && {
-        binding: { key: signature, lease: replayableFor + CLOCK_SKEW_MS },
-      }),
-      ...(about !== undefined && {
-        subject: {
-          key: `${provider.name}/latest:${event.type}:${about}`,
-          occurredAt: Number(event.occurredAt),
-        },
-      }),
+      key: event.id === "" ? `${provider.name}/without-id:${signature}` : keyPrefix + event.id,
+      binding:
+        signature === undefined
+          ? undefined
+          : { key: `${provider.name}/signature:${signature}`, lease: replayableFor + CLOCK_SKEW_MS },
+      subject:
+        about === undefined
+          ? undefined
+          : {
+              key: `${provider.name}/latest:${event.type}:${about}`,
+              occurredAt: Number(event.occurredAt),
+            },
     };
-  }
-
-  /** Runs the listeners of an event whose claim is won. */
-  function listen(turn: Turn, contextFor: ContextFor): MaybePromise<Outcome> {
-    const event = turn.event as ReceivedEvent<Events>;
-    return chain(turns.isStale(turn), (stale) =>
-      chain(
-        emit(event, (limit) => contextFor(stale, limit)),
-        (failures) => (failures.length > 0 ? "failed" : event.problems ? "unrecognized" : "handled"),
-      ),
-    );
   }
 
   /** What the listeners threw. */
@@ -352,13 +368,17 @@ export function createReceiver<Events extends EventMap>(
   /** Has a delivery processed, and tells those who watch what became of it. */
   async function watched(
     incoming: IncomingDelivery,
-    process: (notes: Notes) => Promise<Verdict>,
+    process: (notes: Notes) => MaybePromise<Received>,
   ): Promise<Reply> {
-    const notes: Notes = { started: performance.now(), events: [], verify: 0, handle: 0 };
-    let verdict: Verdict = { code: "INTERNAL_ERROR" };
+    const notes: Notes = { started: performance.now(), verify: 0 };
+    let received: Received = { code: "INTERNAL_ERROR" };
     const run = async () => {
-      verdict = await process(notes).catch(failure);
-      const record = recordOf(provider.name, verdict, notes);
+      try {
+        received = await process(notes);
+      } catch (error) {
+        received = failure(error);
+      }
+      const record = recordOf(provider.name, received, notes);
       tell(record, observe, (trouble) => log("observe", trouble));
       return record;
     };
@@ -370,10 +390,10 @@ export function createReceiver<Events extends EventMap>(
           (trouble) => log("instrumentation", trouble),
         )
       : run());
-    return replyTo(verdict.code, verdict.counts);
+    return replyOn(received);
   }
 
-  function failure(error: unknown): Verdict {
+  function failure(error: unknown): Refusal {
     return refuse("INTERNAL_ERROR", `${kindOf(error)} while processing a delivery.`);
   }
 
@@ -388,12 +408,12 @@ export function createReceiver<Events extends EventMap>(
     async handle(incoming) {
       const isWatched = observe || instrumentation || hasSubscribers();
       const code = closing ? "SHUTTING_DOWN" : inFlight >= maxInFlight ? "OVERLOADED" : undefined;
-      if (code) return isWatched ? watched(incoming, async () => ({ code })) : replyTo(code);
+      if (code) return isWatched ? watched(incoming, () => ({ code })) : replyTo(code);
       inFlight++;
       try {
         if (isWatched) return await watched(incoming, (notes) => receive(incoming, notes));
-        const verdict = await receive(incoming, undefined);
-        return replyTo(verdict.code, verdict.counts);
+        const received = receive(incoming, undefined);
+        return replyOn(isThenable(received) ? await received : received);
       } catch (error) {
         return replyTo(failure(error).code);
       } finally {
@@ -416,53 +436,82 @@ export function createReceiver<Events extends EventMap>(
   };
 }
 
-/** How a delivery ended. */
-interface Verdict {
-  readonly code: ErrorCode | undefined;
+/** Why a delivery's events are not handled. */
+interface Refusal {
+  readonly code: ErrorCode;
+  /** For the operator. */
   readonly reason?: string;
-  readonly counts?: Counts;
 }
 
-/** What is written down of a delivery that is watched. Durations are in milliseconds. */
+/** What a delivery was refused for, or the turns of its events, all ended. */
+type Received = Refusal | readonly Turn[];
+
+function isRefusal(received: Received): received is Refusal {
+  return "code" in received;
+}
+
+/** What is written down of a delivery that is watched: by `performance.now()`, in milliseconds. */
 interface Notes {
   readonly started: number;
-  events: readonly EventRecord[];
-  bytes?: number;
+  /** How long it took. */
   verify: number;
-  handle: number;
+  /** When it began. */
+  handling?: number;
+  /** The size of the body. */
+  bytes?: number;
 }
 
-function recordOf(provider: string, { code, reason, counts }: Verdict, notes: Notes): DeliveryRecord {
-  const { started, events, bytes, verify, handle } = notes;
+function recordOf(provider: string, received: Received, notes: Notes): DeliveryRecord {
+  const { started, verify, handling, bytes } = notes;
+  const ended = performance.now();
+  const { code, counts } = verdictOn(received);
+  const events = isRefusal(received)
+    ? []
+    : received.map(({ event: { id, type }, outcome }) => ({ id, type, outcome: outcome as Outcome }));
   return {
     provider,
     status: code === undefined ? 200 : ERRORS[code].status,
     code,
-    reason: reason ?? (code && ERRORS[code].message),
-    // A copy: the reply is made of the other one.
-    counts: { ...(counts ?? count([])) },
+    reason: (isRefusal(received) ? received.reason : undefined) ?? (code && ERRORS[code].message),
+    counts: counts ?? { handled: 0, duplicate: 0, failed: 0, busy: 0, unrecognized: 0 },
     events,
     bytes,
-    durations: { verify, handle, total: performance.now() - started },
+    durations: { verify, handle: handling === undefined ? 0 : ended - handling, total: ended - started },
   };
 }
 
-/** One reply for all events: what the operator has to mend comes before what mends itself. */
-function codeOf(outcomes: readonly Outcome[]): ErrorCode | undefined {
-  if (outcomes.includes("failed")) return "EVENT_FAILED";
-  if (outcomes.includes("unsunk")) return "SINK_UNAVAILABLE";
-  if (outcomes.includes("unclaimed") || outcomes.includes("unsettled")) return "STORE_UNAVAILABLE";
-  if (outcomes.includes("busy")) return "EVENT_BUSY";
-  return undefined;
+function replyOn(received: Received): Reply {
+  const { code, counts } = verdictOn(received);
+  return replyTo(code, counts);
 }
 
-function count(outcomes: readonly Outcome[]): Counts {
-  const counts = { handled: 0, duplicate: 0, failed: 0, busy: 0, unrecognized: 0 };
-  for (const outcome of outcomes) {
-    if (outcome === "unsettled") counts.handled++;
-    else if (outcome !== "unclaimed" && outcome !== "unsunk") counts[outcome]++;
-  }
-  return counts;
+/** One code for all events: what the operator has to mend comes before what mends itself. */
+function verdictOn(received: Received): { code: ErrorCode | undefined; counts?: Counts } {
+  if (isRefusal(received)) return { code: received.code };
+  const of: Record<Outcome, number> = {
+    handled: 0,
+    duplicate: 0,
+    failed: 0,
+    busy: 0,
+    unrecognized: 0,
+    unclaimed: 0,
+    unsettled: 0,
+    unsunk: 0,
+  };
+  for (const { outcome } of received) if (outcome !== undefined) of[outcome]++;
+  const { duplicate, failed, busy, unrecognized } = of;
+  const code =
+    failed > 0
+      ? "EVENT_FAILED"
+      : of.unsunk > 0
+        ? "SINK_UNAVAILABLE"
+        : of.unclaimed + of.unsettled > 0
+          ? "STORE_UNAVAILABLE"
+          : busy > 0
+            ? "EVENT_BUSY"
+            : undefined;
+  // What could not be settled was handled all the same.
+  return { code, counts: { handled: of.handled + of.unsettled, duplicate, failed, busy, unrecognized } };
 }
 
 const MISMATCH = "a delivery fits no secret: it is forged, or its subscription has another secret.";
@@ -471,15 +520,35 @@ const NO_BYTES = "handle was given neither bytes nor text, perhaps a parsed body
 
 const BODY_CODES: ReadonlySet<unknown> = new Set(["BODY_TOO_LARGE", "BODY_ABORTED", "BODY_UNAVAILABLE"]);
 
-async function bodyOf({ body }: IncomingDelivery, limit: number): Promise<Uint8Array | BodyFailure> {
-  if (typeof body !== "function") return bytesOf(body) ?? { code: "BODY_UNAVAILABLE" };
+const NO_BODY: BodyFailure = { code: "BODY_UNAVAILABLE" };
+
+async function bodyFrom(
+  read: Extract<IncomingDelivery["body"], (...args: never) => unknown>,
+  limit: number,
+): Promise<Uint8Array | BodyFailure> {
   try {
-    const read = await body(limit);
+    const body = await read(limit);
     // What comes over the wire must not pass for a failure: only what a function says is one.
-    if (typeof read === "object" && "code" in read && BODY_CODES.has(read.code)) return read;
-    return bytesOf(read) ?? { code: "BODY_UNAVAILABLE" };
+    if (typeof body === "object" && "code" in body && BODY_CODES.has(body.code)) return body;
+    return bytesOf(body) ?? NO_BODY;
   } catch {
     return { code: "BODY_ABORTED" };
+  }
+}
+
+class DeliveryContext implements ListenerContext {
+  readonly delivery: Delivery;
+  readonly stale: boolean;
+  readonly #signal: () => AbortSignal;
+
+  constructor(delivery: Delivery, stale: boolean, signal: () => AbortSignal) {
+    this.delivery = delivery;
+    this.stale = stale;
+    this.#signal = signal;
+  }
+
+  get signal(): AbortSignal {
+    return this.#signal();
   }
 }
 
@@ -488,16 +557,15 @@ type ContextFor = (stale: boolean, limit?: Limit) => ListenerContext;
 
 function contextsOf(delivery: Delivery, incoming: IncomingDelivery): ContextFor {
   let hangUp: AbortSignal | undefined;
-  const contextFor = (stale: boolean, limit?: Limit): ListenerContext => ({
-    delivery,
-    get signal() {
-      hangUp ??= incoming.signal ?? new AbortController().signal;
-      return limit ? limit.join(hangUp) : hangUp;
-    },
-    stale,
-  });
-  const usual = contextFor(false);
-  return (stale, limit) => (stale || limit ? contextFor(stale, limit) : usual);
+  const signal = () => {
+    hangUp ??= incoming.signal ?? new AbortController().signal;
+    return hangUp;
+  };
+  const usual = new DeliveryContext(delivery, false, signal);
+  return (stale, limit) =>
+    stale || limit
+      ? new DeliveryContext(delivery, stale, limit ? () => limit.join(signal()) : signal)
+      : usual;
 }
 
 /** The context of an event that comes without its delivery. */

@@ -1,6 +1,6 @@
-import QuickLRU from "quick-lru";
 import { type HmacKey, prepareKey } from "#hmac";
 import { chain, type Delivery, isThenable, type MaybePromise } from "./delivery.js";
+import { Recent } from "./recent.js";
 
 export type Secrets = string | readonly string[];
 
@@ -10,7 +10,7 @@ export type Secrets = string | readonly string[];
  */
 export type SecretSource = Secrets | ((delivery: Delivery) => MaybePromise<Secrets | undefined>);
 
-/** Keys that a function's secrets were made into are kept for this many secrets. */
+/** Keys that a function's secrets were made into are kept for this many secrets at least. */
 const CACHED_KEYS = 1_000;
 
 /**
@@ -32,7 +32,7 @@ export function keysFrom(
     }
     return () => keys;
   }
-  const cache = new QuickLRU<string, MaybePromise<HmacKey>>({ maxSize: CACHED_KEYS });
+  const cache = new Recent<MaybePromise<HmacKey> & object>(CACHED_KEYS);
   const prepare = (secrets: Secrets | undefined) =>
     all(
       listOf(secrets).map((secret) => {

@@ -2,6 +2,7 @@ import type { Claim, ClaimStore } from "./claims.js";
 import { type Counts, chain, isThenable, type MaybePromise } from "./delivery.js";
 import { kindOf } from "./errors.js";
 import type { ReceivedEvent } from "./event.js";
+import { Recent } from "./recent.js";
 
 /**
  * What became of an event. Unclaimed: the store failed before. Unsettled: it was handled, but the
@@ -9,10 +10,8 @@ import type { ReceivedEvent } from "./event.js";
  */
 export type Outcome = keyof Counts | "unclaimed" | "unsettled" | "unsunk";
 
-const SUCCESSES: ReadonlySet<Outcome> = new Set(["handled", "unrecognized", "duplicate"]);
-
 function isSuccess(outcome: Outcome): boolean {
-  return SUCCESSES.has(outcome);
+  return outcome === "handled" || outcome === "unrecognized" || outcome === "duplicate";
 }
 
 /** A process that dies holding a claim keeps it from others for this long; one that lives renews it. */
@@ -26,9 +25,9 @@ const STORE_TIMEOUT_MS = 3_000;
 export interface Ticket {
   readonly key: string;
   /** Ties the event's id to the signature that it came with first. */
-  readonly binding?: { readonly key: string; readonly lease: number };
+  readonly binding?: { readonly key: string; readonly lease: number } | undefined;
   /** Of two events of one subject, the one that occurred later makes the other one stale. */
-  readonly subject?: { readonly key: string; readonly occurredAt: number };
+  readonly subject?: { readonly key: string; readonly occurredAt: number } | undefined;
 }
 
 const NOT_GRANTED = Number.NEGATIVE_INFINITY;
@@ -38,8 +37,19 @@ function wasGranted(turn: Turn): boolean {
   return turn.heldUntil !== NOT_GRANTED;
 }
 
+/** Events that are done, until then by `clock`. */
+interface Done {
+  readonly until: number;
+}
+
 /** What the events of one delivery share. */
 export interface Batch {
+  /** Unlike any other batch's, so that a claim that was given up cannot be taken for a later one. */
+  readonly owner: string;
+  /** When it began, by this process's `performance.now()`; 0 where claims are not leased. */
+  readonly begun: number;
+  /** Stands in for its events that are done, where this process is to remember them. */
+  readonly done: Done;
   /** Whether the store failed: it is not asked again and again, so that a delivery takes bounded time. */
   storeFailed: boolean;
 }
@@ -59,24 +69,20 @@ export class Turn {
   givenUp = false;
   /** The outcome of the turn that it follows. */
   shared: MaybePromise<Outcome> | undefined;
-  #outcome: Outcome | undefined;
+  /** What became of it, once it has ended. */
+  outcome: Outcome | undefined;
   #waiting: ((outcome: Outcome) => void)[] | undefined;
 
   constructor(
     readonly event: ReceivedEvent,
     /** Absent for an event that there is nothing to claim by. */
     readonly ticket: Ticket | undefined,
-    readonly owner: string,
     readonly batch: Batch,
   ) {}
 
-  get ended(): boolean {
-    return this.#outcome !== undefined;
-  }
-
-  /** The outcome once the turn has ended; busy if that takes too long from now. */
-  get outcome(): MaybePromise<Outcome> {
-    if (this.#outcome !== undefined) return this.#outcome;
+  /** What becomes of it; busy if that takes too long from now. */
+  wait(): MaybePromise<Outcome> {
+    if (this.outcome !== undefined) return this.outcome;
     this.#waiting ??= [];
     const waiting = this.#waiting;
     return new Promise((resolve) => {
@@ -90,26 +96,41 @@ export class Turn {
 
   end(outcome: Outcome): Outcome {
     this.givenUp = true;
-    this.#outcome = outcome;
-    for (const resolve of this.#waiting ?? []) resolve(outcome);
+    this.outcome = outcome;
+    if (this.#waiting) for (const resolve of this.#waiting) resolve(outcome);
     return outcome;
   }
 }
 
+/** Events that this process remembers as done, where nothing else does, at the least. */
+const REMEMBERED = 50_000;
+
+export interface TurnsOptions {
+  readonly store: ClaimStore;
+  /**
+   * Whether others share the store: claims are leases then, which have to be asked for and renewed.
+   * Otherwise a turn that is under way here has won already, and the store is left to keep the rest.
+   */
+  readonly isShared: boolean;
+  /** For how long an event that is settled counts as done, in milliseconds. */
+  readonly doneFor: number;
+  /** Unix time in milliseconds. */
+  readonly clock: () => number;
+  /** Hears what the operator should know of the store. */
+  readonly onStoreTrouble: (trouble: string) => void;
+}
+
 /**
- * Has each event handled by one turn at a time: in this process by a map of the turns that are under
- * way, across processes by the store's claims. What the store throws, or does not answer in time,
- * is `undefined` here: a failing store costs a redelivery, and is never taken for a failing listener.
- *
- * @param doneFor For how long an event that is settled counts as done, in milliseconds.
- * @param onStoreTrouble Hears what the operator should know of the store.
+ * Has each event handled by one turn at a time: in this process by the keys of those that are under
+ * way, across processes by the store's claims. What the store throws, or does not answer in
+ * time, is `undefined` here: a failing store costs a redelivery, and is never taken for a failing listener.
  */
-export function createTurns(store: ClaimStore, doneFor: number, onStoreTrouble: (trouble: string) => void) {
-  /** By key. */
-  const underWay = new Map<string, Turn>();
-  // Made at the first event: some runtimes have no randomness before the first request.
+export function createTurns({ store, isShared, doneFor, clock, onStoreTrouble }: TurnsOptions) {
+  /** By key, the turn that is under way; or, unless the store is shared, that the event is done. */
+  const known = new Recent<Turn | Done>(REMEMBERED, (entry) => entry instanceof Turn);
+  // Made at the first delivery: some runtimes have no randomness before the first request.
   let ownerPrefix: string | undefined;
-  let turnCount = 0;
+  let batchCount = 0;
 
   /** What the store answers; `undefined` if it throws, rejects or takes too long. */
   function ask<T>(call: () => MaybePromise<T>, onLate?: (answer: T) => void): MaybePromise<T | undefined> {
@@ -125,11 +146,17 @@ export function createTurns(store: ClaimStore, doneFor: number, onStoreTrouble: 
     }
   }
 
-  function begin(event: ReceivedEvent, ticket: Ticket | undefined, batch: Batch): Turn {
-    // Unlike any other turn's, so that a claim that was given up cannot be taken for a later one.
+  function batch(): Batch {
+    const done = { until: clock() + doneFor };
+    if (!isShared) return { owner: "", begun: 0, done, storeFailed: false };
     ownerPrefix ??= crypto.randomUUID();
-    const turn = new Turn(event, ticket, `${ownerPrefix}:${++turnCount}`, batch);
-    if (ticket === undefined) return turn;
+    return { owner: `${ownerPrefix}:${++batchCount}`, begun: performance.now(), done, storeFailed: false };
+  }
+
+  /** Asks for the claim of a turn. */
+  function begin(turn: Turn): void {
+    const { event, ticket } = turn;
+    if (ticket === undefined) return;
     const { binding } = ticket;
     if (binding === undefined) {
       turn.claim = enter(turn, ticket);
@@ -139,28 +166,32 @@ export function createTurns(store: ClaimStore, doneFor: number, onStoreTrouble: 
       const bound = ask(() => store.claim(binding.key, event.id, binding.lease));
       turn.claim = chain(bound, (state) => (state === "won" ? enter(turn, ticket) : state));
     }
-    return turn;
   }
 
   function enter(turn: Turn, ticket: Ticket): MaybePromise<Claimed> {
-    const first = underWay.get(ticket.key);
-    if (first !== undefined) {
-      turn.shared = first.outcome;
-      return first;
+    const { key } = ticket;
+    const before = known.get(key);
+    if (before instanceof Turn) {
+      turn.shared = before.wait();
+      return before;
     }
-    underWay.set(ticket.key, turn);
-    return take(turn, ticket);
+    if (before !== undefined && turn.batch.done.until - doneFor < before.until) return "done";
+    known.set(key, turn);
+    return isShared ? take(turn, ticket, turn.batch.begun) : "won";
   }
 
-  /** Takes the claim, or renews it. */
-  function take(turn: Turn, { key }: Ticket): MaybePromise<Claim | undefined> {
-    const asked = performance.now();
+  /**
+   * Takes the claim, or renews it.
+   *
+   * @param asked A time that is not after this, by `performance.now()`: the lease counts from then.
+   */
+  function take(turn: Turn, { key }: Ticket, asked: number): MaybePromise<Claim | undefined> {
     const granted = (claim: Claim) => {
       if (claim !== "won") turn.heldUntil = NOT_GRANTED;
-      else if (turn.givenUp) void ask(() => store.release(key, turn.owner));
+      else if (turn.givenUp) void ask(() => store.release(key, turn.batch.owner));
       else turn.heldUntil = asked + LEASE_MS;
     };
-    const taken = ask(() => store.claim(key, turn.owner, LEASE_MS), granted);
+    const taken = ask(() => store.claim(key, turn.batch.owner, LEASE_MS), granted);
     return chain(taken, (claim) => {
       if (claim !== undefined) granted(claim);
       else turn.batch.storeFailed = true;
@@ -171,18 +202,22 @@ export function createTurns(store: ClaimStore, doneFor: number, onStoreTrouble: 
   /** Whether a claim that was won still is: asked of the store only if its lease may be over. */
   function confirm(turn: Turn): MaybePromise<Claim | undefined> {
     const { ticket, heldUntil, batch } = turn;
-    if (ticket === undefined || performance.now() < heldUntil) return "won";
-    return batch.storeFailed ? undefined : take(turn, ticket);
+    if (ticket === undefined || !isShared) return "won";
+    const now = performance.now();
+    if (now < heldUntil) return "won";
+    return batch.storeFailed ? undefined : take(turn, ticket, now);
   }
 
-  /** Renews the claims of these turns for as long as they are held, or until it is stopped. */
-  function renew(turns: readonly Turn[]): () => void {
+  /** Renews the claims of these turns for as long as they are held, until all is taken. */
+  function renewed<T>(turns: readonly Turn[], taken: Promise<T>): Promise<T> {
+    if (!isShared) return taken;
     const timer = setInterval(() => {
+      const now = performance.now();
       for (const turn of turns) {
-        if (turn.ticket && !turn.givenUp && wasGranted(turn)) void take(turn, turn.ticket);
+        if (turn.ticket && !turn.givenUp && wasGranted(turn)) void take(turn, turn.ticket, now);
       }
     }, LEASE_MS / 3);
-    return () => clearInterval(timer);
+    return taken.finally(() => clearInterval(timer));
   }
 
   /** For `detectStale`: whether a later event of the same type and subject was handled before. */
@@ -198,36 +233,43 @@ export function createTurns(store: ClaimStore, doneFor: number, onStoreTrouble: 
 
   /** Ends a turn that won its claim: settles it, or releases it for a redelivery to win. */
   function conclude(turn: Turn, outcome: Outcome): MaybePromise<Outcome> {
-    const { ticket, owner } = turn;
+    const { ticket, batch } = turn;
     if (ticket === undefined || !isSuccess(outcome)) return end(turn, outcome);
     turn.givenUp = true;
-    const { subject } = ticket;
-    const settled = ask(() => store.settle(ticket.key, owner, doneFor));
-    const bound = settleBinding(turn);
+    const { key, binding, subject } = ticket;
+    const settled = isShared ? ask(() => store.settle(key, batch.owner, doneFor)) : true;
+    const bound = binding && settleBinding(turn);
     const advanced = subject && ask(() => store.advance?.(subject.key, subject.occurredAt, doneFor));
-    return chain(settled, (done) => {
+    const concluded = (done: boolean | undefined) => {
       if (done === false) onStoreTrouble("a claim was lost while its event was handled; it may run again");
-      return chain(bound, () =>
-        chain(advanced, () => leave(turn, done === undefined ? "unsettled" : outcome)),
-      );
-    });
+      return leave(turn, done === undefined ? "unsettled" : outcome);
+    };
+    if (isThenable(settled) || isThenable(bound) || isThenable(advanced)) {
+      return Promise.all([settled, bound, advanced]).then(([done]) => concluded(done));
+    }
+    return concluded(settled);
+  }
+
+  /** Ends a turn whose claim is not won. */
+  function pass(turn: Turn, claim: Exclude<Claimed, "won">): MaybePromise<Outcome> {
+    if (claim instanceof Turn) return follow(turn, claim);
+    return end(turn, claim === "done" ? "duplicate" : (claim ?? "unclaimed"));
   }
 
   /** Ends a turn without success. A claim that it holds, or is still to be granted, is given back. */
   function end(turn: Turn, outcome: Outcome): MaybePromise<Outcome> {
-    const { ticket, owner } = turn;
+    const { ticket, batch } = turn;
     turn.givenUp = true;
     if (ticket === undefined || !wasGranted(turn)) return leave(turn, outcome);
     return chain(
-      ask(() => store.release(ticket.key, owner)),
+      ask(() => store.release(ticket.key, batch.owner)),
       () => leave(turn, outcome),
     );
   }
 
   /** Ends a turn with the outcome of the one that it follows. */
   function follow(turn: Turn, first: Turn): MaybePromise<Outcome> {
-    const outcome = first.ended ? first.outcome : (turn.shared ?? first.outcome);
-    return chain(outcome, (shared) =>
+    return chain(first.outcome ?? turn.shared ?? first.wait(), (shared) =>
       isSuccess(shared) ? chain(settleBinding(turn), () => turn.end("duplicate")) : turn.end(shared),
     );
   }
@@ -238,12 +280,15 @@ export function createTurns(store: ClaimStore, doneFor: number, onStoreTrouble: 
   }
 
   function leave(turn: Turn, outcome: Outcome): Outcome {
-    const key = turn.ticket?.key;
-    if (key !== undefined && underWay.get(key) === turn) underWay.delete(key);
+    const { ticket, batch } = turn;
+    if (ticket !== undefined && known.get(ticket.key) === turn) {
+      if (isShared || !isSuccess(outcome)) known.delete(ticket.key);
+      else known.set(ticket.key, batch.done);
+    }
     return turn.end(outcome);
   }
 
-  return { begin, confirm, renew, isStale, conclude, end, follow };
+  return { batch, begin, confirm, renewed, isStale, conclude, pass };
 }
 
 function inTime<T>(

@@ -1,7 +1,7 @@
 import * as z from "zod/mini";
 import type { DeliveryHeaders } from "../../delivery.js";
 import type { ReceivedEvent } from "../../event.js";
-import { idOf, isObject, judgeOf, type Schemas } from "../schema.js";
+import { type Glances, idOf, isObject, judgeOf, type Schemas } from "../schema.js";
 
 /** A submission's status as documented. The set is open. */
 export type ProlificSubmissionStatus =
@@ -67,7 +67,15 @@ const SCHEMAS: Schemas<ProlificEvents> = {
 
 export const EVENT_TYPES = Object.keys(SCHEMAS) as ProlificEventType[];
 
-const judge = judgeOf<ProlificEvents>("prolific", SCHEMAS, {
+const GLANCES: Glances<ProlificEvents> = {
+  "submission.status.change": (data) =>
+    typeof data.resource_id === "string" &&
+    typeof data.participant_id === "string" &&
+    typeof data.status === "string",
+  "study.progress.change": (data) => typeof data.resource_id === "string",
+};
+
+const judge = judgeOf<ProlificEvents>("prolific", SCHEMAS, GLANCES, {
   id: "X-Event-ID: expected a header of 1 to 255 characters",
   occurredAt: "X-Timestamp: expected Unix time in seconds",
 });
@@ -84,14 +92,8 @@ export function readEvents(
 ): readonly ReceivedEvent<ProlificEvents>[] | undefined {
   if (!isObject(body) || typeof body.event_type !== "string") return undefined;
   const timestamp = headers.get("x-timestamp") ?? "";
-  return [
-    judge({
-      type: body.event_type,
-      id: idOf(headers.get("x-event-id")),
-      occurredAt: SECONDS.test(timestamp) ? new Date(Number(timestamp) * 1000) : undefined,
-      data: body,
-    }),
-  ];
+  const occurredAt = SECONDS.test(timestamp) ? new Date(Number(timestamp) * 1000) : undefined;
+  return [judge(body.event_type, idOf(headers.get("x-event-id")), occurredAt, body)];
 }
 
 /** What an event is about: its submission or study. */

@@ -1,6 +1,6 @@
 import * as z from "zod/mini";
 import type { ReceivedEvent } from "../../event.js";
-import { idOf, isObject, judgeOf, type Schemas } from "../schema.js";
+import { type Fields, type Glances, idOf, isObject, judgeOf, type Schemas } from "../schema.js";
 
 /** What every event carries. Source: Toloka's webhook documentation and OpenAPI file. */
 export interface TolokaEventData {
@@ -98,7 +98,27 @@ const SCHEMAS: Schemas<TolokaEvents> = {
 
 export const EVENT_TYPES = Object.keys(SCHEMAS) as TolokaEventType[];
 
-const judge = judgeOf<TolokaEvents>("toloka", SCHEMAS, {
+const fitsAll = (data: Fields) =>
+  typeof data.uuid === "string" &&
+  typeof data.event_time === "string" &&
+  typeof data.project_id === "string" &&
+  typeof data.pool_id === "string";
+const fitsSubscribed = (data: Fields) => fitsAll(data) && typeof data.webhook_subscription_id === "string";
+const fitsAssignment = (data: Fields) =>
+  fitsSubscribed(data) && typeof data.task_suite_id === "string" && typeof data.assignment_id === "string";
+
+const GLANCES: Glances<TolokaEvents> = {
+  POOL_CLOSED: (data) => fitsSubscribed(data) && typeof data.close_reason === "string",
+  ASSIGNMENT_CREATED: fitsAssignment,
+  ASSIGNMENT_SUBMITTED: fitsAssignment,
+  ASSIGNMENT_SKIPPED: fitsAssignment,
+  ASSIGNMENT_EXPIRED: fitsAssignment,
+  ASSIGNMENT_APPROVED: fitsAssignment,
+  ASSIGNMENT_REJECTED: fitsAssignment,
+  TEST_EVENT: fitsAll,
+};
+
+const judge = judgeOf<TolokaEvents>("toloka", SCHEMAS, GLANCES, {
   id: "uuid: expected a string of 1 to 255 characters",
   occurredAt: "event_time: expected ISO 8601",
 });
@@ -114,13 +134,9 @@ export function readEvents(body: unknown): readonly ReceivedEvent<TolokaEvents>[
   return Array.isArray(events) && events.every(isObject) ? events.map(readEvent) : undefined;
 }
 
-function readEvent(data: Record<string, unknown>): ReceivedEvent<TolokaEvents> {
-  return judge({
-    type: data.type,
-    id: idOf(data.uuid),
-    occurredAt: typeof data.event_time === "string" ? readTime(data.event_time) : undefined,
-    data,
-  });
+function readEvent(data: Fields): ReceivedEvent<TolokaEvents> {
+  const { type, uuid, event_time } = data;
+  return judge(type, idOf(uuid), typeof event_time === "string" ? readTime(event_time) : undefined, data);
 }
 
 /** What an event is about: its assignment, else its task, else its pool. */
@@ -134,10 +150,39 @@ export function readSubject({ data }: ReceivedEvent<TolokaEvents>): string | und
 
 const ISO_8601 = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:?\d\d)?$/;
 
+/** The time that was read last: the events of a delivery often have the same. */
+let last = { text: "", time: Number.NaN };
+
 /** Toloka's times have no offset and are UTC; `new Date` alone would take them for local time. */
-function readTime(time: string): Date | undefined {
-  const match = ISO_8601.exec(time);
-  if (match === null) return undefined;
-  const date = new Date(match[1] === undefined ? `${time}Z` : time);
-  return Number.isNaN(date.getTime()) ? undefined : date;
+function readTime(text: string): Date | undefined {
+  if (text !== last.text) last = { text, time: usualTime(text) ?? otherTime(text) };
+  return Number.isNaN(last.time) ? undefined : new Date(last.time);
+}
+
+function otherTime(text: string): number {
+  const match = ISO_8601.exec(text);
+  if (match === null) return Number.NaN;
+  return Date.parse(match[1] === undefined ? `${text}Z` : text);
+}
+
+const USUAL = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$/;
+const DAYS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+
+/**
+ * A time as Toloka writes nearly all, in Unix milliseconds: reading it takes a fraction of what Date
+ * takes, which would be a fifth of what an event costs. Leap days and antiquity are left to that.
+ */
+function usualTime(text: string): number | undefined {
+  if (!USUAL.test(text)) return undefined;
+  const year = two(text, 0) * 100 + two(text, 2);
+  const month = two(text, 5);
+  const day = two(text, 8);
+  const [hours, minutes, seconds] = [two(text, 11), two(text, 14), two(text, 17)];
+  if (year < 100 || day < 1 || day > (DAYS[month - 1] ?? 0) || hours > 23 || minutes > 59 || seconds > 59)
+    return undefined;
+  return Date.UTC(year, month - 1, day, hours, minutes, seconds);
+}
+
+function two(digits: string, at: number): number {
+  return (digits.charCodeAt(at) - 48) * 10 + digits.charCodeAt(at + 1) - 48;
 }
