@@ -22,7 +22,7 @@ export default defineConfig(
     },
     dts: { entry, compilerOptions: { ignoreDeprecations: "6.0" } },
     // Bundled: importing all of zod costs a cold start tens of milliseconds, the part used here none.
-    noExternal: ["zod", "quick-lru"],
+    noExternal: ["zod"],
     external: ["#hmac", "#diagnostics", /^node:/],
   }),
 );

@@ -65,6 +65,8 @@ export class Turn {
   claim: MaybePromise<Claimed> = "won";
   /** Until when the claim is known to be held, by this process's `performance.now()`. */
   heldUntil = NOT_GRANTED;
+  /** Whether it is found under its key, by those that come after it. */
+  isKnown = false;
   /** Whether it wants the claim no more. If the store grants it all the same, it is given back. */
   givenUp = false;
   /** The outcome of the turn that it follows. */
@@ -177,6 +179,7 @@ export function createTurns({ store, isShared, doneFor, clock, onStoreTrouble }:
     }
     if (before !== undefined && turn.batch.done.until - doneFor < before.until) return "done";
     known.set(key, turn);
+    turn.isKnown = true;
     return isShared ? take(turn, ticket, turn.batch.begun) : "won";
   }
 
@@ -281,7 +284,7 @@ export function createTurns({ store, isShared, doneFor, clock, onStoreTrouble }:
 
   function leave(turn: Turn, outcome: Outcome): Outcome {
     const { ticket, batch } = turn;
-    if (ticket !== undefined && known.get(ticket.key) === turn) {
+    if (ticket !== undefined && turn.isKnown) {
       if (isShared || !isSuccess(outcome)) known.delete(ticket.key);
       else known.set(ticket.key, batch.done);
     }

@@ -1,5 +1,6 @@
+import crypto, { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import * as node from "../src/hmac.node.js";
 import * as web from "../src/hmac.web.js";
 
@@ -18,7 +19,7 @@ const implementations: [string, Hmac][] = [
   ["WebCrypto", web],
 ];
 
-/** RFC 4231, test cases 1, 2 and 6 with their data as text. */
+/** RFC 4231, test cases 1 and 2, and below case 4: those whose keys are text in UTF-8. */
 const RFC_4231: [secret: string, data: string, digest: string][] = [
   ["\x0b".repeat(20), "Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"],
   [
@@ -45,6 +46,29 @@ describe.each(implementations)("%s", (_, hmac) => {
     }
     expect(await verify([`${secret}x`], "", bytes(data), digest)).toBe(false);
   });
+
+  test("agrees with RFC 4231 for data that is no text", async () => {
+    const secret = String.fromCharCode(...Array.from({ length: 25 }, (_, i) => i + 1));
+    const data = new Uint8Array(50).fill(0xcd);
+    const digest = "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b";
+    expect(await verify([secret], "", data, digest)).toBe(true);
+    expect(await verify([secret], "", data.subarray(1), digest)).toBe(false);
+  });
+
+  // Keys around the block of 64 bytes and bodies around the 32 KiB up to which node:crypto hashes in one call.
+  test.each([1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 300])(
+    "agrees with an Hmac of node:crypto for a secret of %d bytes, whatever the body's size",
+    async (length) => {
+      const secret = "k".repeat(length);
+      for (const size of [0, 1, 55, 56, 63, 64, 65, 1000, 32_687, 32_688, 32_689, 32_704, 33_000, 100_000]) {
+        const body = Uint8Array.from({ length: size }, (_, i) => i % 251);
+        const digest = createHmac("sha256", secret).update("1581682978000.1.").update(body).digest("hex");
+        expect([size, await verify([secret], "1581682978000.1.", body, digest)]).toEqual([size, true]);
+        const other = digest.replace(/^./, (digit) => (digit === "0" ? "1" : "0"));
+        expect([size, await verify([secret], "1581682978000.1.", body, other)]).toEqual([size, false]);
+      }
+    },
+  );
 
   test.each(genuine)("verifies the genuine delivery $name", async ({ secret, ts, v, body, header }) => {
     const digest = (/sign=([0-9a-f]+)/.exec(header)?.[1] ?? "").padStart(64, "0");
@@ -76,10 +100,21 @@ describe.each(implementations)("%s", (_, hmac) => {
 
   test("verifies bytes that are no text, and a view into a larger buffer", async () => {
     const all = Uint8Array.from({ length: 256 }, (_, i) => i);
-    const { createHmac } = await import("node:crypto");
     const view = all.subarray(100, 200);
     const sign = createHmac("sha256", "k").update("1.1.").update(view).digest("hex");
     expect(await verify(["k"], "1.1.", view, sign)).toBe(true);
     expect(await verify(["k"], "1.1.", all, sign)).toBe(false);
   });
+});
+
+test("verifies in releases of Node that do not hash in one call, too", async () => {
+  vi.resetModules();
+  vi.doMock("node:crypto", () => ({ ...crypto, default: { ...crypto, hash: undefined } }));
+  const old: typeof node = await import("../src/hmac.node.js");
+  for (const [secret, data, digest] of RFC_4231) {
+    const body = new TextEncoder().encode(data);
+    expect(old.verify([old.prepareKey(secret)], "", body, digest)).toBe(true);
+    expect(old.verify([old.prepareKey(`${secret}x`)], "", body, digest)).toBe(false);
+  }
+  vi.doUnmock("node:crypto");
 });

@@ -306,6 +306,46 @@ describe("handle", () => {
     expect(JSON.parse((await receiver.handle(replayed)).body)).toMatchObject({ duplicate: 1 });
   });
 
+  test("the last 50,000 handled events are remembered, and one under way is whatever comes after it", async () => {
+    const receiver = receiverWith();
+    let finish = () => {};
+    const finished = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    const listener = vi.fn((event: { id: string }) => (event.id === "slow" ? finished : undefined));
+    receiver.on("POOL_CLOSED", listener);
+    const deliver = async (...ids: string[]) => {
+      const events = ids.map((uuid) => tolokaEvent("POOL_CLOSED", { uuid }));
+      return JSON.parse((await receiver.handle(signed(...events))).body);
+    };
+    const slow = deliver("slow");
+    for (let i = 0; i < 130; i++) await deliver(...Array.from({ length: 1000 }, (_, j) => `${i}-${j}`));
+    const again = deliver("slow");
+    for (let i = 129; i >= 80; i--) {
+      const ids = Array.from({ length: 1000 }, (_, j) => `${i}-${999 - j}`);
+      expect(await deliver(...ids)).toMatchObject({ handled: 0, duplicate: 1000 });
+    }
+    finish();
+    expect(await slow).toMatchObject({ handled: 1 });
+    expect(await again).toMatchObject({ duplicate: 1 });
+    expect(listener).toHaveBeenCalledTimes(130_001);
+  });
+
+  test("what is done may run again once it is forgotten, a day after it was delivered", async () => {
+    const clock = testClock(NOW);
+    const receiver = receiverWith({ clock });
+    const event = tolokaEvent("POOL_CLOSED");
+    const deliver = async () => {
+      const delivery = signToloka({ secret: SECRET, timestamp: clock(), events: [event] });
+      return JSON.parse((await receiver.handle(delivery)).body);
+    };
+    expect(await deliver()).toMatchObject({ handled: 1 });
+    clock.advance(24 * 60 * 60 * 1000 - 1);
+    expect(await deliver()).toMatchObject({ duplicate: 1 });
+    clock.advance(1);
+    expect(await deliver()).toMatchObject({ handled: 1 });
+  });
+
   test("an event without an id is handled each time it comes, for there is nothing to claim it by", async () => {
     const receiver = receiverWith();
     const listener = vi.fn();
@@ -318,7 +358,8 @@ describe("handle", () => {
 });
 
 describe("errors", () => {
-  test("the sentences are ASCII, as a reply's Content-Length counts on", () => {
+  test("the sentences are such that JSON escapes nothing, and ASCII, as a reply's Content-Length counts on", () => {
+    for (const { message } of Object.values(ERRORS)) expect(JSON.stringify(message)).toBe(`"${message}"`);
     // biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII is meant
     for (const { message } of Object.values(ERRORS)) expect(message).toMatch(/^[\x00-\x7f]+$/);
   });

@@ -120,13 +120,43 @@ describe("the events", () => {
     ["2020-02-14T12:22", "2020-02-14T12:22:00.000Z"],
     ["2020-02-14T12:22:58Z", "2020-02-14T12:22:58.000Z"],
     ["2020-02-14T12:22:58+03:00", "2020-02-14T09:22:58.000Z"],
+    ["2020-02-29T23:59:59", "2020-02-29T23:59:59.000Z"],
+    ["1999-12-31T23:59:59", "1999-12-31T23:59:59.000Z"],
+    ["0050-01-01T00:00:00", "0050-01-01T00:00:00.000Z"],
   ])("the time %s is %s, wherever the process runs", (event_time, iso) => {
     expect(read(tolokaEvent("POOL_CLOSED", { event_time }))?.occurredAt?.toISOString()).toBe(iso);
+  });
+
+  test("a time as Toloka writes it is read as Date reads it, or not at all where that does not", () => {
+    const two = (n: number) => String(n).padStart(2, "0");
+    for (let i = 0; i < 20_000; i++) {
+      // Of each field some values that it does not have.
+      const date = `${1900 + (i % 300)}-${two(i % 14)}-${two((i * 7) % 33)}`;
+      const time = `${two((i * 5) % 26)}:${two((i * 11) % 62)}:${two((i * 13) % 62)}`;
+      const event_time = `${date}T${time}`;
+      const expected = Date.parse(`${event_time}Z`);
+      const read = readEvents({ events: [{ event_time }] })?.[0]?.occurredAt;
+      expect([event_time, read?.getTime()]).toEqual([
+        event_time,
+        Number.isNaN(expected) ? undefined : expected,
+      ]);
+    }
+  });
+
+  test("events that happened at the same time have a Date of their own each", () => {
+    const [a, b] = readEvents({ events: [tolokaEvent("POOL_CLOSED"), tolokaEvent("POOL_CLOSED")] }) ?? [];
+    a?.occurredAt?.setTime(0);
+    expect(b?.occurredAt?.getTime()).toBeGreaterThan(0);
   });
 
   test.each([
     "",
     "yesterday",
+    "2020-02-32T12:22:58",
+    "2020-02-14T25:22:58",
+    "2020-02-14T12:60:58",
+    "2020-02-14T12:22:61",
+    "2020-02-14 12:22:58",
     "2020",
     "2020-02-14",
     "2020-13-14T12:22:58",

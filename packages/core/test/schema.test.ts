@@ -1,0 +1,62 @@
+import { describe, expect, test } from "vitest";
+import * as prolificEvents from "../src/providers/prolific/events.js";
+import * as tolokaEvents from "../src/providers/toloka/events.js";
+import { prolificEvent, tolokaEvent } from "../src/testing.js";
+
+/** What may stand in a field: all that JSON has, and nothing at all. */
+const VALUES = [undefined, null, true, 0, 1.5, "", "text", [], ["a"], [1], {}, { a: 1 }, [{ a: 1 }], [[]]];
+
+const providers = [
+  {
+    name: "toloka",
+    types: tolokaEvents.EVENT_TYPES as readonly string[],
+    sample: (type: string) => tolokaEvent(type as tolokaEvents.TolokaEventType) as Record<string, unknown>,
+    read: (data: object) => tolokaEvents.readEvents({ events: [data] })?.[0]?.problems,
+  },
+  {
+    name: "prolific",
+    types: prolificEvents.EVENT_TYPES as readonly string[],
+    sample: (type: string) =>
+      prolificEvent(type as prolificEvents.ProlificEventType) as Record<string, unknown>,
+    read: (data: object) =>
+      prolificEvents.readEvents(data, {
+        get: (name) => (name === "x-event-id" ? "event-1" : "1700000000"),
+      })?.[0]?.problems,
+  },
+];
+
+/** The documented fields by their kinds, written down a second time. Source: the providers' documentation. */
+const KINDS: Readonly<Record<string, (value: unknown) => boolean>> = {
+  confidence: (value) => typeof value === "number",
+  assignment_ids: (value) => Array.isArray(value) && value.every((id) => typeof id === "string"),
+  output_values: (value) => (Array.isArray(value) ? value.every(isObject) : isObject(value)),
+  metadata: isObject,
+};
+const isText = (value: unknown) => typeof value === "string";
+
+function isObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+describe.each(providers)("$name", ({ types, sample, read }) => {
+  test.each(types)("%s fits with all of its fields, and with no field missing or of another kind", (type) => {
+    const data = sample(type);
+    expect(read(data)).toBeUndefined();
+    const keys = Object.keys(data).filter((field) => !["type", "event_type"].includes(field));
+    for (const field of keys) {
+      for (const value of VALUES) {
+        const changed = JSON.parse(JSON.stringify({ ...data, [field]: value }));
+        const fits = (KINDS[field] ?? isText)(value);
+        // The id and the time are more than text.
+        if (fits && ["uuid", "event_time"].includes(field)) continue;
+        expect([field, value, read(changed) === undefined]).toEqual([field, value, fits]);
+      }
+    }
+  });
+
+  test.each(types)("%s keeps fields that it does not know, whatever they hold", (type) => {
+    for (const value of VALUES) {
+      expect(read({ ...sample(type), newer: value, constructor: value })).toBeUndefined();
+    }
+  });
+});
