@@ -16,7 +16,8 @@ import Koa from "koa";
 import mount from "koa-mount";
 import supertest from "supertest";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { type Answer, listen, type Outgoing, request } from "./targets.js";
+import { type Answer, type Outgoing, request } from "./request.js";
+import { listen } from "./targets.js";
 
 const SECRET = "12345";
 const genuine = () => signToloka({ secret: SECRET, events: [tolokaEvent("POOL_CLOSED")] });

@@ -7,7 +7,8 @@ import { memoryClaims } from "@crowdhook/core";
 import { signToloka, testClock, tolokaEvent } from "@crowdhook/core/testing";
 import type { TolokaEventType } from "@crowdhook/core/toloka";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { type Answer, type Running, TARGETS } from "./targets.js";
+import type { Answer } from "./request.js";
+import { type Running, TARGETS } from "./targets.js";
 
 interface Vector {
   name: string;

@@ -3,7 +3,8 @@ import net from "node:net";
 import type { DeliveryRecord, ReceiverOptions } from "@crowdhook/core";
 import { prolificEvent, signProlific, signToloka, testClock, tolokaEvent } from "@crowdhook/core/testing";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { type Answer, type Running, TARGETS } from "./targets.js";
+import type { Answer } from "./request.js";
+import { type Running, TARGETS } from "./targets.js";
 
 const SECRET = "12345";
 const NOW = 1_581_682_978_000;

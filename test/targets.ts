@@ -15,21 +15,7 @@ import express from "express";
 import fastify from "fastify";
 import { Hono } from "hono";
 import Koa from "koa";
-
-export interface Answer {
-  status: number;
-  headers: Record<string, string | string[] | undefined>;
-  text: string;
-}
-
-export interface Outgoing {
-  method?: string;
-  path?: string;
-  headers?: Record<string, string | string[]>;
-  body?: string | Uint8Array;
-  /** Sent without a Content-Length. */
-  chunked?: boolean;
-}
+import { type Answer, type Outgoing, request } from "./request.js";
 
 export interface Running {
   webhook: Omit<Mounted<TolokaEvents>, "receiver">;
@@ -44,31 +30,6 @@ export interface Running {
 export interface Target {
   name: string;
   start(options: ReceiverOptions): Promise<Running>;
-}
-
-/** One request over a real socket; the answer as soon as it is there, even while the body is being sent. */
-export function request(origin: string, outgoing: Outgoing): Promise<Answer> {
-  const { method = "POST", path = "/toloka-webhook", headers = {}, body = "", chunked = false } = outgoing;
-  const bytes = Buffer.from(body as Uint8Array);
-  return new Promise((resolve, reject) => {
-    const length = chunked ? { "transfer-encoding": "chunked" } : { "content-length": bytes.byteLength };
-    const sent = http.request(new URL(path, origin), {
-      method,
-      headers: { ...length, ...headers },
-      agent: false,
-    });
-    sent.on("error", reject);
-    sent.on("response", async (response) => {
-      const chunks: Buffer[] = [];
-      for await (const chunk of response) chunks.push(chunk);
-      resolve({
-        status: response.statusCode ?? 0,
-        headers: response.headers,
-        text: Buffer.concat(chunks).toString(),
-      });
-    });
-    sent.end(bytes);
-  });
 }
 
 export async function listen(
