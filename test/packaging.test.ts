@@ -1,63 +1,22 @@
-import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, readdir, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { promisify } from "node:util";
 import { signToloka, tolokaEvent } from "@crowdhook/core/testing";
 import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { entryPoints, env, type Manifest, npm, pack, packages, run, type Tarball } from "./tarballs.js";
 
-const run = promisify(execFile);
 const here = fileURLToPath(new URL(".", import.meta.url));
 
-interface Manifest {
-  readonly name: string;
-  readonly files: readonly string[];
-  /** Absent for a command. */
-  readonly exports?: Readonly<Record<string, unknown>>;
-  readonly dependencies?: Readonly<Record<string, string>>;
-  readonly peerDependencies?: Readonly<Record<string, string>>;
-}
-
-interface Tarball {
-  readonly name: string;
-  readonly path: string;
-  readonly files: readonly string[];
-}
-
-const packages = await Promise.all(
-  (await readdir(join(here, "../packages"))).map(async (name) => {
-    const folder = join(here, "../packages", name);
-    const manifest = JSON.parse(await readFile(join(folder, "package.json"), "utf8")) as Manifest;
-    return { folder, ...manifest };
-  }),
-);
 const names = packages.map(({ name }) => name);
 /** What a package needs that is not ours. */
 const needsOf = ({ dependencies, peerDependencies }: Manifest) =>
   Object.keys({ ...dependencies, ...peerDependencies }).filter((name) => !names.includes(name));
 /** Built on what has many dependencies of its own: that is linked, not installed. */
 const onEngines = packages.filter(({ name }) => /^crowdhook$|\/(otel|pg-boss|bullmq)$/.test(name));
-/** Every name that something can be imported by. */
-const entryPoints = packages.flatMap(({ name, exports = {} }) =>
-  Object.keys(exports)
-    .filter((path) => path !== "./package.json")
-    .map((path) => name + path.slice(1)),
-);
-
-/**
- * Without what the package manager sets that runs the tests: npm would take its settings for its
- * own, and through NODE_PATH an app would find the workspace's modules.
- */
-const env = Object.fromEntries(
-  Object.entries(process.env).filter(([name]) => !/^(p?npm_.*|NODE_PATH)$/i.test(name)),
-);
-
-async function npm(cwd: string, ...args: string[]): Promise<string> {
-  return (await run("npm", args, { cwd, env })).stdout;
-}
+const everyEntryPoint = packages.flatMap(entryPoints);
 
 async function node(cwd: string, ...args: string[]): Promise<string> {
   return (await run(process.execPath, args, { cwd, env })).stdout;
@@ -68,17 +27,6 @@ let tarballs: Tarball[];
 let esm: string;
 let cjs: string;
 let ts: string;
-
-async function pack(folder: string): Promise<Tarball> {
-  const output = await npm(folder, "pack", "--json", "--ignore-scripts", "--pack-destination", work);
-  const [result] = JSON.parse(output) as { name: string; filename: string; files: { path: string }[] }[];
-  if (result === undefined) throw new Error(`npm pack made nothing of ${folder}.`);
-  return {
-    name: result.name,
-    path: join(work, result.filename),
-    files: result.files.map(({ path }) => path),
-  };
-}
 
 /**
  * An app that has the tarballs installed by npm, and the frameworks and types linked beside them. What
@@ -244,7 +192,7 @@ beforeAll(async () => {
       .map((name) => join(folder, "node_modules", name)),
   );
   const folders = new Set([...packages.map(({ folder }) => folder), ...dependencies]);
-  tarballs = await Promise.all([...folders].map(pack));
+  tarballs = await Promise.all([...folders].map((folder) => pack(folder, work)));
   [esm, cjs, ts] = await Promise.all([
     createApp("esm", "module", { "app.js": ESM }),
     createApp("cjs", "commonjs", { "app.js": CJS }),
@@ -298,8 +246,8 @@ describe("an ESM app", () => {
         const file = import.meta.resolve(name);
         console.log(name, names.length > 0, file.slice(file.lastIndexOf(".")));
       }`;
-    expect(await node(esm, "--input-type=module", "-e", script, ...entryPoints)).toBe(
-      entryPoints.map((name) => `${name} true .js\n`).join(""),
+    expect(await node(esm, "--input-type=module", "-e", script, ...everyEntryPoint)).toBe(
+      everyEntryPoint.map((name) => `${name} true .js\n`).join(""),
     );
   });
 });
@@ -316,8 +264,8 @@ describe("a CJS app", () => {
         const file = require.resolve(name);
         console.log(name, names.length > 0, file.slice(file.lastIndexOf(".")));
       }`;
-    expect(await node(cjs, "-e", script, ...entryPoints)).toBe(
-      entryPoints.map((name) => `${name} true .cjs\n`).join(""),
+    expect(await node(cjs, "-e", script, ...everyEntryPoint)).toBe(
+      everyEntryPoint.map((name) => `${name} true .cjs\n`).join(""),
     );
   });
 });
