@@ -558,6 +558,30 @@ describe("fetch", () => {
     expect(log).toContain("clone");
   });
 
+  test("a host that can wait is told to, until the response is there", async () => {
+    const POST = fetchWebhook(SECRET);
+    const waited: Promise<unknown>[] = [];
+    // As a Worker's handler is called: with its bindings, and with its context.
+    const context = {
+      count: 0,
+      waitUntil(work: Promise<unknown>) {
+        this.count++;
+        waited.push(work);
+      },
+    };
+    const response = POST(new Request(url, genuine()), {}, context);
+    expect(context.count).toBe(1);
+    expect((await response).status).toBe(200);
+    expect(await waited[0]).toBe(await response);
+  });
+
+  test.each([undefined, null, "x", { params: {} }])(
+    "a host that hands over %o is no hindrance",
+    async (host) => {
+      expect((await fetchWebhook(SECRET)(new Request(url, genuine()), host)).status).toBe(200);
+    },
+  );
+
   test("a clone of a request is as good as the request", async () => {
     const POST = fetchWebhook(SECRET);
     const request = new Request(url, genuine());

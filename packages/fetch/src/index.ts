@@ -12,7 +12,16 @@ import { type TolokaEvents, toloka } from "@crowdhook/core/toloka";
 
 /** A fetch-style handler: `Request` in, `Response` out. Never rejects. */
 export interface FetchWebhook<Events extends EventMap> extends Mounted<Events> {
-  (request: Request): Promise<Response>;
+  /**
+   * @param host What else the host hands to its handlers. What has a `waitUntil` is told to wait for
+   *   the response: a Worker is stopped in the middle of a listener otherwise when its sender hangs up.
+   */
+  (request: Request, ...host: readonly unknown[]): Promise<Response>;
+}
+
+/** A Worker's context, a FetchEvent, and the like. */
+interface Host {
+  waitUntil(work: Promise<unknown>): void;
 }
 
 const HINT =
@@ -25,7 +34,7 @@ function webhook<Events extends EventMap>(
 ): FetchWebhook<Events> {
   const { mounted, answers } = mount(provider, source, options);
   const { handle } = mounted.receiver;
-  const handler = async (request: Request) => {
+  const respond = async (request: Request) => {
     const elsewhere = options?.path !== undefined && !answers(request.url);
     const reply = elsewhere
       ? notFound()
@@ -39,7 +48,16 @@ function webhook<Events extends EventMap>(
         });
     return new Response(reply.body, { status: reply.status, headers: reply.headers });
   };
+  const handler = async (request: Request, ...host: readonly unknown[]) => {
+    const response = respond(request);
+    for (const each of host) if (canWait(each)) each.waitUntil(response);
+    return response;
+  };
   return Object.assign(handler, mounted);
+}
+
+function canWait(host: unknown): host is Host {
+  return typeof (host as Partial<Host> | null | undefined)?.waitUntil === "function";
 }
 
 function readBody(
