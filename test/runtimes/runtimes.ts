@@ -1,0 +1,100 @@
+/** What deliveries come through: an adapter, by its package. */
+export const ADAPTERS = ["node", "express", "fastify", "koa", "fetch"] as const;
+type Adapter = (typeof ADAPTERS)[number];
+
+export interface Runtime {
+  /** As tests and the table call it, version included. */
+  readonly title: string;
+  /** What npm installs, exactly. */
+  readonly package: string;
+  /** What of that is run, by the end of its path. */
+  readonly executable: RegExp;
+  /** The file of `apps` that each adapter is run by. An adapter that has none cannot be. */
+  readonly apps: Readonly<Partial<Record<Adapter, string>>>;
+  /** How a file is run, with its folder as the working directory. */
+  command(executable: string, file: string): readonly string[];
+  /** Whether packages are loaded from `node_modules`, and not from a bundle. */
+  readonly loadsPackages: boolean;
+  /** What verifies signatures there. */
+  readonly verifies: "node:crypto" | "WebCrypto";
+  /** Checks of the suite that do not hold there, by name, each with the reason. */
+  readonly lacks: Readonly<Record<string, string>>;
+}
+
+const ON_NODE_HTTP = { node: "node.js", express: "express.js", fastify: "fastify.js", koa: "koa.js" };
+const ON_NODE = { loadsPackages: true, verifies: "node:crypto", lacks: {} } as const;
+
+function node(version: string): Runtime {
+  // One of npm's packages per platform holds nothing but the program.
+  const { platform, arch } = process;
+  const prefix = platform === "darwin" && arch === "arm64" ? "node-bin" : "node";
+  return {
+    ...ON_NODE,
+    title: `node ${version}`,
+    package: `${prefix}-${platform === "win32" ? "win" : platform}-${arch}@${version}`,
+    executable: /\/bin\/node(\.exe)?$/,
+    apps: { ...ON_NODE_HTTP, fetch: "fetch-node.js" },
+    command: (executable, file) => [executable, file],
+  };
+}
+
+/** @param compatibilityDate A Worker has what was the default on that day. */
+function workerd(version: string, compatibilityDate: string, lacks: Runtime["lacks"]): Runtime {
+  return {
+    title: `workerd ${version} as of ${compatibilityDate}`,
+    package: `workerd@${version}`,
+    executable: /\/@cloudflare\/workerd-[^/]+\/bin\/workerd(\.exe)?$/,
+    apps: { fetch: `workerd-${compatibilityDate}.capnp` },
+    command: (executable, file) => [executable, "serve", file, "--control-fd=1"],
+    loadsPackages: false,
+    verifies: "WebCrypto",
+    lacks,
+  };
+}
+
+const AFTER_CLOSE = "context.signal aborts when the sender closes the connection";
+const AFTER_RESET = "context.signal aborts when the sender resets the connection";
+const NO_SIGNAL = "the server of edge-runtime gives requests no signal that follows the connection";
+const NO_FLAG = "requests have a signal from 2026-11-17 on, before that by the flag enable_request_signal";
+
+/** What the suite is run on, and nothing else: `docs/runtimes.md` has a row for each. */
+export const RUNTIMES: readonly Runtime[] = [
+  node("20.20.2"),
+  node("22.23.3"),
+  node("24.21.0"),
+  {
+    ...ON_NODE,
+    title: "bun 1.4.5",
+    package: "bun@1.4.5",
+    executable: /\/@oven\/bun-[^/]+\/bin\/bun(\.exe)?$/,
+    apps: { ...ON_NODE_HTTP, fetch: "fetch-bun.js" },
+    command: (executable, file) => [executable, "run", "--no-install", file],
+  },
+  {
+    ...ON_NODE,
+    title: "deno 2.9.6",
+    package: "deno@2.9.6",
+    executable: /\/@deno\/[^/]+\/deno(\.exe)?$/,
+    apps: { ...ON_NODE_HTTP, fetch: "fetch-deno.js" },
+    command: (executable, file) => [
+      executable,
+      ...["run", "--node-modules-dir=manual", "--cached-only", "--allow-all", file],
+    ],
+  },
+  workerd("1.20261117.1", "2026-11-17", {
+    [AFTER_CLOSE]: "workerd takes a sender that closed its half for one that still waits",
+  }),
+  // The oldest day on which a request can wait for what another one resolves, as duplicates do.
+  workerd("1.20261117.1", "2024-10-14", { [AFTER_CLOSE]: NO_FLAG, [AFTER_RESET]: NO_FLAG }),
+  {
+    title: "edge-runtime 4.0.1",
+    // Brings @edge-runtime/vm 5.0.0, exactly.
+    package: "edge-runtime@4.0.1",
+    executable: /\/edge-runtime\/dist\/cli\/index\.js$/,
+    apps: { fetch: "edge.js" },
+    command: (executable, file) => [process.execPath, executable, "--listen", "--port", "0", file],
+    loadsPackages: false,
+    verifies: "WebCrypto",
+    lacks: { [AFTER_CLOSE]: NO_SIGNAL, [AFTER_RESET]: NO_SIGNAL },
+  },
+];
