@@ -1,35 +1,48 @@
-// Usage: node .ci/count.mjs <vitest's JSON report> <exit status of the tests> <checks passed> <checks failed>
+// Usage: node .ci/count.mjs <checks passed> <checks failed> {<vitest's JSON report> <exit status of its tests>}…
 import { readFileSync } from "node:fs";
 
-const [path, testStatus, checksPassed, checksFailed] = process.argv.slice(2);
+const [checksPassed, checksFailed, ...runs] = process.argv.slice(2);
 
-let report;
-try {
-  report = JSON.parse(readFileSync(path, "utf8"));
-} catch (error) {
-  console.log(`There is no test report: ${error.message}`);
-}
+let passed = Number(checksPassed);
+let failed = Number(checksFailed);
+let skipped = 0;
 
-const tests = (report?.testResults ?? []).flatMap((file) => file.assertionResults);
-const count = (...statuses) => tests.filter(({ status }) => statuses.includes(status)).length;
-
-const passed = count("passed") + Number(checksPassed);
-const skipped = tests.length - count("passed", "failed");
-let failed = count("failed") + Number(checksFailed);
-
-// A file that cannot be loaded, or whose hooks fail, has no failed test of its own.
-for (const { name, status, assertionResults } of report?.testResults ?? []) {
-  if (status === "failed" && !assertionResults.some((test) => test.status === "failed")) {
-    console.log(`Failed outside its tests: ${name}`);
-    failed += 1;
+function addReport(path, testStatus) {
+  let report;
+  try {
+    report = JSON.parse(readFileSync(path, "utf8"));
+  } catch (error) {
+    console.log(`There is no test report: ${error.message}`);
   }
+
+  const tests = (report?.testResults ?? []).flatMap((file) => file.assertionResults);
+  const count = (...statuses) => tests.filter(({ status }) => statuses.includes(status)).length;
+  let failures = count("failed");
+
+  // A file that cannot be loaded, or whose hooks fail, has no failed test of its own.
+  for (const { name, status, assertionResults } of report?.testResults ?? []) {
+    if (status === "failed" && !assertionResults.some((test) => test.status === "failed")) {
+      console.log(`Failed outside its tests: ${name}`);
+      failures += 1;
+    }
+  }
+
+  if (count("passed", "failed") === 0) {
+    console.log(`No test ran for ${path}.`);
+    failures += 1;
+  } else if (testStatus !== "0" && failures === 0) {
+    console.log(`Every test of ${path} passed, but the test command ended with status ${testStatus}.`);
+    failures += 1;
+  }
+
+  passed += count("passed");
+  failed += failures;
+  skipped += tests.length - count("passed", "failed");
 }
 
-if (count("passed", "failed") === 0) {
-  console.log("No test ran.");
-  failed += 1;
-} else if (testStatus !== "0" && failed === Number(checksFailed)) {
-  console.log(`Every test passed, but the test command ended with status ${testStatus}.`);
+for (let i = 0; i < runs.length; i += 2) addReport(runs[i], runs[i + 1]);
+if (runs.length === 0) {
+  console.log("No report was given.");
   failed += 1;
 }
 if (skipped > 0) console.log("A skipped test proves nothing, so this does not pass.");
