@@ -42,7 +42,8 @@ for (const runtime of RUNTIMES) {
       });
       afterAll(async () => {
         const hasEnded = app.child.exitCode !== null || app.child.signalCode !== null;
-        app.child.kill();
+        // Nothing less: asked to end, some wait for listeners that no check releases any more.
+        app.child.kill("SIGKILL");
         const { stderr } = await app.ended;
         if (hasEnded) throw new Error(`The app ended by itself: ${stderr}`);
       });
