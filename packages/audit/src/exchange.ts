@@ -13,9 +13,11 @@ export interface Outgoing {
   /** All but `Host` and those that say how long the body is. */
   readonly headers: HeaderLines;
   readonly body: Uint8Array;
-  /** Sends the body in so many pieces, without a `Content-Length`. */
-  readonly chunks?: number | undefined;
-  /** Waits so many milliseconds between the pieces. */
+  /** Without a `Content-Length`. */
+  readonly chunked?: boolean | undefined;
+  /** Writes the body in so many pieces. Default 1. */
+  readonly pieces?: number | undefined;
+  /** Waits so many milliseconds before each piece but the first. */
   readonly pause?: number | undefined;
 }
 
@@ -52,17 +54,15 @@ const READ_MAX = 4 * 1024 * 1024;
  * @throws NoAnswer
  */
 export function exchange(url: URL, outgoing: Outgoing, limits: Limits): Promise<Answer> {
-  const { method, path, headers, body, chunks } = outgoing;
-  const length: HeaderLines = chunks
-    ? [["Transfer-Encoding", "chunked"]]
-    : [["Content-Length", String(body.byteLength)]];
+  const { method, path, headers, body, chunked } = outgoing;
+  const length = chunked ? ["Transfer-Encoding", "chunked"] : ["Content-Length", String(body.byteLength)];
   return withinLimits(limits, (resolve, reject, onEnd) => {
     const { request } = url.protocol === "https:" ? https : http;
     const sent = request(path === undefined ? url : new URL(path, url), {
       method,
       agent: false,
       // One by one, so that they go out with the case and in the order that they have here.
-      headers: [["Host", url.host], ...headers, ...length].flat(),
+      headers: [["Host", url.host], ...headers, length].flat(),
     });
     onEnd(() => sent.destroy());
     // Who answers early may close before it has read all. The answer is what counts.
@@ -84,15 +84,14 @@ export function exchange(url: URL, outgoing: Outgoing, limits: Limits): Promise<
       // What was read of an answer that breaks off has its status, which is what counts.
       response.on("error", () => {}).on("close", end);
     });
-    if (chunks) void write(sent, body, chunks, outgoing.pause);
-    else sent.end(body);
+    void write(sent, outgoing);
   });
 }
 
-async function write(sent: http.ClientRequest, body: Uint8Array, chunks: number, milliseconds = 0) {
-  const size = Math.ceil(body.byteLength / chunks);
+async function write(sent: http.ClientRequest, { body, pieces = 1, pause: milliseconds }: Outgoing) {
+  const size = Math.ceil(body.byteLength / pieces);
   for (let start = 0; start < body.byteLength && !sent.destroyed; start += size) {
-    if (start > 0 && milliseconds > 0) await pause(milliseconds);
+    if (start > 0 && milliseconds) await pause(milliseconds);
     sent.write(body.subarray(start, start + size));
   }
   sent.end();

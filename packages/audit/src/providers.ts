@@ -81,7 +81,10 @@ const toloka: Provider = {
   event({ type = "ASSIGNMENT_SUBMITTED", ...fields } = {}) {
     const id = randomUUID();
     const event_time = new Date().toISOString().slice(0, 19);
-    return { id, content: { uuid: id, event_time, ...TOLOKA_TYPES[String(type)], type, ...fields } };
+    const documented: object = TOLOKA_TYPES[String(type)] ?? {};
+    // Each about another assignment, as they are.
+    const own = "assignment_id" in documented ? { assignment_id: `assignment-${id}` } : {};
+    return { id, content: { uuid: id, event_time, ...documented, ...own, type, ...fields } };
   },
   time: String,
   compose: (events) => JSON.stringify({ events: events.map(({ content }) => content) }),

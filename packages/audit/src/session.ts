@@ -37,7 +37,8 @@ export interface Draft {
   readonly headers?: HeaderLines;
   readonly method?: string;
   readonly path?: string;
-  readonly chunks?: number;
+  readonly chunked?: boolean;
+  readonly pieces?: number;
   readonly pause?: number;
 }
 
@@ -147,7 +148,8 @@ export class Session {
       path: draft.path,
       headers: [...lines.filter(([name]) => !isReplaced(name)), ...headers],
       body,
-      chunks: draft.chunks,
+      chunked: draft.chunked,
+      pieces: draft.pieces,
       pause: draft.pause,
       ids,
       fitting,
@@ -187,12 +189,14 @@ export class Session {
 
   /** None is answered with 2xx. */
   async refuses(...drafts: readonly Draft[]): Promise<void> {
+    const ids: string[] = [];
     for (const draft of drafts) {
       const delivery = this.delivery(draft);
       const answer = await this.send(delivery);
       if (isSuccess(answer.status)) throw new Unmet("a refusal, not 2xx", this.seen(answer));
-      for (const id of delivery.ids) this.refused.set(id, this.check);
+      ids.push(...delivery.ids);
     }
+    for (const id of ids) this.refused.set(id, this.check);
   }
 
   /** Each has such an answer. */

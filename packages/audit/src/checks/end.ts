@@ -1,4 +1,5 @@
 import { BOTH, type RunnableCheck } from "../check.js";
+import { isSuccess } from "../session.js";
 
 export const END_CHECKS: readonly RunnableCheck[] = [
   {
@@ -11,7 +12,9 @@ export const END_CHECKS: readonly RunnableCheck[] = [
     source: 'Toloka\'s documentation, "Event authentication"; Prolific\'s API reference, "Verifying"',
     needs: "report",
     run: async (s) => {
-      await s.refuses({ secret: `not-${s.options.secrets[0]}` });
+      const forged = s.delivery({ secret: `not-${s.options.secrets[0]}` });
+      if (!isSuccess((await s.send(forged)).status))
+        for (const id of forged.ids) s.refused.set(id, "this one");
       await s.accepts({});
       const handled = new Set(await s.handled());
       const checks = new Set([...s.refused].filter(([id]) => handled.has(id)).map(([, check]) => check));

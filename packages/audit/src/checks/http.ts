@@ -21,7 +21,7 @@ export const HTTP_CHECKS: readonly RunnableCheck[] = [
     reason:
       "A sender or a proxy may well send it so; who reads no chunks takes the body for empty, and loses the event.",
     source: "RFC 9112, section 7.1: a recipient must be able to parse chunks",
-    run: (s) => s.accepts({ events: [s.event(NOTE)], chunks: 7 }),
+    run: (s) => s.accepts({ events: [s.event(NOTE)], chunked: true, pieces: 7 }),
   },
   {
     id: "http-slow",
@@ -31,7 +31,7 @@ export const HTTP_CHECKS: readonly RunnableCheck[] = [
     what: "A delivery whose body takes most of a second to arrive is accepted.",
     reason: "Networks stall; who takes the first piece for the whole loses the event.",
     source: "RFC 9112, section 6: a message ends where its length says",
-    run: (s) => s.accepts({ events: [s.event(NOTE)], chunks: 4, pause: 250 }),
+    run: (s) => s.accepts({ events: [s.event(NOTE)], pieces: 4, pause: 250 }),
   },
   {
     id: "http-broken-off",

@@ -1,4 +1,5 @@
 import { BOTH, type RunnableCheck, TOLOKA, Unmet } from "../check.js";
+import { NoAnswer } from "../exchange.js";
 import type { Answered, Draft, Session } from "../session.js";
 
 /** As runtimes print where they are: JavaScript, Java and Go, Python, Ruby, PHP, .NET. */
@@ -12,6 +13,8 @@ const TRACES = [
   /\.php(?::\d+|\(\d+\)| on line)/,
   /\.cs:line \d+/,
 ];
+
+const provoked = new WeakSet<Session>();
 
 /** Has the endpoint say something about what it finds wrong. */
 async function provokes(s: Session): Promise<readonly Answered[]> {
@@ -28,8 +31,16 @@ async function provokes(s: Session): Promise<readonly Answered[]> {
     { events: [s.event({ [s.provider.typeField]: 42 })] },
     { method: "PUT" },
   ];
-  for (const draft of drafts) await s.send(draft);
-  // What others have provoked, too.
+  if (!provoked.has(s)) {
+    provoked.add(s);
+    for (const draft of drafts) {
+      await s.send(draft).catch((error) => {
+        // Silence gives nothing away.
+        if (!(error instanceof NoAnswer)) throw error;
+      });
+    }
+  }
+  // What other checks have provoked, too.
   return s.answers;
 }
 

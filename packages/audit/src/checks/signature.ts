@@ -316,12 +316,12 @@ export const SIGNATURE_CHECKS: readonly RunnableCheck[] = [
     group: "signature",
     providers: BOTH,
     level: "SHOULD",
-    what: "A forgery is answered with 4xx.",
+    what: "A forgery is answered below 500.",
     reason: "5xx says that the app failed: it wakes operators, and tells a forger what to send more of.",
     source: "RFC 9110, sections 15.5.2 and 15.6",
     run: (s) =>
       s.answersWith(
-        "4xx",
+        "an answer below 500",
         { write: () => [] },
         { secret: `not-${s.options.secrets[0]}` },
         digest(() => ""),
