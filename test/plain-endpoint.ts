@@ -138,7 +138,7 @@ export class PlainEndpoint {
     return id !== headers["x-event-id"];
   }
 
-  forged(_headers: http.IncomingHttpHeaders, _body: Buffer): Reply {
+  forged(_headers: http.IncomingHttpHeaders, _body: Buffer): Reply | Promise<Reply> {
     return { status: 401, text: "no" };
   }
 
@@ -187,8 +187,8 @@ export class PlainEndpoint {
 }
 
 /** Serves an endpoint at `/webhook`, and what it handled at `/handled`. */
-export async function serve(endpoint: PlainEndpoint) {
-  const { origin, close } = await listen(async (request, response) => {
+export function handlerOf(endpoint: PlainEndpoint): http.RequestListener {
+  return async (request, response) => {
     if (request.url === "/handled") {
       response.end(JSON.stringify({ handled: endpoint.handled }));
       return;
@@ -199,7 +199,11 @@ export async function serve(endpoint: PlainEndpoint) {
     } catch {
       await endpoint.brokenOff();
     }
-  });
+  };
+}
+
+export async function serve(endpoint: PlainEndpoint) {
+  const { origin, close } = await listen(handlerOf(endpoint));
   endpoint.die = close;
   return { url: `${origin}/webhook`, report: `${origin}/handled`, close };
 }

@@ -1,8 +1,9 @@
 import { type Check, LEVELS, type Level, type RunnableCheck, Unmet, Unproven } from "./check.js";
 import { RUNNABLE_CHECKS } from "./checks.js";
-import { type Answer, NoAnswer } from "./exchange.js";
+import { NoAnswer } from "./exchange.js";
+import { preflight } from "./preflight.js";
 import { PROVIDERS, type ProviderName } from "./providers.js";
-import { isSuccess, Session } from "./session.js";
+import { Session } from "./session.js";
 
 export interface AuditOptions {
   /** The endpoint's, with its path. */
@@ -27,17 +28,17 @@ export interface AuditOptions {
 }
 
 /** A check, and what came of it. */
-export type CheckResult = Check &
-  (
-    | { readonly status: "passed" }
-    | {
-        readonly status: "failed";
-        readonly expected: string;
-        /** What was answered: the status and the beginning of the body, without anything confidential. */
-        readonly seen: string;
-      }
-    | { readonly status: "skipped"; readonly why: string }
-  );
+export type CheckResult = Check & Outcome;
+
+type Outcome =
+  | { readonly status: "passed" }
+  | {
+      readonly status: "failed";
+      readonly expected: string;
+      /** What was answered: the status and the beginning of the body, without anything confidential. */
+      readonly seen: string;
+    }
+  | { readonly status: "skipped"; readonly why: string };
 
 export interface AuditReport {
   readonly provider: ProviderName;
@@ -51,19 +52,6 @@ export interface AuditReport {
   readonly counts: Readonly<Record<Level, Readonly<Record<CheckResult["status"], number>>>>;
   readonly seconds: number;
   readonly results: readonly CheckResult[];
-}
-
-/** Why there is nothing to audit. The message says what to do about it. */
-export class AuditError extends Error {
-  override readonly name = "AuditError";
-
-  constructor(
-    /** Nothing answers; the first good delivery is not accepted; the report route does not work. */
-    readonly code: "UNREACHABLE" | "NOT_ACCEPTED" | "REPORT_UNUSABLE",
-    message: string,
-  ) {
-    super(message);
-  }
 }
 
 /** After so many answers that were not there in time, no more are waited for. */
@@ -81,18 +69,23 @@ export async function audit(options: AuditOptions): Promise<AuditReport> {
   const { onResult } = options;
   const { session, checks } = prepare(options);
   const began = performance.now();
-  await first(session);
+  await preflight(session);
   const results: CheckResult[] = [];
   let previous = "the first delivery";
   for (const check of checks) {
     options.signal?.throwIfAborted();
-    const { run, ...data } = check;
     const isOver = session.late >= LATE_MAX || performance.now() - began > DURATION_MAX;
-    const outcome = await outcomeOf(check, session, previous, isOver);
+    // The last one is always made, and says since when.
+    const isLast = check.id === "end-alive";
+    const why =
+      lacking(check, session.options) ??
+      (isLast ? undefined : session.isDown ? DOWN : isOver ? "the endpoint takes too long" : undefined);
+    const outcome: Outcome = why ? { status: "skipped", why } : await outcomeOf(check, session, previous);
+    const { run, ...data } = check;
     const result = { ...data, ...outcome };
     results.push(result);
     onResult?.(result);
-    previous = check.id;
+    if (!why) previous = check.id;
   }
   return reportOf(session, results, began);
 }
@@ -137,92 +130,34 @@ function urlOf(option: string, text: string): URL {
   return url;
 }
 
-/** Finds out whether there is anything to audit, before all checks fail for one reason. */
-async function first(session: Session): Promise<void> {
-  const { url, report, secrets } = session.options;
-  const delivery = session.delivery();
-  let answer: Answer;
-  try {
-    answer = await session.send(delivery);
-  } catch (error) {
-    if (!(error instanceof NoAnswer)) throw error;
-    throw new AuditError(
-      "UNREACHABLE",
-      {
-        refused: `Nothing listens at ${url.host}: ${error.message}. Is the app running, and are host and port right?`,
-        closed: `${url.host} closed the connection without an answer. Is it a server for ${url.protocol}//?`,
-        late: `${url.host} did not answer a good delivery in time: ${error.message}.`,
-      }[error.why],
-    );
-  }
-  if (!isSuccess(answer.status)) {
-    const which = secrets.length > 1 ? "the first secret" : "the secret";
-    throw new AuditError(
-      "NOT_ACCEPTED",
-      `A good delivery, signed with ${which}, is not accepted: ${session.seen(answer)}. ${causeOf(answer.status)}`,
-    );
-  }
-  if (!report) return;
-  try {
-    await session.handles(delivery.ids);
-  } catch (error) {
-    if (!(error instanceof NoAnswer || error instanceof Unmet)) throw error;
-    const what =
-      error instanceof NoAnswer
-        ? `gives no answer: ${error.message}`
-        : `does not list the event of a good delivery that was accepted: expected ${error.expected}, seen ${error.seen}`;
-    throw new AuditError(
-      "REPORT_UNUSABLE",
-      `The report route ${what}. It has to answer {"handled": ["<event id>", …]}, with every ${session.provider.mainType} event.`,
-    );
-  }
+/** What of a check's needs is not there. */
+function lacking({ needs }: Check, { secrets, report }: Session["options"]): string | undefined {
+  if (needs === "two secrets" && secrets.length < 2) return "there is one secret only";
+  if (needs === "report" && !report) return "there is no report route";
+  return undefined;
 }
 
-function causeOf(status: number): string {
-  if (status === 401 || status === 403) {
-    return "Probably the endpoint has another secret; or it computes signatures over other bytes than were sent.";
-  }
-  if (status === 404) return "Is the path right?";
-  if (status >= 300 && status < 400) return "Give the address that it redirects to.";
-  if (status >= 500) return "The app failed: its log may say why.";
-  return "Does the app receive webhooks of this provider here?";
-}
-
-type Outcome =
-  | Omit<Extract<CheckResult, { status: "passed" }>, keyof Check>
-  | Omit<Extract<CheckResult, { status: "failed" }>, keyof Check>
-  | Omit<Extract<CheckResult, { status: "skipped" }>, keyof Check>;
-
-async function outcomeOf(
-  check: RunnableCheck,
-  session: Session,
-  previous: string,
-  isOver: boolean,
-): Promise<Outcome> {
-  const { secrets, report } = session.options;
-  const skipped = (why: string) => ({ status: "skipped", why }) as const;
-  if (check.needs === "two secrets" && secrets.length < 2) return skipped("there is one secret only");
-  if (check.needs === "report" && !report) return skipped("there is no report route");
-  // The last one says so.
-  if (session.down && check.id !== ALIVE) return skipped(`the endpoint is down since ${session.down}`);
-  if (isOver && check.id !== ALIVE) return skipped("the endpoint is too slow: the time is up");
+/** Makes a check. `previous` is the check before. */
+async function outcomeOf(check: RunnableCheck, session: Session, previous: string): Promise<Outcome> {
   session.begin(check.id);
   try {
     await check.run(session);
     return { status: "passed" };
   } catch (error) {
-    if (error instanceof Unproven) return skipped(error.message);
+    if (error instanceof Unproven) return { status: "skipped", why: error.message };
     if (error instanceof Unmet) return { status: "failed", expected: error.expected, seen: error.seen };
     if (!(error instanceof NoAnswer)) throw error;
-    // Where nothing listens from the beginning, it is the check before that did it.
-    const wasDown = error.why === "refused" && session.answered === 0;
-    if (!(await session.isAlive())) session.down ??= wasDown ? previous : check.id;
-    if (wasDown && session.down === previous) return skipped(`the endpoint is down since ${previous}`);
-    return { status: "failed", expected: "an answer", seen: `no answer: ${error.message}` };
+    // Where nothing listens from the beginning, it is what came before that ended it.
+    const wasDown = error.why === "refused" && session.answered === 0 && previous !== check.id;
+    const health = await session.health();
+    if (wasDown || health !== "well") session.downAfter ??= wasDown ? previous : check.id;
+    session.isDown = health === "dead";
+    if (!wasDown) return { status: "failed", expected: "an answer", seen: `no answer: ${error.message}` };
+    return session.isDown ? { status: "skipped", why: DOWN } : outcomeOf(check, session, check.id);
   }
 }
 
-const ALIVE = "end-alive";
+const DOWN = "the endpoint is down";
 
 function reportOf(session: Session, results: readonly CheckResult[], began: number): AuditReport {
   const { url, provider, secrets } = session.options;

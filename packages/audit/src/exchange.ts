@@ -38,7 +38,7 @@ export interface Limits {
 export class NoAnswer extends Error {
   constructor(
     message: string,
-    readonly why: "late" | "refused" | "closed",
+    readonly why: "late" | "refused" | "closed" | "unreachable",
   ) {
     super(message);
   }
@@ -201,6 +201,6 @@ function noAnswer(error: unknown): NoAnswer {
     case "EPIPE":
       return closed();
     default:
-      return new NoAnswer(code ?? message, "refused");
+      return new NoAnswer(code ?? message, "unreachable");
   }
 }

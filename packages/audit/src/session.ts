@@ -91,10 +91,12 @@ export class Session {
   readonly refused = new Map<string, string>();
   /** How many requests were not answered in time. */
   late = 0;
-  /** How many requests of this check were answered. */
+  /** How many requests of this check were answered, or sent as far as they were to be. */
   answered = 0;
-  /** The check since which the endpoint does not answer any more. */
-  down: string | undefined;
+  /** Whether nothing answers any more. */
+  isDown = false;
+  /** The check after which nothing answered any more, for a while or for good. */
+  downAfter: string | undefined;
   private check = "";
   /** When this check has to be over, as by `performance.now()`. */
   private deadline = Number.POSITIVE_INFINITY;
@@ -276,27 +278,23 @@ export class Session {
     const { url } = this.options;
     const delivery = this.delivery(draft);
     const half = delivery.body.subarray(0, delivery.body.byteLength >> 1);
-    await hangUp(
-      url,
-      Buffer.concat([bytes(head(url, delivery, lengthOf(delivery))), half]),
-      how,
-      this.limits,
-    );
+    const written = Buffer.concat([bytes(head(url, delivery, lengthOf(delivery))), half]);
+    await this.counted(hangUp(url, written, how, this.limits));
   }
 
-  /** Whether a good delivery is accepted, perhaps after a restart. */
-  async isAlive(): Promise<boolean> {
+  /** Whether good deliveries are accepted: at once, after a while, as after a restart, or not any more. */
+  async health(): Promise<"well" | "recovered" | "dead"> {
     const until = performance.now() + RESTART_MS;
     this.deadline = Number.POSITIVE_INFINITY;
-    do {
+    for (let tries = 0; tries === 0 || performance.now() < until; tries++) {
+      if (tries > 0) await pause(100);
       try {
-        if (isSuccess((await this.send()).status)) return true;
+        if (isSuccess((await this.send()).status)) return tries === 0 ? "well" : "recovered";
       } catch (error) {
         if (!(error instanceof NoAnswer)) throw error;
       }
-      await pause(100);
-    } while (performance.now() < until);
-    return false;
+    }
+    return "dead";
   }
 
   /** An answer in a line that gives nothing away. */

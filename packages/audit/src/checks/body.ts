@@ -10,7 +10,7 @@ const UNREADABLE = "RFC 9110, section 15.5.1";
 
 const REWRITTEN = "What is verified is then not what was sent: bytes that nobody signed are accepted";
 const LOST = "Who parses first and serializes anew computes another signature, and loses the event.";
-const HIDDEN = "2xx hides the loss, and 5xx has it sent again and again.";
+const HIDDEN = "A 2xx hides the loss, and a 5xx has it sent again and again.";
 
 /** An event, written in other bytes than the provider's serializer writes. */
 function rewritten(s: Session, rewrite: (json: string) => string, fields = {}): Draft {
@@ -228,6 +228,21 @@ export const BODY_CHECKS: readonly RunnableCheck[] = [
     run: (s) => {
       const { content } = s.event({ type: "TEST_EVENT" });
       return s.accepts({ events: [], body: JSON.stringify(content) });
+    },
+  },
+  {
+    id: "body-answered",
+    group: "body",
+    providers: BOTH,
+    level: "MUST",
+    what: "Whatever a signed body holds, it gets an answer.",
+    reason:
+      "An endpoint that dies of it, or keeps silent, takes others with it. Which answer is another matter.",
+    source: "CWE-248",
+    run: (s) => {
+      const { events = [], raw } = undecodable(s);
+      const bodies = ["", "null", "{", "[]", "42", '"text"', "{}", '{"events":[null]}', "[".repeat(20_000)];
+      return s.answersWith("any answer", { events, body: raw }, ...bodies.map((body) => ({ body })));
     },
   },
 ];

@@ -46,7 +46,9 @@ export const END_CHECKS: readonly RunnableCheck[] = [
     reason: "No sender must be able to end it, or to make it stand still.",
     source: "CWE-400",
     run: async (s) => {
-      s.expects(s.down === undefined, "2xx", `no answer since the check ${s.down}`);
+      const { isDown, downAfter } = s;
+      const seen = `nothing answers ${isDown ? "since" : "for a while after"} ${downAfter}`;
+      s.expects(downAfter === undefined, "2xx, all the time", seen);
       await s.accepts({});
     },
   },

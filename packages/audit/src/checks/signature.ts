@@ -191,7 +191,7 @@ export const SIGNATURE_CHECKS: readonly RunnableCheck[] = [
     what: "The first digits of a signature are no signature.",
     reason: `${FORGED} A few digits can be guessed.`,
     source: DOCUMENTED,
-    run: (s) => s.refuses(...[1, 4, 20, 40, -1].map((end) => digest((digest) => digest.slice(0, end)))),
+    run: (s) => s.refuses(...[4, 20, 40, -1].map((end) => digest((digest) => digest.slice(0, end)))),
   },
   {
     id: "signature-cut-in-front",
@@ -201,7 +201,7 @@ export const SIGNATURE_CHECKS: readonly RunnableCheck[] = [
     what: "The last digits of a signature are no signature.",
     reason: `${FORGED} To allow for Toloka's short signatures, the missing digits have to count as zeros.`,
     source: DOCUMENTED,
-    run: (s) => s.refuses(...[1, 4, 20, 40].map((length) => digest((digest) => digest.slice(-length)))),
+    run: (s) => s.refuses(...[4, 20, 40].map((length) => digest((digest) => digest.slice(-length)))),
   },
   {
     id: "signature-unreadable",
@@ -317,7 +317,7 @@ export const SIGNATURE_CHECKS: readonly RunnableCheck[] = [
     providers: BOTH,
     level: "SHOULD",
     what: "A forgery is answered below 500.",
-    reason: "5xx says that the app failed: it wakes operators, and tells a forger what to send more of.",
+    reason: "A 5xx says that the app failed: it wakes operators, and tells a forger what to send more of.",
     source: "RFC 9110, sections 15.5.2 and 15.6",
     run: (s) =>
       s.answersWith(
