@@ -15,10 +15,10 @@ const signatureIn = (headers: Headers) =>
   String(headers["toloka-signature"] ?? headers["x-prolific-request-signature"] ?? "");
 
 /** One thing that people get wrong. */
-interface Flaw {
+export interface Flaw {
   readonly name: string;
-  /** Whether it has to do with large bodies or slow senders, which take long. */
-  readonly sizes?: boolean;
+  /** Of the checks that take long, those that are made: "all", or none where they would find nothing. */
+  readonly slow?: string;
   /** Makes an endpoint wrong that is right. */
   readonly breaks: (endpoint: PlainEndpoint) => unknown;
   /** The checks that find it; no others do. For a provider that is not here, it is no flaw. */
@@ -66,19 +66,19 @@ export const FLAWS: readonly Flaw[] = [
       signature-missing signature-empty signature-cut-at-end signature-cut-in-front
       signature-unreadable signature-other-secret signature-no-secret signature-other-body
       signature-other-version signature-long signature-twice time-changed time-missing time-old
-      time-ahead time-unit time-unreadable body-rewritten body-mark-added http-pipelined
+      time-ahead time-unit time-unreadable body-rewritten body-mark-added
     `,
       prolific: `
       signature-missing signature-empty signature-cut-at-end signature-cut-in-front
       signature-unreadable signature-other-secret signature-no-secret signature-other-body
       signature-long signature-twice time-changed time-missing time-old time-ahead time-unit
-      time-unreadable body-rewritten body-mark-added once-other-id http-pipelined
+      time-unreadable body-rewritten body-mark-added once-other-id
     `,
     },
   },
   {
     name: "answers 200 to everything",
-    sizes: true,
+    slow: "all",
     breaks: (e) => {
       const { answer } = e;
       e.answer = async (request) => ({ ...(await answer.call(e, request)), status: 200 });
@@ -89,7 +89,7 @@ export const FLAWS: readonly Flaw[] = [
       signature-unreadable signature-other-secret signature-no-secret signature-other-body
       signature-other-version signature-long signature-twice time-changed time-missing time-old
       time-ahead time-unit time-unreadable body-rewritten body-decoded body-mark-added
-      body-empty body-not-json body-null body-not-an-envelope http-pipelined http-method
+      body-empty body-not-json body-null body-not-an-envelope http-method
       http-allow http-path size-limit size-limit-chunked size-status
     `,
       prolific: `
@@ -97,7 +97,7 @@ export const FLAWS: readonly Flaw[] = [
       signature-unreadable signature-other-secret signature-no-secret signature-other-body
       signature-long signature-twice signature-boundary time-changed time-missing time-old
       time-ahead time-unit time-unreadable body-rewritten body-decoded body-mark-added
-      body-empty body-not-json body-null body-not-an-envelope http-pipelined http-method
+      body-empty body-not-json body-null body-not-an-envelope http-method
       http-allow http-path size-limit size-limit-chunked size-status
     `,
     },
@@ -263,7 +263,7 @@ export const FLAWS: readonly Flaw[] = [
       const { isGenuine } = e;
       e.isGenuine = (headers, body) => signatureIn(headers) === "" || isGenuine.call(e, headers, body);
     },
-    fails: both("signature-missing signature-empty http-pipelined"),
+    fails: both("signature-missing signature-empty"),
   },
   {
     name: "takes a signature that it cannot read for none, and none for genuine",
@@ -275,12 +275,10 @@ export const FLAWS: readonly Flaw[] = [
       toloka: `
       signature-missing signature-empty signature-cut-at-end signature-cut-in-front
       signature-unreadable signature-long signature-twice time-missing time-unreadable
-      http-pipelined
     `,
       prolific: `
       signature-missing signature-empty signature-cut-at-end signature-cut-in-front
       signature-unreadable signature-long signature-twice time-missing time-unit time-unreadable
-      http-pipelined
     `,
     },
   },
@@ -401,7 +399,7 @@ export const FLAWS: readonly Flaw[] = [
   },
   {
     name: "knows one type",
-    sizes: true,
+    slow: "size-4-mb",
     breaks: (e) => {
       e.isKnown = (type) => type === "ASSIGNMENT_SUBMITTED" || type === "submission.status.change";
       before(e, "handle", ({ type }) => (e.isKnown(type) ? undefined : false));
@@ -546,7 +544,7 @@ export const FLAWS: readonly Flaw[] = [
   },
   {
     name: "repeats what it has handled when something else goes wrong",
-    sizes: true,
+    slow: "size-status",
     breaks: (e) => {
       e.tooLarge = () => {
         e.handled.push(...e.handled.slice(0, 3));
@@ -607,7 +605,7 @@ export const FLAWS: readonly Flaw[] = [
   },
   {
     name: "takes the first piece for the whole",
-    sizes: true,
+    slow: "http-slow size-200-kb size-4-mb size-status",
     breaks: (e) => {
       e.read = async (request) => {
         const chunks: Buffer[] = [];
@@ -655,7 +653,7 @@ export const FLAWS: readonly Flaw[] = [
   },
   {
     name: "has a limit of 100 kB",
-    sizes: true,
+    slow: "size-200-kb size-4-mb",
     breaks: (e) => {
       e.limit = 100_000;
     },
@@ -663,7 +661,7 @@ export const FLAWS: readonly Flaw[] = [
   },
   {
     name: "has no limit",
-    sizes: true,
+    slow: "all",
     breaks: (e) => {
       e.limit = Number.POSITIVE_INFINITY;
     },
@@ -671,7 +669,7 @@ export const FLAWS: readonly Flaw[] = [
   },
   {
     name: "limits what has a length",
-    sizes: true,
+    slow: "all",
     breaks: (e) => {
       const { limit } = e;
       const { read } = e;
@@ -684,7 +682,7 @@ export const FLAWS: readonly Flaw[] = [
   },
   {
     name: "inflates without a limit",
-    sizes: true,
+    slow: "all",
     breaks: (e) => {
       const { read } = e;
       e.read = async (request) => {
@@ -700,7 +698,7 @@ export const FLAWS: readonly Flaw[] = [
   },
   {
     name: "hangs up on what is too large",
-    sizes: true,
+    slow: "all",
     breaks: (e) => {
       e.tooLarge = (request) => {
         request.socket.destroy();

@@ -15,7 +15,7 @@ const names = packages.map(({ name }) => name);
 const needsOf = ({ dependencies, peerDependencies }: Manifest) =>
   Object.keys({ ...dependencies, ...peerDependencies }).filter((name) => !names.includes(name));
 /** Built on what has many dependencies of its own: that is linked, not installed. */
-const onEngines = packages.filter(({ name }) => /^crowdhook$|\/(otel|pg-boss|bullmq)$/.test(name));
+const onEngines = packages.filter(({ name }) => /^crowdhook$|\/(audit|otel|pg-boss|bullmq)$/.test(name));
 const everyEntryPoint = packages.flatMap(entryPoints);
 
 async function node(cwd: string, ...args: string[]): Promise<string> {

@@ -60,7 +60,7 @@ const LATE_MAX = 5;
 const DURATION_MAX = 120_000;
 
 /**
- * Makes the checks, one after another: sends the endpoint some 200 deliveries and judges what it
+ * Makes the checks, one after another: sends the endpoint some 300 deliveries and judges what it
  * answers. The events among them are made up, but genuine to the endpoint: it handles them.
  *
  * @throws AuditError if there is nothing to audit, and TypeError for options that cannot work.

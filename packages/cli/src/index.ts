@@ -16,7 +16,7 @@ What Toloka is to sign with is read from TOLOKA_SECRET, the first one of several
 const EXIT = "\nExit status: 0 if all went as wished, 1 if not, 2 for a mistake in the command line.";
 
 const program = new Command("crowdhook")
-  .description("Sends, receives, replays and verifies webhooks of Toloka and Prolific.")
+  .description("Sends, receives, replays, verifies and audits webhooks of Toloka and Prolific.")
   .version(version)
   .configureHelp({ styleTitle: (title) => colours.bold(title) })
   // Ends are ours to choose: commander's own is 1, whatever the mistake.
@@ -146,6 +146,35 @@ ${SECRETS}
 ${EXIT}`,
   )
   .action(async (file, options) => end((await import("./verify.js")).verify(file, options)));
+
+program
+  .command("audit")
+  .description("check whether an endpoint is safe to give to a provider")
+  .argument("[url]", "the endpoint; without a path, /toloka-webhook or /prolific-webhook is added")
+  .addOption(provider())
+  .option("--report <url>", "where the app lists the events that it has handled, for checks that need it")
+  .option("--only <id>", "make this check, repeatable", several)
+  .option("--list", "show all checks, and make none")
+  .option("--timeout <seconds>", "how long to wait for an answer, at most 60", positive, 5)
+  .option("--junit <file>", "write the report there as JUnit XML")
+  .option("--badge <file>", "write the verdict there as an SVG")
+  .addOption(secret())
+  .addOption(json())
+  .addHelpText(
+    "after",
+    `
+Example:
+  $ crowdhook audit http://127.0.0.1:3000/toloka-webhook
+
+It sends some 300 deliveries, good and bad, 100 MB in all. The events in the good ones are made up, and the app
+handles them: audit a copy of it that nobody's work depends on.
+${SECRETS}
+With several, the first one signs, and the second one has to be accepted as well.
+
+Exit status: 0 if no MUST failed, 1 if one did or there is nothing to audit, 2 for a mistake in the
+command line.`,
+  )
+  .action(async (url, options) => end((await import("./audit.js")).auditEndpoint(url, options)));
 
 const subscriptions = program
   .command("subscriptions")
