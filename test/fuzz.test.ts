@@ -28,6 +28,7 @@ import {
   sign,
   unsigned,
 } from "./fuzz-deliveries.js";
+import { programs, run, setups } from "./fuzz-model.js";
 
 /** How long to fuzz, in seconds; without it a fixed number of cases. */
 const SECONDS = numberIn("FUZZ");
@@ -898,4 +899,10 @@ property(
       assert.deepEqual(await answer(SECRET, changed), ["SIGNATURE_MISMATCH", 0]);
     },
   ),
+);
+
+property(
+  "a random program of deliveries, failures and time does to the receivers what it does to a model of them",
+  4_000,
+  fc.asyncProperty(setups, programs, fc.scheduler(), run),
 );
