@@ -306,31 +306,6 @@ describe("handle", () => {
     expect(JSON.parse((await receiver.handle(replayed)).body)).toMatchObject({ duplicate: 1 });
   });
 
-  test("the last 50,000 handled events are remembered, and one under way is whatever comes after it", async () => {
-    const receiver = receiverWith();
-    let finish = () => {};
-    const finished = new Promise<void>((resolve) => {
-      finish = resolve;
-    });
-    const listener = vi.fn((event: { id: string }) => (event.id === "slow" ? finished : undefined));
-    receiver.on("POOL_CLOSED", listener);
-    const deliver = async (...ids: string[]) => {
-      const events = ids.map((uuid) => tolokaEvent("POOL_CLOSED", { uuid }));
-      return JSON.parse((await receiver.handle(signed(...events))).body);
-    };
-    const slow = deliver("slow");
-    for (let i = 0; i < 130; i++) await deliver(...Array.from({ length: 1000 }, (_, j) => `${i}-${j}`));
-    const again = deliver("slow");
-    for (let i = 129; i >= 80; i--) {
-      const ids = Array.from({ length: 1000 }, (_, j) => `${i}-${999 - j}`);
-      expect(await deliver(...ids)).toMatchObject({ handled: 0, duplicate: 1000 });
-    }
-    finish();
-    expect(await slow).toMatchObject({ handled: 1 });
-    expect(await again).toMatchObject({ duplicate: 1 });
-    expect(listener).toHaveBeenCalledTimes(130_001);
-  });
-
   test("what is done may run again once it is forgotten, a day after it was delivered", async () => {
     const clock = testClock(NOW);
     const receiver = receiverWith({ clock });
