@@ -1,27 +1,13 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { memoryClaims } from "@crowdhook/core";
-import {
-  type ClaimStoreUnderTest,
-  claimStoreChecks,
-  signToloka,
-  testClock,
-  tolokaEvent,
-} from "@crowdhook/core/testing";
+import { type ClaimStoreUnderTest, claimStoreChecks, signToloka, tolokaEvent } from "@crowdhook/core/testing";
 import { tolokaWebhook } from "@crowdhook/fetch";
 import { redisClaims } from "@crowdhook/redis";
 import { Cluster, Redis } from "ioredis";
 import { createClient, createCluster } from "redis";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { type RedisServer, redisMissing, redisServer } from "./redis-server.js";
-
-describe("memoryClaims", () => {
-  test.each(claimStoreChecks)("$name", async ({ check }) => {
-    const clock = testClock();
-    await check({ store: memoryClaims({ clock }), advance: clock.advance });
-  });
-});
 
 const missing = redisMissing("own");
 if (missing) console.warn(missing);

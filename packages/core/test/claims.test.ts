@@ -1,9 +1,45 @@
 import { describe, expect, test, vi } from "vitest";
 import { memoryClaims } from "../src/claims.js";
-import { testClock } from "../src/testing.js";
+import { claimStoreChecks, testClock } from "../src/testing.js";
 
 describe("memoryClaims", () => {
   const clock = testClock(0);
+
+  test.each(claimStoreChecks)("$name", async ({ check }) => {
+    await check({ store: memoryClaims({ clock }), advance: clock.advance });
+  });
+
+  test("what is done, and the latest time of a subject, are known up to their last millisecond and not beyond", () => {
+    clock.set(0);
+    const claims = memoryClaims({ clock });
+    claims.claim("key", "a", 1000);
+    claims.settle("key", "a", 1000);
+    claims.advance("subject", 7, 1000);
+    clock.set(999);
+    expect([claims.claim("key", "b", 1000), claims.latest("subject")]).toEqual(["done", 7]);
+    clock.set(1000);
+    expect([claims.claim("key", "b", 1000), claims.latest("subject")]).toEqual(["won", undefined]);
+    // What is forgotten is no longer the later one of two.
+    claims.advance("subject", 3, 1000);
+    expect(claims.latest("subject")).toBe(3);
+  });
+
+  test("a claim is held up to the last millisecond of its lease and not beyond", () => {
+    clock.set(0);
+    const claims = memoryClaims({ clock });
+    claims.claim("key", "a", 1000);
+    clock.set(999);
+    expect(claims.claim("key", "b", 1000)).toBe("busy");
+    clock.set(1000);
+    expect(claims.claim("key", "b", 1000)).toBe("won");
+  });
+
+  test("a max of 1 is room for what was done last", () => {
+    const claims = memoryClaims({ max: 1, clock });
+    claims.claim("key", "a", 1000);
+    claims.settle("key", "a", 1000);
+    expect(claims.claim("key", "b", 1000)).toBe("done");
+  });
 
   test("of what is done at least max are remembered, at most twice as many; what is held never goes", () => {
     clock.set(0);

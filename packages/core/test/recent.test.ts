@@ -13,7 +13,7 @@ function filled(max: number, count: number): Recent<Entry> {
 }
 
 describe("Recent", () => {
-  test.each([1, 2, 3, 10, 99, 100, 101, 250, 1000])(
+  test.each([1, 2, 3, 10, 99, 100, 101, 201, 202, 250, 1000])(
     "of %d entries keeps those that were put in last: 100 at least, 200 at most",
     (count) => {
       const recent = filled(100, count);
@@ -66,6 +66,12 @@ describe("Recent", () => {
       recent.set("it", { n: 2 });
       recent.delete("it");
       expect(recent.get("it")).toBeUndefined();
+    }
+    for (const others of [98, 99, 100, 198]) {
+      const recent = filled(100, 1);
+      for (let n = 1; n <= others; n++) recent.set(`k${n}`, { n });
+      recent.delete("k0");
+      expect(recent.get("k0")).toBeUndefined();
     }
   });
 });
