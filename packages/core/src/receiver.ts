@@ -529,7 +529,7 @@ async function bodyFrom(
   try {
     const body = await read(limit);
     // What comes over the wire must not pass for a failure: only what a function says is one.
-    if (typeof body === "object" && "code" in body && BODY_CODES.has(body.code)) return body;
+    if (typeof body === "object" && body !== null && "code" in body && BODY_CODES.has(body.code)) return body;
     return bytesOf(body) ?? NO_BODY;
   } catch {
     return { code: "BODY_ABORTED" };

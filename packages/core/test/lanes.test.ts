@@ -180,6 +180,21 @@ describe("keys", () => {
     expect(ran).toEqual(["first", "second", "third"]);
   });
 
+  test.each<[string, unknown]>([
+    ["a number", 7],
+    ["null", null],
+    ["a promise", Promise.resolve("key")],
+  ])("an orderBy that returns %s is a mistake, said in the log", async (_, key) => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    const receiver = receiverWith({ orderBy: () => key as string });
+    const ran = vi.fn();
+    receiver.onAny(ran);
+    const reply = await receiver.handle(signed(submitted("x", "x")));
+    expect([reply.status, contentOf(reply).code]).toEqual([500, "INTERNAL_ERROR"]);
+    expect(log.mock.calls.join()).toContain("orderBy: failed, or returned neither a string nor undefined");
+    expect(ran).not.toHaveBeenCalled();
+  });
+
   test("an event that fails lets those behind it pass, and runs again when it comes again", async () => {
     const receiver = receiverWith({ concurrency: 16 });
     const ran: string[] = [];

@@ -215,6 +215,98 @@ describe("handle", () => {
     expect([...signals]).toEqual([controller.signal]);
   });
 
+  test("a body of exactly the greatest size is accepted, one of a byte more is not, read or yet to be read", async () => {
+    const { method, headers, body } = signed();
+    const exact = receiverWith({ maxBodySize: body.length });
+    const less = receiverWith({ maxBodySize: body.length - 1 });
+    for (const form of [body, new TextEncoder().encode(body), () => body]) {
+      expect((await exact.handle({ method, headers, body: form })).status).toBe(200);
+      const reply = await less.handle({ method, headers, body: form });
+      expect([reply.status, JSON.parse(reply.body).code]).toEqual([413, "BODY_TOO_LARGE"]);
+    }
+  });
+
+  test("the encoding identity is none, however it is written", async () => {
+    const { method, headers, body } = signed();
+    for (const [encoding, status] of [
+      ["identity", 200],
+      [" Identity ", 200],
+      ["", 200],
+      ["gzip", 415],
+    ] as const) {
+      const reply = await receiverWith().handle({
+        method,
+        headers: { ...headers, "content-encoding": encoding },
+        body,
+      });
+      expect([encoding, reply.status]).toEqual([encoding, status]);
+    }
+  });
+
+  test.each<[string, () => unknown]>([
+    ["BODY_TOO_LARGE", () => ({ code: "BODY_TOO_LARGE" })],
+    ["BODY_ABORTED", async () => ({ code: "BODY_ABORTED" })],
+    ["BODY_UNAVAILABLE", async () => ({ code: "BODY_UNAVAILABLE" })],
+    ["BODY_UNAVAILABLE", () => ({ code: "NOT_FOUND" })],
+    ["BODY_UNAVAILABLE", () => null],
+    ["BODY_UNAVAILABLE", () => undefined],
+  ])("a function that reads the body may say %s, and nothing else (%#)", async (code, body) => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const reply = await receiverWith().handle({ method: "POST", headers: {}, body: body as () => string });
+    expect(JSON.parse(reply.body)).toEqual({ code, message: expect.any(String) });
+  });
+
+  test("a delivery is in time up to the tolerance, either way, and not a millisecond further", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    for (const [tolerance, age, status] of [
+      [undefined, 300_000, 200],
+      [undefined, 300_001, 401],
+      [undefined, -300_000, 200],
+      [undefined, -300_001, 401],
+      [1, 1_000, 200],
+      [1, 1_001, 401],
+      [0, 0, 200],
+      [0, 1, 401],
+    ] as const) {
+      const delivery = signToloka({ secret: SECRET, timestamp: NOW - age });
+      const reply = await receiverWith({ tolerance }).handle(delivery);
+      expect([tolerance, age, reply.status]).toEqual([tolerance, age, status]);
+    }
+  });
+
+  test("what is signed and no JSON, or no envelope, is refused, and logged as lost", async () => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    for (const [body, code] of [
+      ["hunter2", "BODY_NOT_JSON"],
+      ["[]", "ENVELOPE_INVALID"],
+    ] as const) {
+      const reply = await receiverWith().handle(signToloka({ secret: SECRET, timestamp: NOW, body }));
+      expect([reply.status, JSON.parse(reply.body).code]).toEqual([400, code]);
+      expect(log.mock.lastCall?.join()).toMatch(new RegExp(`${code}.*lost`));
+    }
+    expect(log.mock.calls.join()).not.toContain("hunter2");
+  });
+
+  test("without a sender's signal there is one all the same, which does not abort", async () => {
+    const receiver = receiverWith();
+    const aborted: boolean[] = [];
+    receiver.onAny((_, { signal }) => aborted.push(signal.aborted));
+    await receiver.handle(signed(tolokaEvent("POOL_CLOSED")));
+    expect(aborted).toEqual([false]);
+  });
+
+  test("a listener gets the delivery as it was verified: its method, its headers, its bytes", async () => {
+    const receiver = receiverWith();
+    const { method, headers, body } = signed(tolokaEvent("POOL_CLOSED"));
+    const seen: unknown[] = [];
+    receiver.onAny((_, { delivery }) => {
+      seen.push(delivery.method, delivery.headers.get("Toloka-Signature"));
+      seen.push(new TextDecoder().decode(delivery.body));
+    });
+    await receiver.handle({ method, headers, body });
+    expect(seen).toEqual(["POST", headers["toloka-signature"], body]);
+  });
+
   test("a clock that gives no number lets nothing pass", async () => {
     const reply = await receiverWith({ clock: () => Number.NaN }).handle(signed());
     expect(JSON.parse(reply.body).code).toBe("TIMESTAMP_OUT_OF_TOLERANCE");
@@ -337,6 +429,173 @@ describe("errors", () => {
     for (const { message } of Object.values(ERRORS)) expect(JSON.stringify(message)).toBe(`"${message}"`);
     // biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII is meant
     for (const { message } of Object.values(ERRORS)) expect(message).toMatch(/^[\x00-\x7f]+$/);
+  });
+});
+
+describe("a secret function", () => {
+  test.each<[string, () => unknown]>([
+    [
+      "throws",
+      () => {
+        throw new RangeError("hunter2");
+      },
+    ],
+    ["rejects", () => Promise.reject(new RangeError("hunter2"))],
+    ["gives what cannot be a secret", () => ["hunter2", ""]],
+    ["promises what cannot be a secret", async () => ["hunter2", ""]],
+  ])(
+    "that %s costs SECRET_UNAVAILABLE, which is sent again; nothing of it is told or logged",
+    async (_, secret) => {
+      const log = vi.spyOn(console, "error").mockImplementation(() => {});
+      const receiver = receiverWith({ secret: secret as () => string });
+      const listener = vi.fn();
+      receiver.onAny(listener);
+      const reply = await receiver.handle(signed(tolokaEvent("POOL_CLOSED")));
+      expect([reply.status, JSON.parse(reply.body).code]).toEqual([503, "SECRET_UNAVAILABLE"]);
+      expect(log.mock.calls.join()).toMatch(/SECRET_UNAVAILABLE.*(Range|Type)Error/);
+      expect(reply.body + log.mock.calls.join()).not.toContain("hunter2");
+      expect(listener).not.toHaveBeenCalled();
+    },
+  );
+
+  test("is given the delivery, and not called for what is not signed as it should be", async () => {
+    const secret = vi.fn(() => SECRET);
+    const receiver = receiverWith({ secret });
+    const delivery = signed();
+    await receiver.handle({ ...delivery, headers: {} });
+    await receiver.handle({ ...delivery, headers: { "toloka-signature": "{}" } });
+    expect(secret).not.toHaveBeenCalled();
+    await receiver.handle(delivery);
+    expect(secret).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ method: "POST" }));
+  });
+});
+
+describe("a sink", () => {
+  const ids = (accept: ReturnType<typeof vi.fn>) =>
+    accept.mock.calls.map(([events]) => events.map(({ id }: { id: string }) => id));
+  const closed = (uuid: string) => tolokaEvent("POOL_CLOSED", { uuid });
+
+  test("takes those of a delivery that are won, all at once, in place of the listeners", async () => {
+    const claims = memoryClaims();
+    claims.claim("toloka:held", "another process", 60_000);
+    for (const accept of [vi.fn(), vi.fn(async () => {})]) {
+      const receiver = receiverWith({ claims, sink: { accept } });
+      const listener = vi.fn();
+      receiver.onAny(listener);
+      const name = String(Math.random());
+      const delivery = signed(closed(`${name}-1`), closed("held"), closed(`${name}-2`));
+      const reply = await receiver.handle(delivery);
+      expect(JSON.parse(reply.body)).toMatchObject({ code: "EVENT_BUSY", handled: 2, busy: 1 });
+      expect(ids(accept)).toEqual([[`${name}-1`, `${name}-2`]]);
+      expect(accept.mock.lastCall?.[1]).toMatchObject({ stale: false, delivery: { method: "POST" } });
+      const again = await receiver.handle(delivery);
+      expect(JSON.parse(again.body)).toMatchObject({ duplicate: 2, busy: 1 });
+      expect(accept).toHaveBeenCalledOnce();
+      expect(listener).not.toHaveBeenCalled();
+    }
+  });
+
+  test.each<[string, () => unknown]>([
+    [
+      "throws",
+      () => {
+        throw new Error("hunter2");
+      },
+    ],
+    ["rejects", () => Promise.reject(new Error("hunter2"))],
+  ])("that %s has none of them: 503, and a redelivery is offered to it again", async (_, fail) => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    const store = memoryClaims();
+    for (const claims of [undefined, store]) {
+      const accept = vi.fn<() => unknown>().mockImplementationOnce(fail);
+      const receiver = receiverWith({ claims, sink: { accept: accept as () => void } });
+      const delivery = signed(closed("1"), closed("2"));
+      const reply = await receiver.handle(delivery);
+      expect([reply.status, JSON.parse(reply.body)]).toEqual([
+        503,
+        expect.objectContaining({ code: "SINK_UNAVAILABLE", handled: 0, failed: 0 }),
+      ]);
+      expect(store.claim("toloka:1", "another process", 0)).toBe("won");
+      expect(JSON.parse((await receiver.handle(delivery)).body)).toMatchObject({ handled: 2 });
+      expect(ids(accept)).toEqual([
+        ["1", "2"],
+        ["1", "2"],
+      ]);
+    }
+    expect(log.mock.calls.join()).toContain("SINK_UNAVAILABLE");
+    expect(log.mock.calls.join()).not.toContain("hunter2");
+  });
+});
+
+describe("emit", () => {
+  const event = { provider: "toloka", type: "NEW", id: "x", occurredAt: undefined, data: {}, problems: [] };
+  const { signal } = new AbortController();
+
+  test("resolves when all listeners have succeeded, each given what the worker gives, and no delivery", async () => {
+    const receiver = receiverWith({ sink: { accept() {} } });
+    const contexts: object[] = [];
+    receiver.onAny(async (_, context) => contexts.push(context));
+    const progress = async () => {};
+    await receiver.emit(event, { signal, attempt: 3, progress });
+    expect(contexts).toEqual([{ signal, attempt: 3, progress, stale: false }]);
+    expect(() => (contexts[0] as { delivery: unknown }).delivery).toThrow(
+      /context.delivery is not there behind a sink/,
+    );
+  });
+
+  test("rejects with what one listener threw, and with all of it if several did", async () => {
+    const receiver = receiverWith();
+    receiver.onError(() => {});
+    const errors = [new Error("one"), new Error("two")];
+    const [one, two] = errors;
+    receiver.onAny(() => Promise.reject(one));
+    await expect(receiver.emit(event, { signal })).rejects.toBe(one);
+    receiver.onAny(() => {
+      throw two;
+    });
+    await expect(receiver.emit(event, { signal })).rejects.toMatchObject({
+      name: "AggregateError",
+      errors: expect.arrayContaining(errors),
+      message: "Several listeners failed.",
+    });
+  });
+});
+
+describe("one code for all events", () => {
+  test("what the operator has to mend comes before what mends itself", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const store = memoryClaims();
+    store.claim("toloka:busy", "another process", 60_000);
+    const broken = (): never => {
+      throw new Error("broken");
+    };
+    const claims: ClaimStore = {
+      ...store,
+      claim: (key, ...rest) => (key.startsWith("toloka:unclaimed") ? broken() : store.claim(key, ...rest)),
+      settle: (key, ...rest) => (key.startsWith("toloka:unsettled") ? broken() : store.settle(key, ...rest)),
+    };
+    const receiver = receiverWith({ claims });
+    receiver.onError(() => {});
+    receiver.onAny(({ id }) => (id.startsWith("failed") ? broken() : undefined));
+    for (const [ids, content] of [
+      [["handled", "busy"], { code: "EVENT_BUSY", handled: 1, busy: 1 }],
+      [["unclaimed", "busy"], { code: "STORE_UNAVAILABLE", handled: 0, busy: 1 }],
+      [["unsettled", "busy"], { code: "STORE_UNAVAILABLE", handled: 1, busy: 1 }],
+      [["unclaimed", "unsettled 2"], { code: "STORE_UNAVAILABLE", handled: 1 }],
+      [["failed", "unclaimed", "busy"], { code: "EVENT_FAILED", failed: 1, handled: 0, busy: 1 }],
+      [["unsettled 3", "failed"], { code: "EVENT_FAILED", failed: 1, handled: 1 }],
+    ] as const) {
+      const events = ids.map((uuid) => tolokaEvent("POOL_CLOSED", { uuid }));
+      expect(JSON.parse((await receiver.handle(signed(...events))).body)).toMatchObject(content);
+    }
+    const offered = receiverWith({ claims, sink: { accept: broken } });
+    for (const [ids, content] of [
+      [["a", "unclaimed", "busy"], { code: "SINK_UNAVAILABLE", handled: 0, busy: 1 }],
+      [["unclaimed", "busy"], { code: "STORE_UNAVAILABLE", handled: 0, busy: 1 }],
+    ] as const) {
+      const events = ids.map((uuid) => tolokaEvent("POOL_CLOSED", { uuid }));
+      expect(JSON.parse((await offered.handle(signed(...events))).body)).toMatchObject(content);
+    }
   });
 });
 
@@ -557,6 +816,81 @@ describe("with a store of one's own", () => {
     expect((await again).status).toBe(200);
   });
 
+  test("is asked by keys of the provider's name, under one owner for a delivery, and told for how long", async () => {
+    const { claim, settle, release } = memoryClaims();
+    const claims = { claim: vi.fn(claim), settle: vi.fn(settle), release: vi.fn(release) };
+    const receiver = receiverWith({ claims });
+    receiver.onError(() => {});
+    receiver.onAny(({ id }) => {
+      if (id === "b") throw new Error("broken");
+    });
+    const day = 24 * 60 * 60 * 1000;
+    const events = ["a", "b"].map((uuid) => tolokaEvent("POOL_CLOSED", { uuid }));
+    await receiver.handle(signed(...events));
+    const owner = claims.claim.mock.lastCall?.[1];
+    expect(claims.claim.mock.calls).toEqual([
+      ["toloka:a", owner, 30_000],
+      ["toloka:b", owner, 30_000],
+    ]);
+    expect(claims.settle.mock.calls).toEqual([["toloka:a", owner, day]]);
+    expect(claims.release.mock.calls).toEqual([["toloka:b", owner]]);
+    await receiver.handle(signed(...events));
+    await receiverWith({ claims }).handle(signed(tolokaEvent("POOL_CLOSED", { uuid: "c" })));
+    const owners = new Set(claims.claim.mock.calls.map(([, owner]) => owner));
+    expect(owners.size).toBe(3);
+  });
+
+  test("is not asked to release what it did not grant", async () => {
+    const release = vi.fn();
+    for (const claim of ["busy", "done"] as const) {
+      const receiver = receiverWith({ claims: { claim: () => claim, settle: () => true, release } });
+      await receiver.handle(signed(tolokaEvent("POOL_CLOSED")));
+    }
+    expect(release).not.toHaveBeenCalled();
+  });
+
+  test("an event that another process holds, or that the store failed at, is asked for anew by a redelivery", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const broken = (): never => {
+      throw new Error("broken");
+    };
+    const claim = vi
+      .fn<() => "won" | "busy">(() => "won")
+      .mockReturnValueOnce("busy")
+      .mockImplementationOnce(broken);
+    const receiver = receiverWith({ claims: { claim, settle: () => true, release() {} } });
+    const codes: unknown[] = [];
+    for (let i = 0; i < 3; i++) {
+      codes.push(
+        JSON.parse((await receiver.handle(signed(tolokaEvent("POOL_CLOSED", { uuid: "x" })))).body).code,
+      );
+    }
+    expect(codes).toEqual(["EVENT_BUSY", "STORE_UNAVAILABLE", undefined]);
+  });
+
+  test("a store that fails is told of by kind, and not by message", async () => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    const error = Object.assign(new Error("redis://:hunter2@store"), { code: "ECONNREFUSED" });
+    for (const claim of [() => Promise.reject(error), vi.fn(() => Promise.reject(error))]) {
+      const receiver = receiverWith({ claims: { claim, settle: () => true, release() {} } });
+      const reply = await receiver.handle(signed(tolokaEvent("POOL_CLOSED")));
+      expect([reply.status, JSON.parse(reply.body).code]).toEqual([503, "STORE_UNAVAILABLE"]);
+    }
+    expect(log.mock.calls.join()).toMatch(/STORE_UNAVAILABLE.*Error ECONNREFUSED/);
+    expect(log.mock.calls.join()).not.toContain("hunter2");
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("a release that fails costs no reply: the event has failed, and its claim runs out by itself", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const release = () => Promise.reject(new Error("broken"));
+    const receiver = receiverWith({ claims: { claim: () => "won", settle: () => true, release } });
+    receiver.onError(() => {});
+    receiver.onAny(() => Promise.reject(new Error("broken")));
+    const reply = await receiver.handle(signed(tolokaEvent("POOL_CLOSED")));
+    expect(JSON.parse(reply.body)).toMatchObject({ code: "EVENT_FAILED", failed: 1 });
+  });
+
   test("a claim that was lost in spite of all is said in the log", async () => {
     const log = vi.spyOn(console, "error").mockImplementation(() => {});
     const receiver = receiverWith({ claims: { claim: () => "won", settle: () => false, release() {} } });
@@ -772,6 +1106,34 @@ describe("detectStale", () => {
     expect(stale).toEqual([false, true]);
   });
 
+  test("remembers a time for as long as an event counts as done, and asks about none that has no time", async () => {
+    const store = memoryClaims();
+    const claims = { ...store, latest: vi.fn(store.latest), advance: vi.fn(store.advance) };
+    const receiver = receiverWith({ detectStale: true, claims });
+    receiver.onUnrecognized(() => {});
+    receiver.onAny(() => {});
+    await receiver.handle(at(10, { assignment_id: "a", event_time: "yesterday" }));
+    expect(claims.latest).not.toHaveBeenCalled();
+    await receiver.handle(at(10, { assignment_id: "a" }));
+    const key = "toloka/latest:ASSIGNMENT_SUBMITTED:assignment_id:a";
+    expect(claims.latest.mock.calls).toEqual([[key]]);
+    expect(claims.advance.mock.calls).toEqual([[key, NOW + 10_000, 24 * 60 * 60 * 1000]]);
+  });
+
+  test("a store that fails to tell, or to remember, fails no event", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const broken = (): never => {
+      throw new Error("broken");
+    };
+    for (const failing of [{ latest: broken }, { advance: broken }]) {
+      const receiver = receiverWith({ detectStale: true, claims: { ...memoryClaims(), ...failing } });
+      const stale: boolean[] = [];
+      receiver.onAny((_, context) => stale.push(context.stale));
+      expect((await receiver.handle(at(10))).status).toBe(200);
+      expect(stale).toEqual([false]);
+    }
+  });
+
   test("does not count an event that failed", async () => {
     const receiver = receiverWith({ detectStale: true });
     receiver.onError(() => {});
@@ -825,6 +1187,7 @@ describe("close", () => {
     expect((await running).status).toBe(200);
     expect(order.sort()).toEqual(["closed", "replied"]);
     await receiver.close();
+    expect(JSON.parse((await receiver.handle(signed())).body).code).toBe("SHUTTING_DOWN");
   });
 
   test("of a receiver that is idle resolves at once", async () => {
