@@ -2,5 +2,8 @@ import { mergeConfig } from "vitest/config";
 import core from "./vitest.config.js";
 
 // Without the tests of many events, which take longer than all others together: what one mutant breaks
-// has to show in a test of a few events, too. And what hangs is given up sooner.
-export default mergeConfig(core, { test: { exclude: ["test/many.test.ts"], testTimeout: 5_000 } });
+// has to show in a test of a few events, too. What hangs is given up sooner, and modules are loaded once
+// for all files, as no test replaces one.
+export default mergeConfig(core, {
+  test: { exclude: ["test/many.test.ts"], testTimeout: 5_000, isolate: false },
+});
