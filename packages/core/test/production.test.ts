@@ -299,6 +299,26 @@ describe("timeout", () => {
   });
 });
 
+describe("a store whose answers are late", () => {
+  test("costs STORE_UNAVAILABLE once three seconds are over, whatever it answers then", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    for (const method of ["claim", "settle"] as const) {
+      for (const end of ["open", "fail"] as const) {
+        const late = deferred();
+        const claims = { ...memoryClaims(), [method]: () => late.passed };
+        const reply = receiverWith({ claims }).handle(signed(closed("x")));
+        await vi.advanceTimersByTimeAsync(3_000);
+        expect(contentOf(await reply)).toMatchObject({
+          code: "STORE_UNAVAILABLE",
+          handled: method === "claim" ? 0 : 1,
+        });
+        late[end](new Error("late"));
+        await vi.advanceTimersByTimeAsync(0);
+      }
+    }
+  });
+});
+
 describe("maxInFlight", () => {
   test("what comes beyond it gets 503 at once, its body unread, and is handled when it comes again", async () => {
     const receiver = receiverWith({ maxInFlight: 2 });

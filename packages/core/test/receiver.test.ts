@@ -414,13 +414,17 @@ describe("handle", () => {
   });
 
   test("an event without an id is handled each time it comes, for there is nothing to claim it by", async () => {
-    const receiver = receiverWith();
-    const listener = vi.fn();
-    receiver.onUnrecognized(listener);
-    const delivery = signed(tolokaEvent("POOL_CLOSED", { uuid: undefined }));
-    expect((await receiver.handle(delivery)).status).toBe(200);
-    expect((await receiver.handle(delivery)).status).toBe(200);
-    expect(listener).toHaveBeenCalledTimes(2);
+    for (const options of [{}, { claims: memoryClaims() }, { claims: memoryClaims(), detectStale: true }]) {
+      const receiver = receiverWith(options);
+      receiver.onError(() => {});
+      const listener = vi.fn().mockRejectedValueOnce(new Error("broken"));
+      receiver.onUnrecognized(listener);
+      const delivery = signed(tolokaEvent("POOL_CLOSED", { uuid: undefined }));
+      expect((await receiver.handle(delivery)).status).toBe(500);
+      expect((await receiver.handle(delivery)).status).toBe(200);
+      expect((await receiver.handle(delivery)).status).toBe(200);
+      expect(listener).toHaveBeenCalledTimes(3);
+    }
   });
 });
 
@@ -704,7 +708,7 @@ describe("with a store of one's own", () => {
   }
 
   test("a store that does not answer has failed after three seconds, and what it then claims is released", async () => {
-    vi.spyOn(console, "error").mockImplementation(() => {});
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
     let answer: (claim: "won") => void = () => {};
     const release = vi.fn();
     const claim = () =>
@@ -715,6 +719,7 @@ describe("with a store of one's own", () => {
     const reply = receiver.handle(signed(tolokaEvent("POOL_CLOSED", { uuid: "slow" })));
     await vi.advanceTimersByTimeAsync(3_000);
     expect(JSON.parse((await reply).body)).toMatchObject({ code: "STORE_UNAVAILABLE", handled: 0 });
+    expect(log.mock.calls.join()).toContain("StoreTimeout");
     expect(release).not.toHaveBeenCalled();
     answer("won");
     await vi.advanceTimersByTimeAsync(0);
@@ -770,6 +775,59 @@ describe("with a store of one's own", () => {
       expect(heard).toEqual(["first"]);
     },
   );
+
+  test("claims are renewed of events that wait or run, and of no others", async () => {
+    const store = memoryClaims();
+    store.claim("toloka:busy", "another process", 60_000);
+    const claim = vi.fn(store.claim);
+    // Both are under way when the others are renewed.
+    const late = (act: () => unknown) =>
+      new Promise<never>((resolve) => setTimeout(() => resolve(act() as never), 2_000));
+    const claims: ClaimStore = {
+      claim,
+      settle: (...args) =>
+        args[0] === "toloka:settling" ? late(() => store.settle(...args)) : store.settle(...args),
+      release: (...args) => late(() => store.release(...args)),
+    };
+    const receiver = receiverWith({ claims });
+    receiver.onError(() => {});
+    const first = gate();
+    const { passed, open } = gate();
+    receiver.onAny(async ({ id }) => {
+      if (id === "first") await first.passed;
+      if (id === "failing") throw new Error("broken");
+      if (id === "long") await passed;
+    });
+    const ids = ["handled", undefined, "busy", "first", "settling", "failing", "long", "waiting"];
+    receiver.onUnrecognized(() => {});
+    const reply = receiver.handle(signed(...ids.map((uuid) => tolokaEvent("POOL_CLOSED", { uuid }))));
+    await vi.advanceTimersByTimeAsync(9_000);
+    first.open();
+    await vi.advanceTimersByTimeAsync(500);
+    claim.mockClear();
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(claim.mock.calls.map(([key]) => key)).toEqual(["toloka:long", "toloka:waiting"]);
+    open();
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(JSON.parse((await reply).body)).toMatchObject({ handled: 5, failed: 1, busy: 1, unrecognized: 1 });
+  });
+
+  test("the reply waits until what was handled is settled, and what is stale by it remembered", async () => {
+    for (const method of ["settle", "advance"] as const) {
+      const store = memoryClaims();
+      const { passed, open } = gate();
+      const claims = { ...store, [method]: () => passed.then(() => true) };
+      const receiver = receiverWith({ claims, detectStale: true });
+      let replied = false;
+      const reply = receiver.handle(signed(tolokaEvent("POOL_CLOSED"))).then(() => {
+        replied = true;
+      });
+      await vi.advanceTimersByTimeAsync(1_000);
+      expect([method, replied]).toEqual([method, false]);
+      open();
+      await reply;
+    }
+  });
 
   test("whoever waits for an event that is under way is told after half a minute that it is busy", async () => {
     const receiver = receiverWith();
@@ -871,12 +929,28 @@ describe("with a store of one's own", () => {
   test("a store that fails is told of by kind, and not by message", async () => {
     const log = vi.spyOn(console, "error").mockImplementation(() => {});
     const error = Object.assign(new Error("redis://:hunter2@store"), { code: "ECONNREFUSED" });
-    for (const claim of [() => Promise.reject(error), vi.fn(() => Promise.reject(error))]) {
-      const receiver = receiverWith({ claims: { claim, settle: () => true, release() {} } });
-      const reply = await receiver.handle(signed(tolokaEvent("POOL_CLOSED")));
-      expect([reply.status, JSON.parse(reply.body).code]).toEqual([503, "STORE_UNAVAILABLE"]);
+    const fails = [
+      () => Promise.reject(error),
+      () => {
+        throw error;
+      },
+    ];
+    for (const [i, fail] of fails.entries()) {
+      for (const [failing, handled] of [
+        [{ claim: fail }, 0],
+        [{ settle: fail }, 1],
+      ] as const) {
+        const receiver = receiverWith({ claims: { ...memoryClaims(), ...failing } });
+        const reply = await receiver.handle(signed(tolokaEvent("POOL_CLOSED")));
+        expect([i, reply.status, JSON.parse(reply.body)]).toEqual([
+          i,
+          503,
+          expect.objectContaining({ code: "STORE_UNAVAILABLE", handled }),
+        ]);
+        expect(log.mock.lastCall?.join()).toMatch(/STORE_UNAVAILABLE.*failed \(Error ECONNREFUSED\)/);
+      }
     }
-    expect(log.mock.calls.join()).toMatch(/STORE_UNAVAILABLE.*Error ECONNREFUSED/);
+    expect(log).toHaveBeenCalledTimes(4);
     expect(log.mock.calls.join()).not.toContain("hunter2");
     expect(vi.getTimerCount()).toBe(0);
   });
@@ -1109,11 +1183,12 @@ describe("detectStale", () => {
   test("remembers a time for as long as an event counts as done, and asks about none that has no time", async () => {
     const store = memoryClaims();
     const claims = { ...store, latest: vi.fn(store.latest), advance: vi.fn(store.advance) };
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
     const receiver = receiverWith({ detectStale: true, claims });
-    receiver.onUnrecognized(() => {});
-    receiver.onAny(() => {});
+    const stale: boolean[] = [];
+    receiver.onUnrecognized((_, context) => stale.push(context.stale));
     await receiver.handle(at(10, { assignment_id: "a", event_time: "yesterday" }));
-    expect(claims.latest).not.toHaveBeenCalled();
+    expect([stale, claims.latest.mock.calls, log.mock.calls]).toEqual([[false], [], []]);
     await receiver.handle(at(10, { assignment_id: "a" }));
     const key = "toloka/latest:ASSIGNMENT_SUBMITTED:assignment_id:a";
     expect(claims.latest.mock.calls).toEqual([[key]]);
@@ -1129,8 +1204,9 @@ describe("detectStale", () => {
       const receiver = receiverWith({ detectStale: true, claims: { ...memoryClaims(), ...failing } });
       const stale: boolean[] = [];
       receiver.onAny((_, context) => stale.push(context.stale));
-      expect((await receiver.handle(at(10))).status).toBe(200);
-      expect(stale).toEqual([false]);
+      const events = [tolokaEvent("POOL_CLOSED"), tolokaEvent("TEST_EVENT")];
+      expect((await receiver.handle(signed(...events))).status).toBe(200);
+      expect(stale).toEqual([false, false]);
     }
   });
 
