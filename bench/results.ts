@@ -1,0 +1,126 @@
+/** Where the parts leave what they measured: results.json keeps it, results.md is made of that. */
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import os from "node:os";
+import { GOALS, type Goal, holds } from "./goals.js";
+
+export interface Table {
+  readonly caption: string;
+  readonly head: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+}
+
+/** What a part measured. */
+export interface Section {
+  readonly title: string;
+  /** How, and which side is what. Markdown. */
+  readonly method: string;
+  readonly tables: readonly Table[];
+  /** By the ids of the goals they are for. */
+  readonly figures: Readonly<Record<string, number>>;
+}
+
+interface Recorded extends Section {
+  /** When, and on what. */
+  readonly taken: string;
+}
+
+/** In the order of results.md. */
+export const PARTS = ["in-process", "web-crypto", "http", "forged", "size", "cold-import"];
+
+// `run.ts` runs each part in this folder.
+const RESULTS = "results.json";
+const NOTES = "notes.md";
+
+/** The packages with the versions that are installed, for prose. */
+export function versions(...names: string[]): string {
+  const { devDependencies } = JSON.parse(readFileSync("package.json", "utf8"));
+  return names.map((name) => `${name} ${devDependencies[name]}`).join(", ");
+}
+
+/** Prints a section and puts it in place of the one before; with `--quick` it is only printed. */
+export function record(part: string, section: Section): void {
+  console.log(rendered(section));
+  if (process.argv.includes("--quick")) return;
+  const recorded: Recorded = { taken: taken(), ...section };
+  writeFileSync(RESULTS, `${JSON.stringify({ ...recordedBefore(), [part]: recorded }, undefined, 2)}\n`);
+}
+
+/** Makes results.md of all that is recorded, and prints the goals. */
+export function publish(): void {
+  const recorded = recordedBefore();
+  const goals = goalsTable(Object.values(recorded));
+  console.log(goals);
+  const sections = PARTS.flatMap((part) => recorded[part] ?? []);
+  const text = [
+    "# Measurements",
+    "Made by `pnpm bench`, which also takes the names of parts: " +
+      `${PARTS.map((part) => `\`${part}\``).join(", ")}. Each part replaces its own section; the rest stays as it was. The figures are ratios of sides that ran by turns in one run: those hold on other machines as well, times do not.`,
+    "## Goals",
+    goals,
+    ...sections.map((section) => rendered(section, section.taken)),
+  ].join("\n\n");
+  writeFileSync("results.md", `${text}\n`);
+}
+
+function recordedBefore(): Record<string, Recorded> {
+  return existsSync(RESULTS) ? JSON.parse(readFileSync(RESULTS, "utf8")) : {};
+}
+
+function taken(): string {
+  const git = (...args: string[]) => execFileSync("git", args, { encoding: "utf8" }).trim();
+  const changed = git("status", "--porcelain", "../packages") === "" ? "" : ", with changes";
+  const cpus = os.cpus();
+  return `${new Date().toISOString().slice(0, 10)}, Node ${process.versions.node}, ${os.type()}, ${cpus.length} cores of ${cpus[0]?.model.trim()}, commit ${git("rev-parse", "--short", "HEAD")}${changed}.`;
+}
+
+function rendered({ title, method, tables }: Section, when?: string): string {
+  return [
+    `## ${title}`,
+    ...(when ? [when] : []),
+    method,
+    ...tables.flatMap(({ caption, head, rows }) => [`**${caption}**`, markdown(head, rows)]),
+  ].join("\n\n");
+}
+
+/** A table that can be read in a terminal, too. */
+function markdown(head: readonly string[], rows: Table["rows"]): string {
+  const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)));
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(" | ")} |`;
+  return [line(head), line(widths.map((width) => "-".repeat(width))), ...rows.map(line)].join("\n");
+}
+
+function goalsTable(sections: readonly Section[]): string {
+  const figures = new Map(sections.flatMap(({ figures }) => Object.entries(figures)));
+  const verdict = (goal: Goal) => {
+    const figure = figures.get(goal.id);
+    if (figure === undefined) return ["not measured", ""];
+    return [goal.unit(figure), holds(goal, figure) ? "yes" : "**no**"];
+  };
+  const rows = GOALS.map((goal) => [
+    goal.says,
+    `${"atMost" in goal ? "≤" : "≥"} ${goal.unit("atMost" in goal ? goal.atMost : goal.atLeast)}`,
+    ...verdict(goal),
+  ]);
+  const notes = GOALS.filter((goal) => {
+    const figure = figures.get(goal.id);
+    return figure !== undefined && !holds(goal, figure);
+  }).map((goal) => `**${goal.says}**: ${noteOf(goal.id) ?? "no note yet."}`);
+  return [
+    markdown(["goal", "is to be", "is", "holds"], rows),
+    ...(notes.length > 0 ? ["What does not hold, and what was tried:", ...notes] : []),
+  ].join("\n\n");
+}
+
+/** What notes.md has under the heading of a goal's id. */
+function noteOf(id: string): string | undefined {
+  if (!existsSync(NOTES)) return undefined;
+  const notes = readFileSync(NOTES, "utf8").split(/^## /m).slice(1);
+  return (
+    notes
+      .find((note) => note.split("\n", 1)[0]?.trim() === id)
+      ?.replace(/^.*\n/, "")
+      .trim() || undefined
+  );
+}
