@@ -33,19 +33,19 @@ export interface Spread {
   readonly high: number;
 }
 
-export function spread(values: readonly number[]): Spread {
+/** The value that so great a share of the values is below, from 0 to 1. */
+export function quantile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
-  const at = (share: number) => {
-    const place = share * (sorted.length - 1);
-    const below = sorted[Math.floor(place)] ?? Number.NaN;
-    const above = sorted[Math.ceil(place)] ?? Number.NaN;
-    return below + (above - below) * (place % 1);
-  };
-  return { median: at(0.5), low: at(0.25), high: at(0.75) };
+  const place = share * (sorted.length - 1);
+  const below = sorted[Math.floor(place)] ?? Number.NaN;
+  const above = sorted[Math.ceil(place)] ?? Number.NaN;
+  return below + (above - below) * (place % 1);
 }
 
-export function median(values: readonly number[]): number {
-  return spread(values).median;
+export const median = (values: readonly number[]) => quantile(values, 0.5);
+
+export function spread(values: readonly number[]): Spread {
+  return { median: median(values), low: quantile(values, 0.25), high: quantile(values, 0.75) };
 }
 
 /** Of what two sides took in the same rounds. */
