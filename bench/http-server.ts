@@ -7,10 +7,9 @@ import { once } from "node:events";
 import http, { type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import type { FastifyInstance } from "fastify";
 import type { Hono } from "hono";
+import { gc } from "./garbage.js";
 import { PATHS, SECRET } from "./requests.js";
 
 export type Framework = "node" | "express" | "fastify" | "koa" | "fetch";
@@ -218,9 +217,6 @@ async function honoPort(app: Hono): Promise<number> {
 }
 
 const [framework, side] = process.argv.slice(2) as [Framework, Side];
-setFlagsFromString("--expose-gc");
-const gc: () => void = runInNewContext("gc");
-
 process.on("message", async ({ collect }: Ask) => {
   if (collect) {
     // Twice: what the first one finalises is free only after the second one.

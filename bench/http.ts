@@ -3,12 +3,10 @@
  * is a process of its own, and so is what sends the requests; if `taskset` is there, all servers share
  * one core, which only one at a time needs, and the sender has another.
  */
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
-import os from "node:os";
-import path from "node:path";
+import type { ChildProcess } from "node:child_process";
 import type { Order, Run } from "./http-load.js";
 import type { Ask, Framework, Side, Usage } from "./http-server.js";
+import { ask, message, pins, start } from "./processes.js";
 import type { Manner } from "./requests.js";
 import { record, versions } from "./results.js";
 import { interleave, median, ratios } from "./rounds.js";
@@ -31,29 +29,8 @@ const NAMES: Readonly<Record<Side, string>> = {
   octokit: "@octokit/webhooks",
 };
 
-const pins = os.cpus().length > 1 && spawnSync("taskset", ["-c", "0,1", "true"]).status === 0;
-
-/** On a core of its own, if that can be had. Ends with this process. */
-function start(core: number, name: string, ...args: string[]): ChildProcess {
-  const command = [process.execPath, path.join(import.meta.dirname, `${name}.js`), ...args];
-  const [file = "", ...rest] = pins ? ["taskset", "-c", String(core), ...command] : command;
-  const child = spawn(file, rest, { stdio: ["ignore", "inherit", "inherit", "ipc"] });
-  child.on("exit", (code) => {
-    if (!code) return;
-    console.error(`${name} ${args.join(" ")} ended with ${code}.`);
-    process.exit(1);
-  });
-  return child;
-}
-
-async function ask<Answer>(child: ChildProcess, message: object): Promise<Answer> {
-  child.send(message);
-  const [answer] = await once(child, "message");
-  return answer;
-}
-
-const load = start(1, "http-load");
-const order = <Answer>(message: Order) => ask<Answer>(load, message);
+const load = start("http-load", [], 1);
+const order = <Answer>(order: Order) => ask<Answer>(load, order);
 
 interface Running {
   readonly side: Side;
@@ -62,9 +39,8 @@ interface Running {
 }
 
 async function serve(framework: Framework, side: Side): Promise<Running> {
-  const child = start(0, "http-server", framework, side);
-  const [port] = await once(child, "message");
-  return { side, child, port };
+  const child = start("http-server", [framework, side], 0);
+  return { side, child, port: await message<number>(child) };
 }
 
 const sidesOf = (framework: Framework): readonly Side[] => [
@@ -112,7 +88,7 @@ async function speedOf(framework: Framework): Promise<ReadonlyMap<number, Runs>>
   let fastest = 0;
   await order({ prepare: manners, requests: WARM_UP });
   for (const server of running) {
-    const { requests, seconds } = await send(server, 10, undefined);
+    const { requests, seconds } = await send(server, 10, 2 * SECONDS);
     fastest = Math.max(fastest, requests / seconds);
   }
   const runs = new Map<number, Runs>();
@@ -192,7 +168,7 @@ record("http", {
   method: `\
 Loopback, deliveries with one event, each of them new and newly signed. In each framework **crowdhook** is its adapter, with one asynchronous listener and claims in memory. Hand-written is the leanest handler that reads the bytes from the stream, verifies them as in "the limit" above, checks the time, parses, and answers with a constant; it limits nothing, validates nothing and claims nothing. Bare only reads the bytes and answers. The fetch adapter is run by Hono, by hand with Hono's own means. ${versions("express", "fastify", "koa", "hono", "@hono/node-server", "@octokit/webhooks")}.
 
-Each server is a process of its own${pins ? ", all of them on one core," : ""} and what sends the requests is another${pins ? ", on another core" : ""}. The sides run for ${SECONDS} s each in ${ROUNDS} rounds, in rotating order, after ${WARM_UP.toLocaleString("en")} requests to warm up. A ratio is the median of the ratios within the rounds, to hand-written; in brackets the range of the middle half. Requests per CPU second are those that the server's core allows: where nothing else runs on it, they are in the same ratio as requests per second, and other programs do not change them. "Once more" is the same code a second time: what it is away from 1.00 is noise.`,
+Each server is a process of its own${pins ? ", all of them on one core," : ""} and what sends the requests is another${pins ? ", on another core" : ""}. The sides run for ${SECONDS} s each in ${ROUNDS} rounds, in rotating order, after up to ${WARM_UP.toLocaleString("en")} requests to warm up. A ratio is the median of the ratios within the rounds, to hand-written; in brackets the range of the middle half. Requests per CPU second are those that the server's core allows: where nothing else runs on it, they are in the same ratio as requests per second, and other programs do not change them. "Once more" is the same code a second time: what it is away from 1.00 is noise.`,
   tables: [
     {
       caption: "Requests, as ratios to hand-written, and in figures",

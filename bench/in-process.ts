@@ -2,12 +2,8 @@
  * What a delivery costs from bytes to reply, without a network: as a ratio to what no receiver can do
  * without, and beside others' receivers. Run it by `pnpm bench in-process`; `--quick` for fewer rounds.
  */
-import { fork } from "node:child_process";
 import { createHmac, createSecretKey, randomUUID, timingSafeEqual } from "node:crypto";
-import { once } from "node:events";
 import { setImmediate } from "node:timers/promises";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { type ClaimStore, createReceiver, type Receiver } from "@crowdhook/core";
 import { signToloka, tolokaEvent } from "@crowdhook/core/testing";
 import { type TolokaEvents, toloka } from "@crowdhook/core/toloka";
@@ -15,6 +11,9 @@ import { Webhooks } from "@octokit/webhooks";
 import { Webhook as StandardWebhook } from "standardwebhooks";
 import Stripe from "stripe";
 import { Webhook as SvixWebhook } from "svix";
+import { gc } from "./garbage.js";
+import { message, start } from "./processes.js";
+import { SECRET } from "./requests.js";
 import { record, versions } from "./results.js";
 import { interleave, median, ratios } from "./rounds.js";
 import { microseconds, range } from "./units.js";
@@ -23,18 +22,15 @@ const QUICK = process.argv.includes("--quick");
 const SIZES = QUICK ? [1, 100] : [1, 10, 100, 1000];
 /** Code is optimised a little differently in every process, and stays as it came out. */
 const PROCESSES = QUICK ? 3 : 4;
+/** Tells a process to measure, and to send what it measured. */
+const MEASURE = "--measure";
 const ROUNDS = QUICK ? 8 : 12;
-const CHILD = "CROWDHOOK_BENCH_CHILD";
 const WARM_UP = 4;
 /** For how long the limit runs in a slice; the others take as much longer as they are slower. */
 const SLICE_MS = 10;
 /** More than the claims in memory remember, so that they are as full as they get. */
 const FILLING = 120_000;
 
-setFlagsFromString("--expose-gc");
-const gc: (options: { type: "minor" }) => void = runInNewContext("gc");
-
-const SECRET = "5f0c7e1b-93a4-4bd1-8f6e-2d7a90c3b6e5";
 const KEY = createSecretKey(Buffer.from(SECRET));
 const STANDARD_SECRET = `whsec_${Buffer.from(SECRET).toString("base64")}`;
 
@@ -215,8 +211,7 @@ function sliceOf(size: number): number {
 
 /** Nanoseconds of CPU time per delivery: what other programs take of the machine is not in it. */
 async function time({ run }: Side, deliveries: readonly Signed[]): Promise<number> {
-  // What waits for its turn, and the young garbage of the side before, are no part of this one. A full
-  // collection would be: it drops code that is optimised for objects of which none is left just then.
+  // What waits for its turn, and the garbage of the side before, are no part of this one.
   await setImmediate();
   gc({ type: "minor" });
   const begin = process.cpuUsage();
@@ -262,19 +257,6 @@ async function measure(): Promise<Times> {
   }
   const took = [...results.values()].map((rounds) => rounds.slice(WARM_UP));
   return SIZES.map((_, i) => took.slice(i * SIDES.length, (i + 1) * SIDES.length));
-}
-
-async function measureElsewhere(): Promise<Times> {
-  const child = fork(process.argv[1] as string, process.argv.slice(2), {
-    env: { ...process.env, [CHILD]: "1" },
-  });
-  const [times] = (await Promise.race([
-    once(child, "message"),
-    once(child, "exit").then(([code]) => {
-      throw new Error(`A measuring process ended with ${code}.`);
-    }),
-  ])) as [Times];
-  return times;
 }
 
 function report(runs: readonly Times[]): void {
@@ -344,11 +326,13 @@ Every side runs once a round, for about ${SLICE_MS} ms times its ratio, in rotat
   });
 }
 
-if (process.env[CHILD]) {
+if (process.argv.includes(MEASURE)) {
   process.send?.(await measure());
   process.disconnect();
 } else {
   const runs: Times[] = [];
-  for (let i = 0; i < PROCESSES; i++) runs.push(await measureElsewhere());
+  for (let i = 0; i < PROCESSES; i++) {
+    runs.push(await message(start("in-process", [...process.argv.slice(2), MEASURE])));
+  }
   report(runs);
 }

@@ -1,10 +1,8 @@
 /**
  * What each of the options for production adds to a delivery, as a ratio to the same receiver without
- * it. All sides run in the same rounds of the same process.
+ * it. All sides run in the same rounds of the same process; CPU time.
  */
 import { channel } from "node:diagnostics_channel";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { createReceiver, type Instrumentation, type ReceiverOptions } from "@crowdhook/core";
 import { signToloka, tolokaEvent } from "@crowdhook/core/testing";
 import { toloka } from "@crowdhook/core/toloka";
@@ -18,12 +16,12 @@ import {
   PeriodicExportingMetricReader,
 } from "@opentelemetry/sdk-metrics";
 import { BasicTracerProvider, BatchSpanProcessor, InMemorySpanExporter } from "@opentelemetry/sdk-trace-base";
-
-setFlagsFromString("--expose-gc");
-/** Before each side, so that none pays for another's garbage. */
-const gc: () => void = runInNewContext("gc");
+import { gc } from "./garbage.js";
+import { interleave, median, ratios } from "./rounds.js";
+import { microseconds, range } from "./units.js";
 
 const SECRET = "12345";
+const WARM_UP = 2;
 const ROUNDS = 15;
 
 interface Side {
@@ -72,13 +70,9 @@ const SIDES: Side[] = [
   },
 ];
 
-function median(values: number[]): number {
-  return values.sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
-}
-
 async function compare(events: number): Promise<void> {
-  const iterations = Math.max(50, Math.round(10_000 / events));
-  const deliveries = Array.from({ length: iterations }, () => {
+  const iterations = Math.max(20, Math.round(2_000 / events));
+  const signed = () => {
     const { method, headers, body } = signToloka({
       secret: SECRET,
       events: Array.from({ length: events }, (_, i) =>
@@ -86,47 +80,50 @@ async function compare(events: number): Promise<void> {
       ),
     });
     return { method, headers: new Headers(headers), body: Buffer.from(body) };
-  });
+  };
+  let deliveries: ReturnType<typeof signed>[] = [];
+  let prepared = -1;
   const deliveriesOf = channel("crowdhook:delivery");
   let heard = 0;
-  const run = async ({ options, subscribed, set, unset }: Side) => {
-    // The deliveries are the same in every round: a new receiver finds none of their events done.
+  const run = async ({ options, subscribed, set, unset }: Side, round: number) => {
+    if (prepared !== round) {
+      deliveries = Array.from({ length: iterations }, signed);
+      prepared = round;
+    }
+    // All sides are given the same: a new receiver finds none of their events done.
     const receiver = createReceiver(toloka, { secret: SECRET, ...options() });
     receiver.on("ASSIGNMENT_SUBMITTED", async () => {
       heard++;
     });
     if (subscribed) deliveriesOf.subscribe(observe);
     set?.();
-    gc();
-    const begin = process.hrtime.bigint();
+    gc({ type: "minor" });
+    const begin = process.cpuUsage();
     for (const delivery of deliveries) await receiver.handle(delivery);
-    const took = Number(process.hrtime.bigint() - begin) / iterations;
+    const { user, system } = process.cpuUsage(begin);
     unset?.();
     if (subscribed) deliveriesOf.unsubscribe(observe);
-    return took;
+    return ((user + system) * 1000) / iterations;
   };
-  const times = new Map(SIDES.map((side) => [side, [] as number[]]));
-  for (let round = 0; round <= ROUNDS; round++) {
-    // Each round begins with another side: what comes first is no better off, or worse, for that.
-    for (const [i] of SIDES.entries()) {
-      const side = SIDES[(i + round) % SIDES.length] as Side;
-      const took = await run(side);
-      // The first round warms up.
-      if (round > 0) times.get(side)?.push(took);
-    }
-  }
-  if (heard !== SIDES.length * iterations * (ROUNDS + 1) * events)
+  const results = await interleave(SIDES, WARM_UP + ROUNDS, run);
+  if (heard !== SIDES.length * iterations * (WARM_UP + ROUNDS) * events) {
     throw new Error(`${heard} events were heard`);
-  const plain = median(times.get(SIDES[0] as Side) ?? []);
-  for (const side of SIDES) {
-    const took = median(times.get(side) ?? []);
+  }
+  const times = SIDES.map((side) => (results.get(side) ?? []).slice(WARM_UP));
+  for (const [i, { name }] of SIDES.entries()) {
+    const took = times[i] ?? [];
     console.log(
-      `${String(events).padStart(6)}  ${side.name.padEnd(40)} ${(took / 1000).toFixed(2).padStart(9)} µs  ${(took / plain).toFixed(2).padStart(5)}`,
+      [
+        String(events).padStart(6),
+        name.padEnd(40),
+        microseconds(median(took)).padStart(11),
+        range(ratios(took, times[0])),
+      ].join("  "),
     );
   }
 }
 
-console.log(`events  side${" ".repeat(41)}median   ratio   (Node ${process.version})`);
+console.log(`events  side${" ".repeat(46)}median  ratio to plain  (Node ${process.version})`);
 for (const events of [1, 10, 100]) await compare(events);
 if (observed === 0) throw new Error("nothing was observed");
 await Promise.all([tracerProvider.shutdown(), meterProvider.shutdown()]);

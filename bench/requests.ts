@@ -11,23 +11,29 @@ export const PATHS: Readonly<Record<Manner, string>> = {
   github: "/api/github/webhooks",
 };
 
-/** The bytes of a request with one event that was never sent before. */
-export function request(manner: Manner): Buffer {
+/** A delivery with one event that was never sent before. */
+export function signed(manner: Manner): { headers: Record<string, string>; body: string } {
   const { headers, body } = signToloka({ secret: SECRET, events: [tolokaEvent("ASSIGNMENT_SUBMITTED")] });
-  const signed =
-    manner === "toloka"
-      ? [`toloka-signature: ${headers["toloka-signature"]}`]
-      : [
-          "x-github-event: push",
-          `x-github-delivery: ${randomUUID()}`,
-          `x-hub-signature-256: sha256=${createHmac("sha256", SECRET).update(body).digest("hex")}`,
-        ];
+  if (manner === "toloka") return { headers: { ...headers }, body };
+  return {
+    headers: {
+      "content-type": "application/json",
+      "x-github-event": "push",
+      "x-github-delivery": randomUUID(),
+      "x-hub-signature-256": `sha256=${createHmac("sha256", SECRET).update(body).digest("hex")}`,
+    },
+    body,
+  };
+}
+
+/** The bytes of a request with such a delivery. */
+export function request(manner: Manner): Buffer {
+  const { headers, body } = signed(manner);
   const head = [
     `POST ${PATHS[manner]} HTTP/1.1`,
     "host: 127.0.0.1",
-    "content-type: application/json",
+    ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
     `content-length: ${Buffer.byteLength(body)}`,
-    ...signed,
   ];
   return Buffer.from(`${head.join("\r\n")}\r\n\r\n${body}`);
 }

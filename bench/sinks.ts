@@ -1,7 +1,8 @@
 /**
  * What the durable sinks do on this machine, each beside its bare engine in the same rounds of the same
  * process: events a second that are stored, and worked off; and how soon deliveries are answered while
- * the listeners take 30 seconds. `tsx bench/sinks.ts [engine…]`: pglite, postgres, redis.
+ * the listeners take 30 seconds. `pnpm bench sinks`, with `--pglite`,
+ * `--postgres` or `--redis` for one of them.
  */
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
@@ -307,7 +308,7 @@ console.log(
   `\nevents a second                            ours      bare    ratio   (Node ${process.version})`,
 );
 for (const [name, open] of Object.entries(ENGINES)) {
-  if (chosen.length > 0 && !chosen.includes(name)) continue;
+  if (chosen.length > 0 && !chosen.includes(`--${name}`)) continue;
   const engine = await open();
   console.log(name);
   for (const [events, inFlight] of [
