@@ -20,8 +20,9 @@ import { type Answer, type Outgoing, request } from "./request.js";
 export interface Running {
   webhook: Omit<Mounted<TolokaEvents>, "receiver">;
   prolific: Omit<Mounted<ProlificEvents>, "receiver">;
-  /** Where it listens; absent where there is no socket. */
+  /** Where it listens; absent where there is no socket, as is `server`. */
   origin?: string;
+  server?: http.Server;
   send(request: Outgoing): Promise<Answer>;
   close(): Promise<void>;
 }
@@ -29,16 +30,26 @@ export interface Running {
 /** Starts an app that has a webhook of either provider, both with the same options. */
 export interface Target {
   name: string;
-  start(options: ReceiverOptions): Promise<Running>;
+  /** @param host How the host's server is set, its time-outs for instance. */
+  start(options: ReceiverOptions, host?: http.ServerOptions): Promise<Running>;
 }
 
-export async function listen(
-  handler: http.RequestListener,
-): Promise<{ origin: string; close(): Promise<void> }> {
-  const server = http.createServer(handler).listen(0, "127.0.0.1");
+interface Served {
+  origin: string;
+  server: http.Server;
+  close(): Promise<void>;
+}
+
+export async function listen(handler: http.RequestListener, host: http.ServerOptions = {}): Promise<Served> {
+  const server = http.createServer(host, handler).listen(0, "127.0.0.1");
   await once(server, "listening");
+  return served(server);
+}
+
+function served(server: http.Server): Served {
   return {
     origin: originOf(server.address()),
+    server,
     async close() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
@@ -50,11 +61,8 @@ function originOf(address: AddressInfo | string | null): string {
   return `http://127.0.0.1:${(address as AddressInfo).port}`;
 }
 
-function running(
-  webhooks: Pick<Running, "webhook" | "prolific">,
-  server: { origin: string; close(): Promise<void> },
-): Running {
-  return { ...webhooks, ...server, send: (outgoing) => request(server.origin, outgoing) };
+function running(webhooks: Pick<Running, "webhook" | "prolific">, at: Served): Running {
+  return { ...webhooks, ...at, send: (outgoing) => request(at.origin, outgoing) };
 }
 
 const core: Target = {
@@ -79,68 +87,64 @@ export const TARGETS: readonly Target[] = [
   core,
   {
     name: "node",
-    async start({ secret, ...options }) {
+    async start({ secret, ...options }, host) {
       const webhook = nodeAdapter.tolokaWebhook(secret, options);
       const prolific = nodeAdapter.prolificWebhook(secret, options);
       const server = await listen((request, response) => {
         const chosen = request.url?.startsWith("/prolific") ? prolific : webhook;
         void chosen(request, response);
-      });
+      }, host);
       return running({ webhook, prolific }, server);
     },
   },
   {
     name: "express",
-    async start({ secret, ...options }) {
+    async start({ secret, ...options }, host) {
       const webhook = expressAdapter.tolokaWebhook(secret, options);
       const prolific = expressAdapter.prolificWebhook(secret, options);
-      return running({ webhook, prolific }, await listen(express().use(webhook, prolific)));
+      return running({ webhook, prolific }, await listen(express().use(webhook, prolific), host));
     },
   },
   {
     name: "fastify",
-    async start(options) {
-      const app = fastify();
+    async start(options, host = {}) {
+      const app = fastify({ http: host });
       await app.register(fastifyAdapter.tolokaWebhook, options);
       await app.register(fastifyAdapter.prolificWebhook, options);
       const origin = await app.listen({ port: 0, host: "127.0.0.1" });
       return running(
         { webhook: app.toloka, prolific: app.prolific },
-        { origin, close: () => closeFastify(app) },
+        { origin, server: app.server, close: () => closeFastify(app) },
       );
     },
   },
   {
     name: "koa",
-    async start({ secret, ...options }) {
+    async start({ secret, ...options }, host) {
       const webhook = koaAdapter.tolokaWebhook(secret, options);
       const prolific = koaAdapter.prolificWebhook(secret, options);
       const app = new Koa();
       // Koa prints every upload that breaks off.
       app.silent = true;
-      return running({ webhook, prolific }, await listen(app.use(webhook).use(prolific).callback()));
+      return running({ webhook, prolific }, await listen(app.use(webhook).use(prolific).callback(), host));
     },
   },
   {
     name: "fetch",
-    async start({ secret, ...options }) {
+    async start({ secret, ...options }, host = {}) {
       const webhook = fetchAdapter.tolokaWebhook(secret, { ...options, path: "/toloka-webhook" });
       const prolific = fetchAdapter.prolificWebhook(secret, options);
       const app = new Hono()
         .all("/prolific-webhook", (c) => prolific(c.req.raw))
         .all("*", (c) => webhook(c.req.raw));
-      const server = serve({ fetch: app.fetch, port: 0, hostname: "127.0.0.1" }) as http.Server;
+      const server = serve({
+        fetch: app.fetch,
+        port: 0,
+        hostname: "127.0.0.1",
+        serverOptions: host,
+      }) as http.Server;
       await once(server, "listening");
-      return running(
-        { webhook, prolific },
-        {
-          origin: originOf(server.address()),
-          async close() {
-            server.closeAllConnections();
-            await new Promise((resolve) => server.close(resolve));
-          },
-        },
-      );
+      return running({ webhook, prolific }, served(server));
     },
   },
 ];
