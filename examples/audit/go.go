@@ -1,0 +1,165 @@
+// A webhook for Toloka with a report route, for `crowdhook audit`, in Go's standard library:
+//
+//	TOLOKA_SECRET=12345 REPORT_TOKEN=only-here go run go.go
+//	npx crowdhook audit http://127.0.0.1:3000/toloka-webhook --provider toloka --secret 12345 \
+//	    --report http://127.0.0.1:3000/handled/only-here
+//
+// The route is the lines marked with a number. It tells strangers what was handled, so it is not for
+// production: there is none without a REPORT_TOKEN, and only loopback reaches it.
+package main
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	tolerance = 5 * time.Minute // before and after
+	limit     = 5 << 20         // bytes
+)
+
+var (
+	secret = []byte(os.Getenv("TOLOKA_SECRET"))
+	header = regexp.MustCompile(`^\{v=(\d{1,15}), *ts=(\d{1,15}), *sign=([0-9a-f]{40,64})\}$`)
+
+	oneAtATime sync.Mutex
+	done       = map[string]bool{} // in memory: several processes need a store that they share
+	handled    = []string{}        // 1
+)
+
+type event struct {
+	UUID string `json:"uuid"`
+	Type string `json:"type"`
+}
+
+// Yours. What returns an error has failed, and runs again when it is delivered again.
+func handle(e event) error {
+	fmt.Println(e.Type, e.UUID)
+	return nil
+}
+
+func isGenuine(signature string, body []byte) bool {
+	fields := header.FindStringSubmatch(signature)
+	if fields == nil {
+		return false
+	}
+	// Toloka leaves out leading zeros.
+	sign, _ := hex.DecodeString(strings.Repeat("0", 64-len(fields[3])) + fields[3])
+	mac := hmac.New(sha256.New, secret)
+	mac.Write([]byte(fields[2] + "." + fields[1] + "."))
+	mac.Write(body)
+	ts, _ := strconv.ParseInt(fields[2], 10, 64)
+	return hmac.Equal(mac.Sum(nil), sign) && time.Since(time.UnixMilli(ts)).Abs() <= tolerance
+}
+
+// The events of an envelope. Toloka's test notification is a bare event.
+func eventsOf(body []byte) ([]event, error) {
+	var envelope struct {
+		Events *[]event `json:"events"`
+		event
+	}
+	if err := json.Unmarshal(body, &envelope); err != nil {
+		return nil, err
+	}
+	events := []event{envelope.event}
+	if envelope.Events != nil {
+		events = *envelope.Events
+	}
+	for _, e := range events {
+		if e.UUID == "" {
+			return nil, errors.New("an event without a uuid")
+		}
+	}
+	return events, nil
+}
+
+func handleOnce(e event) error {
+	oneAtATime.Lock()
+	defer oneAtATime.Unlock()
+	if done[e.UUID] {
+		return nil
+	}
+	if err := handle(e); err != nil {
+		return err
+	}
+	done[e.UUID] = true
+	handled = append(handled, e.UUID) // 2
+	return nil
+}
+
+func webhook(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
+	if err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	if len(body) > limit {
+		// Read on, so that the sender can finish and sees the answer; up to a limit of its own.
+		io.CopyN(io.Discard, r.Body, 64<<20)
+		w.WriteHeader(http.StatusRequestEntityTooLarge)
+		return
+	}
+	if !isGenuine(r.Header.Get("Toloka-Signature"), body) {
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	events, err := eventsOf(body)
+	if err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	status := http.StatusOK
+	for _, e := range events {
+		if err := handleOnce(e); err != nil {
+			log.Println("failed", e.UUID)
+			status = http.StatusInternalServerError
+		}
+	}
+	w.WriteHeader(status)
+}
+
+func report(w http.ResponseWriter, r *http.Request) { // 3
+	oneAtATime.Lock()                                                  // 4
+	defer oneAtATime.Unlock()                                          // 5
+	json.NewEncoder(w).Encode(map[string][]string{"handled": handled}) // 6
+}
+
+func main() {
+	if len(secret) == 0 {
+		log.Fatal("TOLOKA_SECRET is not set, or empty: anyone could sign with that.")
+	}
+	http.HandleFunc("/toloka-webhook", webhook)
+	if token := os.Getenv("REPORT_TOKEN"); token != "" {
+		http.HandleFunc("/handled/"+token, report) // 7
+	}
+	port := os.Getenv("PORT")
+	if port == "" {
+		port = "3000"
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:"+port)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("Listening on http://" + listener.Addr().String())
+	server := &http.Server{ReadTimeout: 30 * time.Second}
+	log.Fatal(server.Serve(listener))
+}

@@ -1,0 +1,112 @@
+<?php
+// A webhook for Toloka with a report route, for `crowdhook audit`, in PHP as it comes:
+//
+//   TOLOKA_SECRET=12345 REPORT_TOKEN=only-here php -S 127.0.0.1:3000 php.php
+//   npx crowdhook audit http://127.0.0.1:3000/toloka-webhook --provider toloka --secret 12345 \
+//     --report http://127.0.0.1:3000/handled/only-here
+//
+// The route is the lines marked with a number. It tells strangers what was handled, so it is not for
+// production: there is none without a REPORT_TOKEN, and only loopback reaches it.
+declare(strict_types=1);
+
+const TOLERANCE = 300; // seconds, before and after
+const LIMIT = 5 * 1024 * 1024; // bytes
+const HEADER = '/\A\{v=(\d{1,15}), *ts=(\d{1,15}), *sign=([0-9a-f]{40,64})\}\z/';
+
+// PHP forgets between requests, so what was done is kept in files: a line for each event.
+$folder = getenv('STATE') ?: sys_get_temp_dir() . '/crowdhook-audit';
+is_dir($folder) || mkdir($folder, 0700);
+define('DONE', "$folder/done");
+define('HANDLED', "$folder/handled"); // 1
+
+/** Yours. What throws has failed, and runs again when it is delivered again. */
+function handle(array $event): void
+{
+    error_log(json_encode([$event['type'] ?? null, $event['uuid']]));
+}
+
+function isGenuine(string $header, string $body): bool
+{
+    $secret = (string) getenv('TOLOKA_SECRET');
+    if ($secret === '' || !preg_match(HEADER, $header, $fields)) {
+        return false;
+    }
+    [, $v, $ts, $sign] = $fields;
+    // Toloka leaves out leading zeros.
+    return hash_equals(hash_hmac('sha256', "$ts.$v.$body", $secret), str_pad($sign, 64, '0', STR_PAD_LEFT))
+        && abs(microtime(true) - $ts / 1000) <= TOLERANCE;
+}
+
+/** The events of an envelope; null of what is none. Toloka's test notification is a bare event. */
+function eventsOf(string $body): ?array
+{
+    $envelope = json_decode($body, true);
+    if (!is_array($envelope) || array_is_list($envelope)) {
+        return null;
+    }
+    $events = $envelope['events'] ?? [$envelope];
+    if (!is_array($events) || !array_is_list($events)) {
+        return null;
+    }
+    foreach ($events as $event) {
+        if (!is_array($event) || !is_string($event['uuid'] ?? null)) {
+            return null;
+        }
+    }
+    return $events;
+}
+
+function handleOnce(array $event): bool
+{
+    $line = json_encode($event['uuid']) . "\n";
+    $done = fopen(DONE, 'a+');
+    flock($done, LOCK_EX); // held until the event is done, one event at a time
+    try {
+        while (($known = fgets($done)) !== false) {
+            if ($known === $line) {
+                return true;
+            }
+        }
+        handle($event);
+        fwrite($done, $line);
+        file_put_contents(HANDLED, $line, FILE_APPEND); // 2
+        return true;
+    } catch (Throwable $error) {
+        error_log('failed ' . get_class($error));
+        return false;
+    } finally {
+        fclose($done);
+    }
+}
+
+function status(): int
+{
+    if ($_SERVER['REQUEST_METHOD'] !== 'POST') {
+        header('Allow: POST');
+        return 405;
+    }
+    $body = file_get_contents('php://input', length: LIMIT + 1);
+    if (strlen($body) > LIMIT) {
+        return 413;
+    }
+    if (!isGenuine($_SERVER['HTTP_TOLOKA_SIGNATURE'] ?? '', $body)) {
+        return 401;
+    }
+    $events = eventsOf($body);
+    if ($events === null) {
+        return 400;
+    }
+    return in_array(false, array_map(handleOnce(...), $events), true) ? 500 : 200;
+}
+
+$path = parse_url($_SERVER['REQUEST_URI'], PHP_URL_PATH);
+$token = (string) getenv('REPORT_TOKEN');
+if ($path === '/toloka-webhook') {
+    http_response_code(status());
+} elseif ($token !== '' && $path === "/handled/$token") { // 3
+    $lines = is_file(HANDLED) ? file(HANDLED, FILE_IGNORE_NEW_LINES) : []; // 4
+    header('Content-Type: application/json'); // 5
+    echo json_encode(['handled' => array_map('json_decode', $lines)]); // 6
+} else {
+    http_response_code(404);
+}

@@ -1,0 +1,125 @@
+"""A webhook for Toloka with a report route, for `crowdhook audit`, in Python's standard library:
+
+    TOLOKA_SECRET=12345 REPORT_TOKEN=only-here python3 python.py
+    npx crowdhook audit http://127.0.0.1:3000/toloka-webhook --provider toloka --secret 12345 \
+        --report http://127.0.0.1:3000/handled/only-here
+
+The route is the five lines marked with a number. It tells strangers what was handled, so it is not for
+production: there is none without a REPORT_TOKEN, and only loopback reaches it.
+"""
+
+import hashlib
+import hmac
+import json
+import os
+import re
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+SECRET = os.environ["TOLOKA_SECRET"].encode()
+if not SECRET:
+    raise SystemExit("TOLOKA_SECRET is empty: anyone could sign with that.")
+REPORT_TOKEN = os.environ.get("REPORT_TOKEN")  # 1
+TOLERANCE = 300  # seconds, before and after
+LIMIT = 5 * 1024 * 1024  # bytes
+HEADER = re.compile(r"\{v=(\d{1,15}), *ts=(\d{1,15}), *sign=([0-9a-f]{40,64})\}", re.ASCII)
+
+handled = []  # 2
+done = set()  # in memory: several processes need a store that they share
+one_at_a_time = threading.Lock()
+
+
+def handle(event):
+    """Yours. What raises has failed, and runs again when it is delivered again."""
+    print(event.get("type"), event["uuid"], flush=True)
+
+
+def is_genuine(header, body):
+    fields = HEADER.fullmatch(header or "")
+    if not fields:
+        return False
+    v, ts, sign = fields.groups()
+    digest = hmac.new(SECRET, f"{ts}.{v}.".encode() + body, hashlib.sha256).hexdigest()
+    # Toloka leaves out leading zeros.
+    return hmac.compare_digest(digest, sign.zfill(64)) and abs(time.time() - int(ts) / 1000) <= TOLERANCE
+
+
+def events_of(body):
+    """The events of an envelope; None of what is none. Toloka's test notification is a bare event."""
+    try:
+        envelope = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    events = envelope.get("events", [envelope]) if isinstance(envelope, dict) else None
+    if not isinstance(events, list):
+        return None
+    return events if all(isinstance(event, dict) and isinstance(event.get("uuid"), str) for event in events) else None
+
+
+def handle_once(event):
+    with one_at_a_time:
+        if event["uuid"] in done:
+            return True
+        try:
+            handle(event)
+        except Exception as error:
+            print("failed", event["uuid"], type(error).__name__, flush=True)
+            return False
+        done.add(event["uuid"])
+        handled.append(event["uuid"])  # 3
+        return True
+
+
+class Webhook(BaseHTTPRequestHandler):
+    timeout = 30  # seconds for which a sender may be silent
+
+    def do_POST(self):
+        if self.path.partition("?")[0] != "/toloka-webhook":
+            return self.answer(404)
+        length = self.headers.get("Content-Length", "")
+        if not re.fullmatch(r"\d{1,15}", length, re.ASCII):
+            return self.answer(411)
+        if int(length) > LIMIT:
+            return self.refuse_large(int(length))
+        body = self.rfile.read(int(length))
+        if len(body) < int(length):
+            return  # it was cut off, and nobody waits for an answer
+        if not is_genuine(self.headers.get("Toloka-Signature"), body):
+            return self.answer(401)
+        events = events_of(body)
+        if events is None:
+            return self.answer(400)
+        outcomes = [handle_once(event) for event in events]
+        self.answer(200 if all(outcomes) else 500)
+
+    def do_GET(self):
+        if REPORT_TOKEN and self.path == f"/handled/{REPORT_TOKEN}":  # 4
+            return self.answer(200, {"handled": handled})  # 5
+        self.answer(405 if self.path == "/toloka-webhook" else 404, headers={"Allow": "POST"})
+
+    do_HEAD = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_GET
+
+    def refuse_large(self, length):
+        # Read on, so that the sender can finish and sees the answer; up to a limit of its own.
+        left = min(length, 64 * 1024 * 1024)
+        while left > 0 and (read := self.rfile.read(min(left, 65536))):
+            left -= len(read)
+        self.answer(413)
+
+    def answer(self, status, body=None, headers={}):
+        data = json.dumps(body or {}).encode()
+        self.send_response(status)
+        for name, value in {"Content-Type": "application/json", "Content-Length": len(data), **headers}.items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+    def log_message(self, *_):
+        pass
+
+
+server = ThreadingHTTPServer(("127.0.0.1", int(os.environ.get("PORT", "3000"))), Webhook)
+print(f"Listening on http://127.0.0.1:{server.server_port}", flush=True)
+server.serve_forever()

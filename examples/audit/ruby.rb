@@ -1,0 +1,105 @@
+# A webhook for Toloka with a report route, for `crowdhook audit`, in Ruby on WEBrick (`gem install webrick`):
+#
+#   TOLOKA_SECRET=12345 REPORT_TOKEN=only-here ruby ruby.rb
+#   npx crowdhook audit http://127.0.0.1:3000/toloka-webhook --provider toloka --secret 12345 \
+#     --report http://127.0.0.1:3000/handled/only-here
+#
+# The route is the lines marked with a number. It tells strangers what was handled, so it is not for
+# production: there is none without a REPORT_TOKEN, and only loopback reaches it.
+require "json"
+require "openssl"
+require "set"
+require "webrick"
+
+SECRET = ENV.fetch("TOLOKA_SECRET")
+abort "TOLOKA_SECRET is empty: anyone could sign with that." if SECRET.empty?
+TOLERANCE = 300 # seconds, before and after
+LIMIT = 5 * 1024 * 1024 # bytes
+HEADER = /\A\{v=(\d{1,15}), *ts=(\d{1,15}), *sign=([0-9a-f]{40,64})\}\z/
+$stdout.sync = true
+
+HANDLED = [] # 1
+DONE = Set.new # in memory: several processes need a store that they share
+ONE_AT_A_TIME = Mutex.new
+
+# Yours. What raises has failed, and runs again when it is delivered again.
+def handle(event)
+  puts "#{event["type"]} #{event["uuid"]}"
+end
+
+def genuine?(header, body)
+  v, ts, sign = HEADER.match(header.to_s)&.captures
+  return false unless sign
+
+  digest = OpenSSL::HMAC.hexdigest("SHA256", SECRET, "#{ts}.#{v}.".b + body.b)
+  # Toloka leaves out leading zeros.
+  OpenSSL.fixed_length_secure_compare(digest, sign.rjust(64, "0")) &&
+    (Time.now.to_f - ts.to_i / 1000.0).abs <= TOLERANCE
+end
+
+# The events of an envelope; nil of what is none. Toloka's test notification is a bare event.
+def events_of(body)
+  envelope = JSON.parse(body.dup.force_encoding(Encoding::UTF_8))
+  return unless envelope.is_a?(Hash)
+
+  events = envelope.fetch("events", [envelope])
+  return unless events.is_a?(Array)
+
+  events if events.all? { |event| event.is_a?(Hash) && event["uuid"].is_a?(String) }
+rescue JSON::ParserError, EncodingError
+  nil
+end
+
+def handle_once(event)
+  ONE_AT_A_TIME.synchronize do
+    return true if DONE.include?(event["uuid"])
+
+    handle(event)
+    DONE << event["uuid"]
+    HANDLED << event["uuid"] # 2
+    true
+  end
+rescue StandardError => e
+  warn "failed #{event["uuid"]} #{e.class}"
+  false
+end
+
+class Webhook < WEBrick::HTTPServlet::AbstractServlet
+  def do_POST(request, response)
+    # Piece by piece, so that no more than the limit is kept.
+    body = String.new(encoding: Encoding::BINARY)
+    size = 0
+    request.body do |piece|
+      size += piece.bytesize
+      body << piece if size <= LIMIT
+    end
+    response.status = status_of(request, body, size)
+  end
+
+  def do_GET(_request, response)
+    response.status = 405
+    response["Allow"] = "POST"
+  end
+  %w[HEAD PUT PATCH DELETE OPTIONS].each { |name| alias_method "do_#{name}", :do_GET }
+
+  private
+
+  def status_of(request, body, size)
+    return 413 if size > LIMIT
+    return 401 unless genuine?(request["Toloka-Signature"], body)
+    return 400 unless (events = events_of(body))
+
+    events.map { |event| handle_once(event) }.all? ? 200 : 500
+  end
+end
+
+quiet = WEBrick::Log.new(nil, WEBrick::Log::ERROR)
+port = Integer(ENV.fetch("PORT", "3000"))
+server = WEBrick::HTTPServer.new(BindAddress: "127.0.0.1", Port: port, Logger: quiet, AccessLog: [])
+server.mount "/toloka-webhook", Webhook
+if (token = ENV["REPORT_TOKEN"]).to_s != "" # 3
+  server.mount_proc("/handled/#{token}") { |_, response| response.body = { handled: HANDLED }.to_json } # 4
+end # 5
+puts "Listening on http://127.0.0.1:#{server.listeners.first.addr[1]}"
+%w[INT TERM].each { |signal| trap(signal) { server.shutdown } }
+server.start
