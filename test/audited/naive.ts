@@ -1,0 +1,37 @@
+import { createHmac } from "node:crypto";
+import express from "express";
+
+// What many tutorials show: the body is parsed first, then written as JSON again to be signed.
+
+export function naiveToloka(secret: string, handle: (id: string) => unknown) {
+  const app = express();
+  app.use(express.json());
+  app.post("/toloka-webhook", async (request, response) => {
+    const header = request.header("toloka-signature") ?? "";
+    const [, v, ts, sign] = /v=(\d+), ts=(\d+), sign=(\w+)/.exec(header) ?? [];
+    const signed = `${ts}.${v}.${JSON.stringify(request.body)}`;
+    if (createHmac("sha256", secret).update(signed).digest("hex") === sign) {
+      for (const event of request.body.events) await handle(event.uuid);
+      response.sendStatus(200);
+    } else {
+      response.sendStatus(401);
+    }
+  });
+  return app;
+}
+
+export function naiveProlific(secret: string, handle: (id: string) => unknown) {
+  const app = express();
+  app.use(express.json());
+  app.post("/prolific-webhook", async (request, response) => {
+    const signed = request.header("x-prolific-request-timestamp") + JSON.stringify(request.body);
+    const signature = createHmac("sha256", secret).update(signed).digest("base64");
+    if (signature === request.header("x-prolific-request-signature")) {
+      await handle(request.header("x-event-id") ?? "");
+      response.sendStatus(200);
+    } else {
+      response.sendStatus(401);
+    }
+  });
+  return app;
+}
