@@ -34,7 +34,9 @@ const (
 
 var (
 	secret = []byte(os.Getenv("TOLOKA_SECRET"))
-	header = regexp.MustCompile(`^\{v=(\d{1,15}), *ts=(\d{1,15}), *sign=([0-9a-f]{40,64})\}$`)
+	field  = regexp.MustCompile(`(\w+)=(\w*)`)
+	number = regexp.MustCompile(`^\d{1,15}$`)
+	digits = regexp.MustCompile(`^[0-9a-f]{40,64}$`)
 
 	oneAtATime sync.Mutex
 	done       = map[string]bool{} // in memory: several processes need a store that they share
@@ -52,18 +54,22 @@ func handle(e event) error {
 	return nil
 }
 
-func isGenuine(signature string, body []byte) bool {
-	fields := header.FindStringSubmatch(signature)
-	if fields == nil {
+func isGenuine(header string, body []byte) bool {
+	fields := map[string]string{}
+	for _, match := range field.FindAllStringSubmatch(header, -1) {
+		fields[match[1]] = match[2]
+	}
+	v, ts, sign := fields["v"], fields["ts"], fields["sign"]
+	if !number.MatchString(v) || !number.MatchString(ts) || !digits.MatchString(sign) {
 		return false
 	}
-	// Toloka leaves out leading zeros.
-	sign, _ := hex.DecodeString(strings.Repeat("0", 64-len(fields[3])) + fields[3])
 	mac := hmac.New(sha256.New, secret)
-	mac.Write([]byte(fields[2] + "." + fields[1] + "."))
+	mac.Write([]byte(ts + "." + v + "."))
 	mac.Write(body)
-	ts, _ := strconv.ParseInt(fields[2], 10, 64)
-	return hmac.Equal(mac.Sum(nil), sign) && time.Since(time.UnixMilli(ts)).Abs() <= tolerance
+	// Toloka leaves out leading zeros.
+	digest, _ := hex.DecodeString(strings.Repeat("0", 64-len(sign)) + sign)
+	signed, _ := strconv.ParseInt(ts, 10, 64)
+	return hmac.Equal(mac.Sum(nil), digest) && time.Since(time.UnixMilli(signed)).Abs() <= tolerance
 }
 
 // The events of an envelope. Toloka's test notification is a bare event.

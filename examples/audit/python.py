@@ -23,7 +23,7 @@ if not SECRET:
 REPORT_TOKEN = os.environ.get("REPORT_TOKEN")  # 1
 TOLERANCE = 300  # seconds, before and after
 LIMIT = 5 * 1024 * 1024  # bytes
-HEADER = re.compile(r"\{v=(\d{1,15}), *ts=(\d{1,15}), *sign=([0-9a-f]{40,64})\}", re.ASCII)
+FIELDS = {"v": r"[0-9]{1,15}", "ts": r"[0-9]{1,15}", "sign": r"[0-9a-f]{40,64}"}
 
 handled = []  # 2
 done = set()  # in memory: several processes need a store that they share
@@ -36,13 +36,14 @@ def handle(event):
 
 
 def is_genuine(header, body):
-    fields = HEADER.fullmatch(header or "")
-    if not fields:
+    fields = dict(re.findall(r"(\w+)=(\w*)", header or ""))
+    if not all(re.fullmatch(form, fields.get(name, "")) for name, form in FIELDS.items()):
         return False
-    v, ts, sign = fields.groups()
-    digest = hmac.new(SECRET, f"{ts}.{v}.".encode() + body, hashlib.sha256).hexdigest()
+    signed = f"{fields['ts']}.{fields['v']}.".encode() + body
+    digest = hmac.new(SECRET, signed, hashlib.sha256).hexdigest()
     # Toloka leaves out leading zeros.
-    return hmac.compare_digest(digest, sign.zfill(64)) and abs(time.time() - int(ts) / 1000) <= TOLERANCE
+    fits = hmac.compare_digest(digest, fields["sign"].zfill(64))
+    return fits and abs(time.time() - int(fields["ts"]) / 1000) <= TOLERANCE
 
 
 def events_of(body):
@@ -77,14 +78,12 @@ class Webhook(BaseHTTPRequestHandler):
     def do_POST(self):
         if self.path.partition("?")[0] != "/toloka-webhook":
             return self.answer(404)
-        length = self.headers.get("Content-Length", "")
-        if not re.fullmatch(r"\d{1,15}", length, re.ASCII):
-            return self.answer(411)
-        if int(length) > LIMIT:
-            return self.refuse_large(int(length))
-        body = self.rfile.read(int(length))
-        if len(body) < int(length):
-            return  # it was cut off, and nobody waits for an answer
+        try:
+            body = self.read_body()
+        except (ValueError, EOFError):
+            return self.answer(400)
+        if body is None:
+            return self.answer(413)
         if not is_genuine(self.headers.get("Toloka-Signature"), body):
             return self.answer(401)
         events = events_of(body)
@@ -100,12 +99,35 @@ class Webhook(BaseHTTPRequestHandler):
 
     do_HEAD = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_GET
 
-    def refuse_large(self, length):
-        # Read on, so that the sender can finish and sees the answer; up to a limit of its own.
-        left = min(length, 64 * 1024 * 1024)
-        while left > 0 and (read := self.rfile.read(min(left, 65536))):
-            left -= len(read)
-        self.answer(413)
+    def read_body(self):
+        """None if it is too large. That is read all the same, for the sender to finish and see the answer."""
+        body, size = bytearray(), 0
+        for piece in self.pieces():
+            size += len(piece)
+            if size <= LIMIT:
+                body += piece
+            elif size > 64 * 1024 * 1024:
+                break
+        return bytes(body) if size <= LIMIT else None
+
+    def pieces(self):
+        lengths = self.headers.get_all("Content-Length", [])
+        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+            while size := int(self.rfile.readline(20), 16):
+                yield from self.read(size)
+                self.rfile.readline(2)
+        elif len(lengths) == 1:
+            yield from self.read(int(lengths[0]))
+        else:
+            raise ValueError("no length, or several")
+
+    def read(self, size):
+        while size > 0:
+            piece = self.rfile.read(min(size, 65536))
+            if not piece:
+                raise EOFError("the body was cut off")
+            size -= len(piece)
+            yield piece
 
     def answer(self, status, body=None, headers={}):
         data = json.dumps(body or {}).encode()

@@ -15,7 +15,7 @@ SECRET = ENV.fetch("TOLOKA_SECRET")
 abort "TOLOKA_SECRET is empty: anyone could sign with that." if SECRET.empty?
 TOLERANCE = 300 # seconds, before and after
 LIMIT = 5 * 1024 * 1024 # bytes
-HEADER = /\A\{v=(\d{1,15}), *ts=(\d{1,15}), *sign=([0-9a-f]{40,64})\}\z/
+FIELDS = { "v" => /\A\d{1,15}\z/, "ts" => /\A\d{1,15}\z/, "sign" => /\A\h{40,64}\z/ }
 $stdout.sync = true
 
 HANDLED = [] # 1
@@ -28,9 +28,10 @@ def handle(event)
 end
 
 def genuine?(header, body)
-  v, ts, sign = HEADER.match(header.to_s)&.captures
-  return false unless sign
+  fields = header.to_s.scan(/(\w+)=(\w*)/).to_h
+  return false unless FIELDS.all? { |name, form| form.match?(fields[name].to_s) }
 
+  v, ts, sign = fields.values_at("v", "ts", "sign")
   digest = OpenSSL::HMAC.hexdigest("SHA256", SECRET, "#{ts}.#{v}.".b + body.b)
   # Toloka leaves out leading zeros.
   OpenSSL.fixed_length_secure_compare(digest, sign.rjust(64, "0")) &&
@@ -85,6 +86,7 @@ class Webhook < WEBrick::HTTPServlet::AbstractServlet
   private
 
   def status_of(request, body, size)
+    return 404 unless request.path_info.empty?
     return 413 if size > LIMIT
     return 401 unless genuine?(request["Toloka-Signature"], body)
     return 400 unless (events = events_of(body))

@@ -4,7 +4,8 @@ Toloka: `en/api/concepts/authentication.md` of its public repository of document
 `ts.v.payload` and compares with `==`. What is printed there lacks a line break, and does not run as it is.
 Prolific: "Verifying" in its API reference. It signs the timestamp and `json.dumps` of the parsed body.
 
-How the header is taken apart and what is done with the events is not shown there; that part is ours.
+All else is ours, and careful, so that it is these checks that are judged: how a body is read and limited, how
+the header is taken apart, what is answered. Nothing there speaks of the time or of events that come again.
 """
 
 import base64
@@ -12,14 +13,16 @@ import hashlib
 import hmac
 import json
 import os
+import re
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 SECRET = os.environ["SECRET"]
+LIMIT = 5 * 1024 * 1024
 handled = []
 
 
 def is_from_toloka(headers, text):
-    fields = dict(field.split("=") for field in headers["Toloka-Signature"].strip("{}").split(", "))
+    fields = dict(re.findall(r"(\w+)=(\w+)", headers["Toloka-Signature"]))
     data = f"{fields['ts']}.{fields['v']}.{text}"
     signature = hmac.new(SECRET.encode(), data.encode(), hashlib.sha256).hexdigest()
     return signature == fields["sign"]
@@ -31,27 +34,72 @@ def is_from_prolific(headers, text):
     return hmac.compare_digest(signature, headers["X-Prolific-Request-Signature"].encode())
 
 
+def toloka_ids(_headers, text):
+    return [event["uuid"] for event in json.loads(text)["events"]]
+
+
+def prolific_ids(headers, text):
+    return [headers["X-Event-ID"]] if json.loads(text)["event_type"] else []
+
+
+ROUTES = {
+    "/toloka-webhook": (is_from_toloka, toloka_ids),
+    "/prolific-webhook": (is_from_prolific, prolific_ids),
+}
+
+
 class Server(BaseHTTPRequestHandler):
     def do_POST(self):
-        text = self.rfile.read(int(self.headers["Content-Length"])).decode(errors="replace")
+        if self.path not in ROUTES:
+            return self.answer(404)
+        is_genuine, ids_of = ROUTES[self.path]
         try:
-            if self.path == "/toloka-webhook":
-                is_valid = is_from_toloka(self.headers, text)
-                ids = [event["uuid"] for event in json.loads(text)["events"]] if is_valid else []
-            else:
-                is_valid = is_from_prolific(self.headers, text)
-                ids = [self.headers["X-Event-ID"]]
-        except Exception:  # where a web framework answers 500
-            return self.answer(500)
-        if is_valid:
-            handled.extend(ids)
-        self.answer(200 if is_valid else 401)
+            body = b"".join(self.pieces())
+        except (EOFError, ValueError):
+            return self.answer(400)
+        if len(body) > LIMIT:
+            return self.answer(413)
+        try:
+            if not is_genuine(self.headers, body.decode()):
+                return self.answer(401)
+            ids = ids_of(self.headers, body.decode())
+        except Exception:  # a header or a field that is not there, or what is no JSON
+            return self.answer(400)
+        handled.extend(ids)
+        self.answer(200)
 
     def do_GET(self):
         if self.path == "/handled":
-            self.answer(200, {"handled": handled})
+            self.answer(200, {"handled": [id for id in handled if isinstance(id, str)]})
         else:
             self.answer(405)
+
+    do_PUT = do_PATCH = do_DELETE = do_GET
+
+    def pieces(self):
+        """Of a body that is too large not all is given, but all is read, so that the sender sees the answer."""
+        lengths = self.headers.get_all("Content-Length", [])
+        given = 0
+        chunked = "Transfer-Encoding" in self.headers
+        for piece in self.chunks() if chunked else self.read(*(int(length) for length in lengths)):
+            if given <= LIMIT:
+                yield piece
+            given += len(piece)
+
+    def chunks(self):
+        while size := int(self.rfile.readline(20), 16):
+            yield from self.read(size)
+            self.rfile.readline(2)
+
+    def read(self, size=0, other=None):
+        if other is not None:
+            raise ValueError("two lengths")
+        while size > 0:
+            piece = self.rfile.read(min(size, 65536))
+            if not piece:
+                raise EOFError
+            size -= len(piece)
+            yield piece
 
     def answer(self, status, body=None):
         data = json.dumps(body or {}).encode()
@@ -65,6 +113,11 @@ class Server(BaseHTTPRequestHandler):
         pass
 
 
-server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+class Listening(ThreadingHTTPServer):
+    def handle_error(self, *_):
+        """A sender that hung up."""
+
+
+server = Listening(("127.0.0.1", 0), Server)
 print(f"Listening on http://127.0.0.1:{server.server_port}", flush=True)
 server.serve_forever()

@@ -36,10 +36,14 @@ const manifest = (path: string) => JSON.parse(readFileSync(new URL(path, import.
 const peers: Record<string, string> = manifest("../package.json").devDependencies;
 const named = (name: string) => `${name} ${peers[name]}`;
 
-/** Started beside each handler, so that none has to make room for it. */
-async function reported(provider: ProviderName, begin: (handle: (id: string) => void) => Promise<Server>) {
+/** Starts a handler, and a report route beside it, so that none has to make room for that. */
+async function reported(
+  provider: ProviderName,
+  begin: (handle: (id: unknown) => void) => Promise<Server>,
+): Promise<Endpoint> {
   const handled: string[] = [];
-  const server = await begin((id) => handled.push(id));
+  // What has no id cannot be told from others: it is not looked for.
+  const server = await begin((id) => typeof id === "string" && handled.push(id));
   const report = await listen((_request, response) => {
     response.setHeader("content-type", "application/json").end(JSON.stringify({ handled }));
   });
