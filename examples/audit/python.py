@@ -80,8 +80,10 @@ class Webhook(BaseHTTPRequestHandler):
             return self.answer(404)
         try:
             body = self.read_body()
-        except (ValueError, EOFError):
+        except ValueError:
             return self.answer(400)
+        except (EOFError, ConnectionError):
+            return  # the sender hung up
         if body is None:
             return self.answer(413)
         if not is_genuine(self.headers.get("Toloka-Signature"), body):
