@@ -1,9 +1,10 @@
 import { createHmac } from "node:crypto";
 import express from "express";
+import type { Handle } from "./careful.js";
 
 // What many tutorials show: the body is parsed first, then written as JSON again to be signed.
 
-export function naiveToloka(secret: string, handle: (id: string) => unknown) {
+export function naiveToloka(secret: string, handle: Handle) {
   const app = express();
   app.use(express.json());
   app.post("/toloka-webhook", async (request, response) => {
@@ -20,14 +21,14 @@ export function naiveToloka(secret: string, handle: (id: string) => unknown) {
   return app;
 }
 
-export function naiveProlific(secret: string, handle: (id: string) => unknown) {
+export function naiveProlific(secret: string, handle: Handle) {
   const app = express();
   app.use(express.json());
   app.post("/prolific-webhook", async (request, response) => {
     const signed = request.header("x-prolific-request-timestamp") + JSON.stringify(request.body);
     const signature = createHmac("sha256", secret).update(signed).digest("base64");
     if (signature === request.header("x-prolific-request-signature")) {
-      await handle(request.header("x-event-id") ?? "");
+      await handle(request.header("x-event-id"));
       response.sendStatus(200);
     } else {
       response.sendStatus(401);

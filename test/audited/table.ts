@@ -1,0 +1,92 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { AuditError, type AuditReport, audit, CHECKS, type ProviderName } from "@crowdhook/audit";
+import { HANDLERS, type Handler } from "./handlers.js";
+
+// Audits every handler, and writes docs/audit.md's comparison anew. Usage: pnpm audit:compare
+
+const DOCUMENT = new URL("../../docs/audit.md", import.meta.url);
+const [BEGIN, END] = ["<!-- begin: pnpm audit:compare -->", "<!-- end: pnpm audit:compare -->"];
+const TITLES: Readonly<Record<ProviderName, string>> = { toloka: "Toloka", prolific: "Prolific" };
+const SECRET = "a-secret-for-audits";
+
+interface Row {
+  readonly handler: Handler;
+  /** Or why there is none. */
+  readonly outcome: AuditReport | string;
+}
+
+async function rowOf(handler: Handler): Promise<Row> {
+  if (handler.missing) return { handler, outcome: handler.missing };
+  const { url, report, close } = await handler.start(SECRET);
+  try {
+    const { provider } = handler;
+    return { handler, outcome: await audit({ url, provider, secrets: [SECRET], report }) };
+  } catch (error) {
+    if (!(error instanceof AuditError)) throw error;
+    return { handler, outcome: error.code === "NOT_ACCEPTED" ? "refuses what is genuine" : error.message };
+  } finally {
+    await close();
+  }
+}
+
+function failedMusts({ outcome }: Row): readonly string[] {
+  if (typeof outcome === "string") return [];
+  const { results } = outcome;
+  return results.filter(({ level, status }) => level === "MUST" && status === "failed").map(({ id }) => id);
+}
+
+function lineOf(row: Row): string {
+  const { handler, outcome } = row;
+  if (typeof outcome === "string") return `| ${handler.name} | – | – | – | ${outcome} | |`;
+  const [must, should, may] = (["MUST", "SHOULD", "MAY"] as const).map((level) => {
+    const { passed, failed } = outcome.counts[level];
+    return `${passed} of ${passed + failed}`;
+  });
+  const failed = failedMusts(row).map((id) => `\`${id}\``);
+  return `| ${handler.name} | ${must} | ${should} | ${may} | ${outcome.verdict} | ${failed.join(", ")} |`;
+}
+
+function section(provider: ProviderName, rows: readonly Row[]): string {
+  const failed = new Set(rows.flatMap(failedMusts));
+  const words = CHECKS.filter(({ id }) => failed.has(id)).map(({ id, what }) => `- \`${id}\`: ${what}`);
+  return `### ${TITLES[provider]}
+
+| handler | MUST | SHOULD | MAY | verdict | MUST checks that failed |
+| --- | --- | --- | --- | --- | --- |
+${rows.map(lineOf).join("\n")}
+
+What they are:
+
+${rows.map(({ handler }) => `- **${handler.name}:** ${handler.made}.`).join("\n")}
+
+What did not hold for one or more of them:
+
+${words.join("\n")}`;
+}
+
+// As in production: Express answers errors without their stacks then. What is refused is printed by nobody.
+process.env.NODE_ENV = "production";
+console.error = console.warn = () => {};
+
+const rows: Row[] = [];
+for (const handler of HANDLERS) {
+  const row = await rowOf(handler);
+  rows.push(row);
+  console.log(`${handler.provider}: ${lineOf(row)}`);
+}
+
+const written = `Passed of those that were made, with one secret and a report route, on ${new Date().toISOString().slice(0, 10)} with Node ${process.versions.node}.
+
+${(["toloka", "prolific"] as const)
+  .map((provider) =>
+    section(
+      provider,
+      rows.filter(({ handler }) => handler.provider === provider),
+    ),
+  )
+  .join("\n\n")}`;
+const document = readFileSync(DOCUMENT, "utf8");
+const [before, after] = [document.indexOf(BEGIN), document.indexOf(END)];
+if (before < 0 || after < before)
+  throw new Error(`docs/audit.md must have ${BEGIN} and ${END}, each in a line.`);
+writeFileSync(DOCUMENT, `${document.slice(0, before)}${BEGIN}\n\n${written}\n\n${document.slice(after)}`);
