@@ -5,14 +5,14 @@ import type http from "node:http";
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import type { ProviderName } from "@crowdhook/audit";
+import { type AuditReport, audit, type ProviderName } from "@crowdhook/audit";
 import { listen, TARGETS } from "../targets.js";
 import { carefulProlific, carefulToloka, type Handle, remembering } from "./careful.js";
 import { naiveProlific, naiveToloka } from "./naive.js";
 import { octokitProlific, octokitToloka } from "./octokit.js";
 import { standardWebhooksToloka } from "./standardwebhooks.js";
 
-export interface Endpoint {
+interface Endpoint {
   /** Where deliveries go. */
   readonly url: string;
   /** Where it tells what was handled. */
@@ -30,6 +30,21 @@ export interface Handler {
   readonly missing?: string | undefined;
   /** Starts it on a free port of loopback. */
   start(secret: string): Promise<Endpoint>;
+}
+
+/**
+ * What comes of auditing a handler, with one secret and its report route.
+ *
+ * @throws AuditError if it does not even accept what is genuine.
+ */
+export async function audited({ provider, start }: Handler): Promise<AuditReport> {
+  const secret = "a-secret-for-audits";
+  const { url, report, close } = await start(secret);
+  try {
+    return await audit({ url, provider, secrets: [secret], report });
+  } finally {
+    await close();
+  }
 }
 
 type Server = Pick<Endpoint, "close"> & { readonly origin: string };
@@ -67,24 +82,33 @@ function onExpress(name: string, made: string, provider: ProviderName, app: App)
   return { name, provider, made, start };
 }
 
-const python = spawnSync("python3", ["--version"], { encoding: "utf8" });
+interface Program {
+  readonly name: string;
+  readonly provider: ProviderName;
+  readonly made: string;
+  readonly command: readonly string[];
+  /** As a path from here. */
+  readonly file: string;
+  readonly missing?: string | undefined;
+  environment(secret: string): Record<string, string>;
+  /** The path of its report route. */
+  readonly report: string;
+}
 
-function inPython(
-  name: string,
-  made: string,
-  provider: ProviderName,
-  program: string,
-  environment: (secret: string) => Record<string, string>,
-  report: string,
-): Handler {
+/** A handler that is a process of its own, and has a report route itself. */
+function program({ command, file, environment, report, ...handler }: Program): Handler {
+  const { provider } = handler;
+  const [executable = "", ...args] = command;
   const start = async (secret: string) => {
-    const child = spawn("python3", [fileURLToPath(new URL(program, import.meta.url))], {
+    const child = spawn(executable, [...args, fileURLToPath(new URL(file, import.meta.url))], {
       env: { ...process.env, ...environment(secret), PORT: "0" },
-      stdio: ["ignore", "pipe", "inherit"],
+      stdio: ["ignore", "pipe", "ignore"],
     });
-    const lines = createInterface(child.stdout);
-    const [line] = await once(lines, "line");
-    const origin = String(line).replace("Listening on ", "");
+    const origin = await new Promise<string>((resolve, reject) => {
+      const lines = createInterface(child.stdout);
+      lines.on("line", (line) => line.startsWith("Listening on ") && resolve(line.slice(13)));
+      lines.on("close", () => reject(new Error(`${file} ended before it listened.`)));
+    });
     return {
       url: `${origin}/${provider}-webhook`,
       report: origin + report,
@@ -95,23 +119,54 @@ function inPython(
       },
     };
   };
-  const missing =
-    python.status === 0
-      ? undefined
-      : "SKIPPED: no python3 on the PATH. Run `apt-get install python3`, and what is in Python is audited.";
-  return { name, provider, made: `${made}; ${python.stdout?.trim()}`, missing, start };
+  return { ...handler, start };
 }
 
+const python = spawnSync("python3", ["--version"], { encoding: "utf8" });
+const pythonMissing =
+  python.status === 0
+    ? undefined
+    : "SKIPPED: no python3 on the PATH. Run `apt-get install python3`, and what is in Python is audited.";
+
 function documented(of: string, provider: ProviderName): Handler {
-  return inPython(
-    `as documented by ${of}`,
-    "the documentation's example in Python, written anew, and a careful server around it",
+  return program({
+    name: `as documented by ${of}`,
     provider,
-    "documented.py",
-    (secret) => ({ SECRET: secret }),
-    "/handled",
-  );
+    made: `the documentation's example in Python, written anew, and a careful server around it; ${python.stdout?.trim()}`,
+    command: ["python3"],
+    file: "documented.py",
+    missing: pythonMissing,
+    environment: (secret) => ({ SECRET: secret }),
+    report: "/handled",
+  });
 }
+
+const example = {
+  provider: "toloka",
+  environment: (secret: string) => ({ TOLOKA_SECRET: secret, REPORT_TOKEN: "only-here" }),
+  report: "/handled/only-here",
+} as const;
+
+const examplePython = program({
+  ...example,
+  name: "examples/audit/python.py",
+  made: `by hand, with all that is known to this audit; ${python.stdout?.trim()}`,
+  command: ["python3"],
+  file: "../../examples/audit/python.py",
+  missing: pythonMissing,
+});
+
+/** Those that are to be copied. */
+export const EXAMPLES: readonly Handler[] = [
+  program({
+    ...example,
+    name: "examples/audit/express.ts",
+    made: "@crowdhook/express",
+    command: [process.execPath, "--import", "tsx"],
+    file: "../../examples/audit/express.ts",
+  }),
+  examplePython,
+];
 
 function manifest(path: string) {
   return JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8"));
@@ -131,14 +186,7 @@ const OTHERS: Readonly<Record<ProviderName, readonly Handler[]>> = {
       standardWebhooksToloka,
     ),
     octokit("toloka", octokitToloka),
-    inPython(
-      "examples/audit/python.py",
-      "by hand, with all that is known to this audit",
-      "toloka",
-      "../../examples/audit/python.py",
-      (secret) => ({ TOLOKA_SECRET: secret, REPORT_TOKEN: "only-here" }),
-      "/handled/only-here",
-    ),
+    examplePython,
   ]),
   prolific: others("prolific", naiveProlific, carefulProlific, [
     documented("Prolific", "prolific"),

@@ -1,13 +1,12 @@
 import { readFileSync, writeFileSync } from "node:fs";
-import { AuditError, type AuditReport, audit, CHECKS, type ProviderName } from "@crowdhook/audit";
-import { HANDLERS, type Handler } from "./handlers.js";
+import { AuditError, type AuditReport, CHECKS, type ProviderName } from "@crowdhook/audit";
+import { audited, HANDLERS, type Handler } from "./handlers.js";
 
 // Audits every handler, and writes docs/audit.md's comparison anew. Usage: pnpm audit:compare
 
 const DOCUMENT = new URL("../../docs/audit.md", import.meta.url);
 const [BEGIN, END] = ["<!-- begin: pnpm audit:compare -->", "<!-- end: pnpm audit:compare -->"];
 const TITLES: Readonly<Record<ProviderName, string>> = { toloka: "Toloka", prolific: "Prolific" };
-const SECRET = "a-secret-for-audits";
 
 interface Row {
   readonly handler: Handler;
@@ -17,15 +16,11 @@ interface Row {
 
 async function rowOf(handler: Handler): Promise<Row> {
   if (handler.missing) return { handler, outcome: handler.missing };
-  const { url, report, close } = await handler.start(SECRET);
   try {
-    const { provider } = handler;
-    return { handler, outcome: await audit({ url, provider, secrets: [SECRET], report }) };
+    return { handler, outcome: await audited(handler) };
   } catch (error) {
     if (!(error instanceof AuditError)) throw error;
     return { handler, outcome: error.code === "NOT_ACCEPTED" ? "refuses what is genuine" : error.message };
-  } finally {
-    await close();
   }
 }
 
