@@ -33,15 +33,15 @@ export interface Handler {
 }
 
 /**
- * What comes of auditing a handler, with one secret and its report route.
+ * What comes of auditing a handler, with one secret and its report route: by all checks, or by these.
  *
  * @throws AuditError if it does not even accept what is genuine.
  */
-export async function audited({ provider, start }: Handler): Promise<AuditReport> {
+export async function audited({ provider, start }: Handler, only?: readonly string[]): Promise<AuditReport> {
   const secret = "a-secret-for-audits";
   const { url, report, close } = await start(secret);
   try {
-    return await audit({ url, provider, secrets: [secret], report });
+    return await audit({ url, provider, secrets: [secret], report, only });
   } finally {
     await close();
   }
