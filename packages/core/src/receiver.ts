@@ -73,7 +73,7 @@ export function createReceiver<Events extends EventMap>(
   const turns = createTurns({
     store: options.claims ?? memoryClaims({ clock }),
     isShared: options.claims !== undefined,
-    doneFor: Math.max(DONE_MS, replayableFor),
+    doneFor: Math.max(DONE_MS, replayableFor + CLOCK_SKEW_MS),
     clock,
     onStoreTrouble: (trouble) => log("STORE_UNAVAILABLE", `${trouble}.`),
   });
@@ -411,6 +411,8 @@ export function createReceiver<Events extends EventMap>(
       if (code) return isWatched ? watched(incoming, () => ({ code })) : replyTo(code);
       inFlight++;
       try {
+        // Listeners never run in the caller's stack, so that one may hand over the next delivery itself.
+        await undefined;
         if (isWatched) return await watched(incoming, (notes) => receive(incoming, notes));
         const received = receive(incoming, undefined);
         return replyOn(isThenable(received) ? await received : received);
@@ -536,36 +538,22 @@ async function bodyFrom(
   }
 }
 
-class DeliveryContext implements ListenerContext {
-  readonly delivery: Delivery;
-  readonly stale: boolean;
-  readonly #signal: () => AbortSignal;
-
-  constructor(delivery: Delivery, stale: boolean, signal: () => AbortSignal) {
-    this.delivery = delivery;
-    this.stale = stale;
-    this.#signal = signal;
-  }
-
-  get signal(): AbortSignal {
-    return this.#signal();
-  }
-}
-
 /** Makes a listener's context. With a limit, its signal is the limit's, and aborts with the other, too. */
 type ContextFor = (stale: boolean, limit?: Limit) => ListenerContext;
 
 function contextsOf(delivery: Delivery, incoming: IncomingDelivery): ContextFor {
   let hangUp: AbortSignal | undefined;
-  const signal = () => {
-    hangUp ??= incoming.signal ?? new AbortController().signal;
-    return hangUp;
-  };
-  const usual = new DeliveryContext(delivery, false, signal);
-  return (stale, limit) =>
-    stale || limit
-      ? new DeliveryContext(delivery, stale, limit ? () => limit.join(signal()) : signal)
-      : usual;
+  // A getter of its own, not of a class: apps copy contexts to add to them.
+  const contextFor = (stale: boolean, limit?: Limit): ListenerContext => ({
+    delivery,
+    get signal() {
+      hangUp ??= incoming.signal ?? new AbortController().signal;
+      return limit ? limit.join(hangUp) : hangUp;
+    },
+    stale,
+  });
+  const usual = contextFor(false);
+  return (stale, limit) => (stale || limit ? contextFor(stale, limit) : usual);
 }
 
 /** The context of an event that comes without its delivery. */

@@ -1,20 +1,12 @@
-/**
- * A map that forgets: of its entries it keeps at least the `max` that were used last, and at most
- * twice as many, beside those that must stay.
- */
+/** A map that forgets: of its entries it keeps at least the `max` that were used last, at most twice as many. */
 export class Recent<Value extends object> {
   // Whole generations are forgotten, so that no entry costs more than looking it up and putting it in.
-  // A key is in one of them only: what is deleted from the young one must not come back from the old.
   #young = new Map<string, Value>();
   #old = new Map<string, Value>();
-  #full: number;
   readonly #max: number;
-  readonly #mustStay: (value: Value) => boolean;
 
-  constructor(max: number, mustStay: (value: Value) => boolean = () => false) {
+  constructor(max: number) {
     this.#max = max;
-    this.#full = max;
-    this.#mustStay = mustStay;
   }
 
   get(key: string): Value | undefined {
@@ -26,18 +18,9 @@ export class Recent<Value extends object> {
   }
 
   set(key: string, value: Value): void {
-    this.#old.delete(key);
     this.#young.set(key, value);
-    if (this.#young.size < this.#full) return;
-    const forgotten = this.#old;
+    if (this.#young.size < this.#max) return;
     this.#old = this.#young;
     this.#young = new Map();
-    for (const [key, value] of forgotten) if (this.#mustStay(value)) this.#young.set(key, value);
-    // What must stay takes no room from the others.
-    this.#full = this.#max + this.#young.size;
-  }
-
-  delete(key: string): void {
-    if (!this.#young.delete(key)) this.#old.delete(key);
   }
 }

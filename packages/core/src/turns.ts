@@ -48,6 +48,8 @@ export interface Batch {
   readonly owner: string;
   /** When it began, by this process's `performance.now()`; 0 where claims are not leased. */
   readonly begun: number;
+  /** When it began, by `clock`. */
+  readonly now: number;
   /** Stands in for its events that are done, where this process is to remember them. */
   readonly done: Done;
   /** Whether the store failed: it is not asked again and again, so that a delivery takes bounded time. */
@@ -66,7 +68,7 @@ export class Turn {
   /** Until when the claim is known to be held, by this process's `performance.now()`. */
   heldUntil = NOT_GRANTED;
   /** Whether it is found under its key, by those that come after it. */
-  isKnown = false;
+  isUnderWay = false;
   /** Whether it wants the claim no more. If the store grants it all the same, it is given back. */
   givenUp = false;
   /** The outcome of the turn that it follows. */
@@ -128,8 +130,10 @@ export interface TurnsOptions {
  * time, is `undefined` here: a failing store costs a redelivery, and is never taken for a failing listener.
  */
 export function createTurns({ store, isShared, doneFor, clock, onStoreTrouble }: TurnsOptions) {
-  /** By key, the turn that is under way; or, unless the store is shared, that the event is done. */
-  const known = new Recent<Turn | Done>(REMEMBERED, (entry) => entry instanceof Turn);
+  /** By key. */
+  const underWay = new Map<string, Turn>();
+  /** By key; empty where the store is shared. */
+  const done = new Recent<Done>(REMEMBERED);
   // Made at the first delivery: some runtimes have no randomness before the first request.
   let ownerPrefix: string | undefined;
   let batchCount = 0;
@@ -149,10 +153,17 @@ export function createTurns({ store, isShared, doneFor, clock, onStoreTrouble }:
   }
 
   function batch(): Batch {
-    const done = { until: clock() + doneFor };
-    if (!isShared) return { owner: "", begun: 0, done, storeFailed: false };
+    const now = clock();
+    const done = { until: now + doneFor };
+    if (!isShared) return { owner: "", begun: 0, now, done, storeFailed: false };
     ownerPrefix ??= crypto.randomUUID();
-    return { owner: `${ownerPrefix}:${++batchCount}`, begun: performance.now(), done, storeFailed: false };
+    return {
+      owner: `${ownerPrefix}:${++batchCount}`,
+      begun: performance.now(),
+      now,
+      done,
+      storeFailed: false,
+    };
   }
 
   /** Asks for the claim of a turn. */
@@ -172,14 +183,15 @@ export function createTurns({ store, isShared, doneFor, clock, onStoreTrouble }:
 
   function enter(turn: Turn, ticket: Ticket): MaybePromise<Claimed> {
     const { key } = ticket;
-    const before = known.get(key);
-    if (before instanceof Turn) {
+    const before = underWay.get(key);
+    if (before !== undefined) {
       turn.shared = before.wait();
       return before;
     }
-    if (before !== undefined && turn.batch.done.until - doneFor < before.until) return "done";
-    known.set(key, turn);
-    turn.isKnown = true;
+    const known = isShared ? undefined : done.get(key);
+    if (known !== undefined && turn.batch.now < known.until) return "done";
+    underWay.set(key, turn);
+    turn.isUnderWay = true;
     return isShared ? take(turn, ticket, turn.batch.begun) : "won";
   }
 
@@ -230,7 +242,7 @@ export function createTurns({ store, isShared, doneFor, clock, onStoreTrouble }:
     const asked = ask(() => chain(store.latest?.(subject.key), (time) => ({ time })));
     return chain(asked, (latest) => {
       if (latest === undefined) batch.storeFailed = true;
-      return latest?.time !== undefined && latest.time > subject.occurredAt;
+      return typeof latest?.time === "number" && latest.time > subject.occurredAt;
     });
   }
 
@@ -284,9 +296,9 @@ export function createTurns({ store, isShared, doneFor, clock, onStoreTrouble }:
 
   function leave(turn: Turn, outcome: Outcome): Outcome {
     const { ticket, batch } = turn;
-    if (ticket !== undefined && turn.isKnown) {
-      if (isShared || !isSuccess(outcome)) known.delete(ticket.key);
-      else known.set(ticket.key, batch.done);
+    if (ticket !== undefined && turn.isUnderWay) {
+      underWay.delete(ticket.key);
+      if (!isShared && isSuccess(outcome)) done.set(ticket.key, batch.done);
     }
     return turn.end(outcome);
   }

@@ -1286,3 +1286,83 @@ describe("construction", () => {
     expect(() => receiverWith(options)).toThrow(message);
   });
 });
+
+describe("what a receiver remembers by itself", () => {
+  const failing = (uuid: string) => tolokaEvent("ASSIGNMENT_SUBMITTED", { uuid });
+  const handled = async (receiver: ReturnType<typeof receiverWith>, ...events: object[]) =>
+    JSON.parse((await receiver.handle(signed(...events))).body);
+
+  test("is not pushed out by events that are under way, or that fail", async () => {
+    const receiver = receiverWith();
+    const listener = vi.fn();
+    receiver.on("POOL_CLOSED", listener);
+    receiver.on("ASSIGNMENT_SUBMITTED", () => {
+      throw new Error("never");
+    });
+    receiver.onError(() => {});
+    const first = tolokaEvent("POOL_CLOSED", { uuid: "first" });
+    expect(await handled(receiver, first)).toMatchObject({ handled: 1 });
+    const all = Array.from({ length: 110 }, (_, i) =>
+      handled(receiver, ...Array.from({ length: 1000 }, (_, j) => failing(`${i}-${j}`))),
+    );
+    for (const reply of await Promise.all(all)) expect(reply).toMatchObject({ failed: 1000 });
+    expect(await handled(receiver, first)).toMatchObject({ duplicate: 1 });
+    expect(listener).toHaveBeenCalledOnce();
+  });
+
+  test("is remembered however large the tolerance is, and as long as a delivery can be replayed", async () => {
+    for (const tolerance of [Number.MAX_VALUE, 1e300, 24 * 60 * 60]) {
+      const clock = testClock(NOW);
+      const receiver = receiverWith({ clock, tolerance });
+      const ahead = Math.min(tolerance * 1000, 1e14);
+      const delivery = signToloka({
+        secret: SECRET,
+        timestamp: NOW + ahead,
+        events: [tolokaEvent("POOL_CLOSED")],
+      });
+      expect(JSON.parse((await receiver.handle(delivery)).body)).toMatchObject({ handled: 1 });
+      clock.advance(2 * ahead);
+      expect(JSON.parse((await receiver.handle(delivery)).body)).toMatchObject({ duplicate: 1 });
+    }
+  });
+});
+
+describe("the context", () => {
+  test("can be copied to add to it, signal and all", async () => {
+    const receiver = receiverWith();
+    const { signal } = new AbortController();
+    const seen: unknown[] = [];
+    receiver.on("POOL_CLOSED", (_event, context) => {
+      const copy = { ...context, log: () => {} };
+      seen.push(copy.signal, copy.stale, copy.delivery.method, Object.create(context).signal);
+    });
+    await receiver.handle({ ...signed(tolokaEvent("POOL_CLOSED")), signal });
+    expect(seen).toEqual([signal, false, "POST", signal]);
+  });
+});
+
+test("a listener may hand over the next delivery of a backlog, however long that is", async () => {
+  const receiver = receiverWith();
+  const backlog = Array.from({ length: 5000 }, () => signed(tolokaEvent("POOL_CLOSED")));
+  const replies: Promise<unknown>[] = [];
+  const next = () => {
+    const delivery = backlog.pop();
+    if (delivery) replies.push(receiver.handle(delivery).then(({ status }) => status));
+  };
+  receiver.on("POOL_CLOSED", next);
+  next();
+  // Each reply may add one.
+  for (let i = 0; i < replies.length; i++) expect(await replies[i]).toBe(200);
+  expect(replies).toHaveLength(5000);
+});
+
+test("a store that tells a latest time that is none has it overlooked, and the turn ends", async () => {
+  const claims = { ...memoryClaims({ clock: () => NOW }), latest: () => Symbol("latest") as never };
+  const receiver = receiverWith({ claims, detectStale: true });
+  const listener = vi.fn();
+  receiver.on("POOL_CLOSED", (_event, { stale }) => listener(stale));
+  const delivery = signed(tolokaEvent("POOL_CLOSED"));
+  expect((await receiver.handle(delivery)).status).toBe(200);
+  expect(JSON.parse((await receiver.handle(delivery)).body)).toMatchObject({ duplicate: 1 });
+  expect(listener).toHaveBeenCalledExactlyOnceWith(false);
+});

@@ -3,11 +3,10 @@ import { Recent } from "../src/recent.js";
 
 interface Entry {
   readonly n: number;
-  stays?: boolean;
 }
 
 function filled(max: number, count: number): Recent<Entry> {
-  const recent = new Recent<Entry>(max, ({ stays }) => stays === true);
+  const recent = new Recent<Entry>(max);
   for (let n = 0; n < count; n++) recent.set(`k${n}`, { n });
   return recent;
 }
@@ -41,37 +40,5 @@ describe("Recent", () => {
     const recent = filled(100, 90);
     for (let i = 0; i < 1000; i++) recent.set("k5", { n: 5 });
     expect(recent.get("k0")).toEqual({ n: 0 });
-  });
-
-  test("what must stay is there for as long as it must, and the others are kept as without it", () => {
-    const recent = new Recent<Entry>(100, ({ stays }) => stays === true);
-    const lasting = Array.from({ length: 500 }, (_, n) => ({ n, stays: true }));
-    for (const entry of lasting) recent.set(`lasting${entry.n}`, entry);
-    for (let n = 0; n < 2000; n++) recent.set(`k${n}`, { n });
-    for (let n = 1900; n < 2000; n++) expect(recent.get(`k${n}`)).toEqual({ n });
-    expect(recent.get("k0")).toBeUndefined();
-    for (const entry of lasting) {
-      expect(recent.get(`lasting${entry.n}`)).toBe(entry);
-      entry.stays = false;
-    }
-    for (let n = 0; n < 3000; n++) recent.set(`more${n}`, { n });
-    for (const entry of lasting) expect(recent.get(`lasting${entry.n}`)).toBeUndefined();
-  });
-
-  test("what is deleted is gone, whichever generation it was in, and does not come back", () => {
-    for (const others of [0, 50, 100, 150]) {
-      const recent = new Recent<Entry>(100);
-      recent.set("it", { n: 1 });
-      for (let n = 0; n < others; n++) recent.set(`k${n}`, { n });
-      recent.set("it", { n: 2 });
-      recent.delete("it");
-      expect(recent.get("it")).toBeUndefined();
-    }
-    for (const others of [98, 99, 100, 198]) {
-      const recent = filled(100, 1);
-      for (let n = 1; n <= others; n++) recent.set(`k${n}`, { n });
-      recent.delete("k0");
-      expect(recent.get("k0")).toBeUndefined();
-    }
   });
 });
