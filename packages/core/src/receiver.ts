@@ -538,20 +538,32 @@ async function bodyFrom(
   }
 }
 
+const SIGNAL_OF = Symbol("signal");
+
+/**
+ * The context's own, because apps copy contexts to add to them. One function for all of them: a getter
+ * of each would take more time than the rest of its delivery's glue.
+ */
+const SIGNAL = {
+  enumerable: true,
+  configurable: true,
+  get(this: { [SIGNAL_OF](): AbortSignal }) {
+    return this[SIGNAL_OF]();
+  },
+};
+
 /** Makes a listener's context. With a limit, its signal is the limit's, and aborts with the other, too. */
 type ContextFor = (stale: boolean, limit?: Limit) => ListenerContext;
 
 function contextsOf(delivery: Delivery, incoming: IncomingDelivery): ContextFor {
   let hangUp: AbortSignal | undefined;
-  // A getter of its own, not of a class: apps copy contexts to add to them.
-  const contextFor = (stale: boolean, limit?: Limit): ListenerContext => ({
-    delivery,
-    get signal() {
+  const contextFor = (stale: boolean, limit?: Limit): ListenerContext => {
+    const signal = () => {
       hangUp ??= incoming.signal ?? new AbortController().signal;
       return limit ? limit.join(hangUp) : hangUp;
-    },
-    stale,
-  });
+    };
+    return Object.defineProperty({ delivery, stale, [SIGNAL_OF]: signal }, "signal", SIGNAL) as never;
+  };
   const usual = contextFor(false);
   return (stale, limit) => (stale || limit ? contextFor(stale, limit) : usual);
 }
