@@ -177,6 +177,11 @@ describe("the checks", () => {
     }
   });
 
+  test("are made without any of our other packages", () => {
+    const manifest = readFileSync(new URL("../packages/audit/package.json", import.meta.url), "utf8");
+    expect(Object.keys(JSON.parse(manifest).dependencies)).toEqual(["badge-maker", "junit-report-builder"]);
+  });
+
   test("can all fail, for either provider", () => {
     const found = BOTH.flatMap((provider) =>
       FLAWS.flatMap(({ fails }) => (fails[provider] ?? "").split(/\s+/).map((id) => `${provider} ${id}`)),

@@ -58,7 +58,7 @@ function unreachable(host: string, { why, message }: NoAnswer): string {
     case "refused":
       return `Nothing listens at ${host}: ${message}. Is the app running, and is the port right?`;
     case "unreachable":
-      return `${host} cannot be reached: ${message}. Is the host right?`;
+      return `${host} cannot be reached: ${message}. Is the host right and, with https, its certificate trusted?`;
     case "closed":
       return `${host} does not answer a good delivery: ${message}. Is it a web server, and is http or https right?`;
     case "late":

@@ -1,6 +1,7 @@
 import { gzipSync } from "node:zlib";
 import { BOTH, type RunnableCheck, Unproven } from "../check.js";
-import { type Draft, isSuccess } from "../session.js";
+import { NoAnswer } from "../exchange.js";
+import { type Draft, isSuccess, type Session } from "../session.js";
 
 const JSON_TYPE = 'Toloka\'s documentation, "Event authentication": Content-Type is application/json';
 
@@ -10,6 +11,14 @@ const contentType = (value: string): Draft => ({ headers: [["Content-Type", valu
 
 /** Long enough to be sent in pieces. */
 const NOTE = { note: "x".repeat(2_000) };
+
+/** Who ends a connection early has the rest sent again: that is no mistake. */
+function pipelined(s: Session, ...drafts: readonly Draft[]): Promise<readonly number[]> {
+  return s.pipelines(...drafts).catch((error) => {
+    if (error instanceof NoAnswer && error.why === "closed") return [];
+    throw error;
+  });
+}
 
 export const HTTP_CHECKS: readonly RunnableCheck[] = [
   {
@@ -60,17 +69,16 @@ export const HTTP_CHECKS: readonly RunnableCheck[] = [
       const forged: Draft = { secret: `not-${s.options.secrets[0]}` };
       // What is accepted in any case says nothing of pipelines.
       if (isSuccess((await s.send(forged)).status)) throw new Unproven("a forgery is accepted in any case");
-      const [first, second] = await s.pipelines({}, forged);
+      const [first, second] = await pipelined(s, {}, forged);
       s.expects(
-        isSuccess(first) && !isSuccess(second),
+        first === undefined || (isSuccess(first) && !isSuccess(second)),
         "2xx, then a refusal",
-        `${first}, then ${second ?? "the end"}`,
+        `${first}, then ${second}`,
       );
-      const [refused, good] = await s.pipelines(forged, {});
-      // Who ends the connection after a refusal has the rest sent again.
+      const [refused, good] = await pipelined(s, forged, {});
       s.expects(
         !isSuccess(refused) && (good === undefined || isSuccess(good)),
-        "a refusal, then 2xx or the end of the connection",
+        "a refusal, then 2xx",
         `${refused}, then ${good}`,
       );
     },
