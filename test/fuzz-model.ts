@@ -573,6 +573,8 @@ async function deliver(delivery: Delivery, receiver: number, model: Model, world
 
 interface Together {
   readonly items: readonly Item[];
+  /** An event whose next listener fails. */
+  readonly failing: string | undefined;
   /** Whether they come when the scheduler says, rather than all at once. */
   readonly staggered: boolean;
   /** Whether the leases of what is under way run out by the store's clock. */
@@ -598,7 +600,7 @@ interface Seen {
 }
 
 async function deliverTogether(
-  { items, staggered, lapse, close }: Together,
+  { items, failing, staggered, lapse, close }: Together,
   model: Model,
   world: World,
 ): Promise<void> {
@@ -606,6 +608,7 @@ async function deliverTogether(
     const delivery = find(item, model);
     return delivery ? [{ ...delivery, receiver: item.receiver % world.receivers.length }] : [];
   });
+  if (failing !== undefined) world.failures.listeners.set(failing, 1);
   const before = statesOf(world);
   const [firstRun, storeFailures] = [world.runs.length, world.storeFailures];
 
@@ -782,6 +785,7 @@ const deliverSome = command(
   "deliverTogether",
   fc.record({
     items: fc.array(item, { minLength: 2, maxLength: 3 }),
+    failing: fc.option(fc.constantFrom(...IDS), { nil: undefined }),
     staggered: fc.boolean(),
     lapse: fc.boolean(),
     close: fc.constantFrom(false, false, false, true),

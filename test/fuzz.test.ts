@@ -903,6 +903,6 @@ property(
 
 property(
   "a random program of deliveries, failures and time does to the receivers what it does to a model of them",
-  4_000,
+  6_000,
   fc.asyncProperty(setups, programs, fc.scheduler(), run),
 );
