@@ -248,6 +248,28 @@ describe("duplicates in lanes", () => {
     expect(ran).toEqual(["y"]);
   });
 
+  test("events that wait for those of another delivery take no place from those that can run", async () => {
+    const receiver = receiverWith({ concurrency: 2 });
+    const { passed, open } = gate();
+    const begun: string[] = [];
+    receiver.onAny(({ id }) => {
+      begun.push(id);
+      return id === "new" ? undefined : passed;
+    });
+    const [x, y, z] = ["x", "y", "new"].map((uuid) => submitted(uuid, uuid));
+    const replies = [
+      [x, y],
+      [x, y, z],
+    ].map((events) => receiver.handle(signed(...(events as object[]))));
+    await vi.advanceTimersByTimeAsync(0);
+    expect(begun).toEqual(["x", "y", "new"]);
+    open();
+    expect((await Promise.all(replies)).map(contentOf)).toMatchObject([
+      { handled: 2 },
+      { handled: 1, duplicate: 2 },
+    ]);
+  });
+
   test("a claim that never comes holds up its key for three seconds, and is not run", async () => {
     vi.spyOn(console, "error").mockImplementation(() => {});
     const store = memoryClaims();

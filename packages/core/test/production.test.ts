@@ -507,6 +507,7 @@ describe("observe", () => {
         },
       ]);
       expect(JSON.stringify(records) + log.mock.calls.join()).not.toMatch(/hunter2|12345/);
+      if (status === 500) expect(log.mock.calls.join()).toMatch(/INTERNAL_ERROR: TypeError/);
     },
   );
 
@@ -595,6 +596,7 @@ describe("observe", () => {
     await vi.advanceTimersByTimeAsync(0);
     expect(heard).toHaveBeenCalledTimes(2);
     expect(log).toHaveBeenCalledTimes(logged ? 1 : 0);
+    if (logged) expect(log.mock.calls.join()).toMatch(/^crowdhook: toloka: observe: /);
     expect(log.mock.calls.join()).not.toContain("hunter2");
   });
 
@@ -709,6 +711,24 @@ describe("instrumentation", () => {
       await vi.advanceTimersByTimeAsync(1_000);
       expect(heard).toEqual(["x", "y", "fails", "z"]);
       expect(log.mock.calls.join()).not.toContain("hunter2");
+    }
+  });
+
+  test("that throws is named in the log, whether it runs around deliveries or around events", async () => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    const runs: Around = (run) => run();
+    for (const [delivery, event] of [
+      [broken, runs],
+      [runs, broken],
+    ] as const) {
+      log.mockClear();
+      const receiver = receiverWith({
+        instrumentation: { delivery: (_, run) => delivery(run), event: (_, run) => event(run) },
+      });
+      receiver.onAny(() => {});
+      await receiver.handle(signed(closed("x")));
+      expect(log).toHaveBeenCalledOnce();
+      expect(log.mock.calls.join()).toMatch(/^crowdhook: toloka: instrumentation: /);
     }
   });
 

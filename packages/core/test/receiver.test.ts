@@ -251,9 +251,11 @@ describe("handle", () => {
     ["BODY_UNAVAILABLE", () => null],
     ["BODY_UNAVAILABLE", () => undefined],
   ])("a function that reads the body may say %s, and nothing else (%#)", async (code, body) => {
-    vi.spyOn(console, "error").mockImplementation(() => {});
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
     const reply = await receiverWith().handle({ method: "POST", headers: {}, body: body as () => string });
     expect(JSON.parse(reply.body)).toEqual({ code, message: expect.any(String) });
+    // What anyone can send is no line in the log.
+    expect(log).toHaveBeenCalledTimes(code === "BODY_UNAVAILABLE" ? 1 : 0);
   });
 
   test("a delivery is in time up to the tolerance, either way, and not a millisecond further", async () => {
@@ -646,6 +648,18 @@ describe("bad luck", () => {
     log.mockRestore();
     broken = false;
     expect((await receiver.handle(delivery)).status).toBe(200);
+  });
+
+  test("an event that fails is named in the log if no onError listener hears of it, without its error", async () => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    const receiver = receiverWith();
+    receiver.onAny(() => Promise.reject(new Error("hunter2")));
+    await receiver.handle(signed(tolokaEvent("POOL_CLOSED", { uuid: "the event" })));
+    expect(log.mock.calls.join()).toMatch(/EVENT_FAILED.*"the event".*"POOL_CLOSED"/);
+    receiver.onError(() => {});
+    await receiver.handle(signed(tolokaEvent("POOL_CLOSED", { uuid: "another" })));
+    expect(log).toHaveBeenCalledOnce();
+    expect(log.mock.calls.join()).not.toContain("hunter2");
   });
 
   test("what a provider names an event cannot forge a line of the log", async () => {
@@ -1065,6 +1079,29 @@ describe("with a store that takes its time", () => {
     await answers(receiver.handle(idless));
     await answers(receiver.handle(idless));
     expect(ran).toHaveBeenCalledTimes(2);
+    // Each of those that have no id is an event of its own.
+    expect(await answers(receiver.handle(as(sign("three", "id-3"), "")))).toMatchObject([
+      { unrecognized: 1 },
+    ]);
+    expect(ran).toHaveBeenCalledTimes(3);
+  });
+
+  test("a signature is claimed for as long as it can be replayed, and a minute for clocks that differ", async () => {
+    const store = memoryClaims();
+    const claim = vi.fn(store.claim);
+    const settle = vi.fn(store.settle);
+    const receiver = prolificWith({ claims: { ...store, claim, settle }, tolerance: 100 });
+    await answers(receiver.handle(sign("one", "id-1")));
+    const key = claim.mock.calls[0]?.[0];
+    expect(key).toMatch(/^prolific\/signature:[0-9a-f]{64}$/);
+    expect(claim.mock.calls).toEqual([
+      [key, "id-1", 260_000],
+      ["prolific:id-1", expect.any(String), 30_000],
+    ]);
+    expect(settle.mock.calls).toEqual([
+      ["prolific:id-1", claim.mock.lastCall?.[1], 24 * 60 * 60 * 1000],
+      [key, "id-1", 260_000],
+    ]);
   });
 
   test("a renewal that is under way when its event fails does not keep the event from a redelivery", async () => {
@@ -1193,6 +1230,23 @@ describe("detectStale", () => {
     const key = "toloka/latest:ASSIGNMENT_SUBMITTED:assignment_id:a";
     expect(claims.latest.mock.calls).toEqual([[key]]);
     expect(claims.advance.mock.calls).toEqual([[key, NOW + 10_000, 24 * 60 * 60 * 1000]]);
+  });
+
+  test("what is stale is forgotten a day later, by the receiver's clock", async () => {
+    const clock = testClock(NOW);
+    const receiver = receiverWith({ detectStale: true, clock });
+    const stale: boolean[] = [];
+    receiver.onAny((_, context) => stale.push(context.stale));
+    const deliver = (event_time: string) => {
+      const events = [tolokaEvent("POOL_CLOSED", { event_time })];
+      return receiver.handle(signToloka({ secret: SECRET, timestamp: clock(), events }));
+    };
+    await deliver("2020-01-01T00:00:10");
+    clock.advance(24 * 60 * 60 * 1000 - 1);
+    await deliver("2020-01-01T00:00:00");
+    clock.advance(24 * 60 * 60 * 1000);
+    await deliver("2020-01-01T00:00:00");
+    expect(stale).toEqual([false, true, false]);
   });
 
   test("a store that fails to tell, or to remember, fails no event", async () => {
