@@ -61,8 +61,13 @@ describe("the events", () => {
     time: string | null | undefined = "1700000000",
   ) => readEvents(body, { get: (name) => ({ "x-event-id": id, "x-timestamp": time })[name] });
 
-  test("there are four types", () => {
+  test("there are four types, under a name and a path of their own, with ids that are not signed", () => {
     expect(prolific.eventTypes).toHaveLength(4);
+    expect(prolific).toMatchObject({
+      name: "prolific",
+      defaultPath: "/prolific-webhook",
+      idsAreSigned: false,
+    });
   });
 
   test.each(prolific.eventTypes)(

@@ -24,6 +24,15 @@ describe("the header", () => {
     expect(read(`{v=02, ts=0946728000000, sign=${SIGN}}`)).toMatchObject({ prefix: "0946728000000.02." });
   });
 
+  test("of 256 characters is read, of one more it is malformed", () => {
+    const padded = (length: number) => {
+      const header = `{v=1, ts=946728000000, sign=${SIGN}, pad=`;
+      return `${header.padEnd(length - 1, "x")}}`;
+    };
+    expect(read(padded(256))).toEqual(parts);
+    expect(read(padded(257))).toBe("SIGNATURE_MALFORMED");
+  });
+
   test.each([63, 62, 50, 41, 40])("a signature of %i digits has lost its leading zeros", (length) => {
     const short = SIGN.slice(-length);
     expect(read(`{v=1, ts=1, sign=${short}}`)).toMatchObject({ digest: short.padStart(64, "0") });
@@ -60,6 +69,8 @@ describe("the header", () => {
     ["with a space inside the digits", `{v=1, ts=1, sign=${SIGN.slice(0, 32)} ${SIGN.slice(32)}}`],
     ["with Arabic digits", `{v=\u0661, ts=1, sign=${SIGN}}`],
     ["with junk in front", `x{v=1, ts=1, sign=${SIGN}}`],
+    ["with junk in place of a brace", `xv=1, ts=1, sign=${SIGN}}`],
+    ["with junk in front of a field", `{!v=1, ts=1, sign=${SIGN}}`],
     ["with junk behind", `{v=1, ts=1, sign=${SIGN}}x`],
     ["of more than a sane length", `{v=1, ts=1, sign=${SIGN}, pad=${"x".repeat(200)}}`],
   ])("%s is malformed", (_, header) => {
@@ -68,8 +79,9 @@ describe("the header", () => {
 });
 
 describe("the events", () => {
-  test("there are nine types", () => {
+  test("there are nine types, under a name and a path of their own", () => {
     expect(toloka.eventTypes).toHaveLength(9);
+    expect(toloka).toMatchObject({ name: "toloka", defaultPath: "/toloka-webhook", idsAreSigned: true });
   });
 
   const read = (event: object) => readEvents({ events: [event] })?.[0];
@@ -103,6 +115,9 @@ describe("the events", () => {
     const type = "DYNAMIC_OVERLAP_COMPLETED";
     expect(read(tolokaEvent(type, { output_values: { a: 1 } }))?.problems).toBeUndefined();
     expect(read(tolokaEvent(type, { output_values: [{ a: 1 }, {}] }))?.problems).toBeUndefined();
+    expect(read(tolokaEvent(type, { assignment_ids: ["a", 1] }))?.problems).toEqual([
+      "assignment_ids.1: expected string",
+    ]);
     expect(read(tolokaEvent(type, { output_values: [1] }))?.problems).toEqual([
       "output_values: expected object or array of objects",
     ]);
@@ -120,6 +135,7 @@ describe("the events", () => {
     ["2020-02-14T12:22", "2020-02-14T12:22:00.000Z"],
     ["2020-02-14T12:22:58Z", "2020-02-14T12:22:58.000Z"],
     ["2020-02-14T12:22:58+03:00", "2020-02-14T09:22:58.000Z"],
+    ["2020-02-14T12:22:58-0330", "2020-02-14T15:52:58.000Z"],
     ["2020-02-29T23:59:59", "2020-02-29T23:59:59.000Z"],
     ["1999-12-31T23:59:59", "1999-12-31T23:59:59.000Z"],
     ["0050-01-01T00:00:00", "0050-01-01T00:00:00.000Z"],
@@ -162,11 +178,44 @@ describe("the events", () => {
     "2020-13-14T12:22:58",
     "14.02.2020 12:22:58",
     "1581682978",
+    "on 2020-02-14T12:22:58",
+    "on 2020-02-14T12:22:58.5",
+    "12020-02-14T12:22:58",
+    "2020-02-14T12:22:58 (in summer)",
+    "2020-02-14T12:22:58Z (in summer)",
   ])("the time %j cannot be read", (event_time) => {
     expect(read(tolokaEvent("POOL_CLOSED", { event_time }))).toMatchObject({
       occurredAt: undefined,
       problems: ["event_time: expected ISO 8601"],
     });
+  });
+
+  test("a time that is not text is none, whatever is in it", () => {
+    const event_time = ["2020-02-14T12:22:58"];
+    expect(read(tolokaEvent("POOL_CLOSED", { event_time }))).toMatchObject({
+      occurredAt: undefined,
+      problems: ["event_time: expected string"],
+    });
+  });
+
+  test.each([
+    null,
+    7,
+    "text",
+    [],
+    [{ type: "TEST_EVENT" }],
+    {},
+    { type: 7 },
+    { events: null },
+    { events: 7 },
+    { events: {} },
+    { events: [null] },
+    { events: [7] },
+    { events: ["text"] },
+    { events: [[]] },
+    { events: [{ type: "TEST_EVENT" }, null] },
+  ])("%j is neither an envelope nor an event", (body) => {
+    expect(readEvents(body)).toBeUndefined();
   });
 
   test("a bare event object is a delivery of one event", () => {
