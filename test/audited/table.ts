@@ -41,22 +41,13 @@ function lineOf(row: Row): string {
   return `| ${handler.name} | ${must} | ${should} | ${may} | ${outcome.verdict} | ${failed.join(", ")} |`;
 }
 
-function section(provider: ProviderName, rows: readonly Row[]): string {
-  const failed = new Set(rows.flatMap(failedMusts));
-  const words = CHECKS.filter(({ id }) => failed.has(id)).map(({ id, what }) => `- \`${id}\`: ${what}`);
+function tableOf(provider: ProviderName, rows: readonly Row[]): string {
+  const lines = rows.filter(({ handler }) => handler.provider === provider).map(lineOf);
   return `### ${TITLES[provider]}
 
 | handler | MUST | SHOULD | MAY | verdict | MUST checks that failed |
 | --- | --- | --- | --- | --- | --- |
-${rows.map(lineOf).join("\n")}
-
-What they are:
-
-${rows.map(({ handler }) => `- **${handler.name}:** ${handler.made}.`).join("\n")}
-
-What did not hold for one or more of them:
-
-${words.join("\n")}`;
+${lines.join("\n")}`;
 }
 
 // As in production: Express answers errors without their stacks then. What is refused is printed by nobody.
@@ -70,16 +61,24 @@ for (const handler of HANDLERS) {
   console.log(`${handler.provider}: ${lineOf(row)}`);
 }
 
-const written = `Passed of those that were made, with one secret and a report route, on ${new Date().toISOString().slice(0, 10)} with Node ${process.versions.node}.
+const today = new Date().toISOString().slice(0, 10);
+const made = new Map(rows.map(({ handler }) => [handler.name, handler.made]));
+const failed = new Set(rows.flatMap(failedMusts));
+const written = `How many passed of those that were made, with one secret and a report route, on ${today} with Node ${process.versions.node}.
 
-${(["toloka", "prolific"] as const)
-  .map((provider) =>
-    section(
-      provider,
-      rows.filter(({ handler }) => handler.provider === provider),
-    ),
-  )
-  .join("\n\n")}`;
+${tableOf("toloka", rows)}
+
+${tableOf("prolific", rows)}
+
+### What they are
+
+${[...made].map(([name, what]) => `- **${name}:** ${what}.`).join("\n")}
+
+### What did not hold
+
+${CHECKS.filter(({ id }) => failed.has(id))
+  .map(({ id, what }) => `- \`${id}\`: ${what}`)
+  .join("\n")}`;
 const document = readFileSync(DOCUMENT, "utf8");
 const [before, after] = [document.indexOf(BEGIN), document.indexOf(END)];
 if (before < 0 || after < before)
