@@ -66,7 +66,7 @@ function property<Input>(sentence: string, cases: number, about: fc.IAsyncProper
         throw new Error(await fc.asyncDefaultReportMessage(details), { cause: details.errorInstance });
       }
     },
-    SECONDS ? SECONDS * 2000 + 60_000 : 120_000,
+    (SECONDS ?? 120) * 2000 + 60_000,
   );
 }
 
@@ -284,7 +284,7 @@ function throwing(): never {
 describe.each(["toloka", "prolific"] as const)("%s", (name) => {
   property(
     `${name}: a delivery that was changed on its way is accepted only if these very bytes were signed, and in time`,
-    6_000,
+    5_000,
     fc.asyncProperty(
       fc.record({
         secrets: fc.array(secretText, { minLength: 1, maxLength: 3 }),
@@ -835,7 +835,7 @@ const addressed = fc.record({
 
 property(
   "receivers side by side each take what was signed for them, whatever else they are in the midst of",
-  2_000,
+  1_500,
   fc.asyncProperty(
     fc.array(addressed, { minLength: 2, maxLength: 4 }),
     fc.array(addressed, { minLength: 1, maxLength: 4 }),
@@ -877,7 +877,7 @@ property(
 
 property(
   "bodies nested as deep as they can be are answered like any other",
-  100,
+  60,
   fc.asyncProperty(
     fc.constantFrom<ProviderName[]>("toloka", "prolific"),
     fc.constantFrom(["[", "]"], ['{"a":', "}"], ['[{"events":', "}]"]),
@@ -903,6 +903,6 @@ property(
 
 property(
   "a random program of deliveries, failures and time does to the receivers what it does to a model of them",
-  6_000,
+  5_000,
   fc.asyncProperty(setups, programs, fc.scheduler(), run),
 );
