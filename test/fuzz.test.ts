@@ -605,7 +605,7 @@ const timeText = fc
     fc.option(fc.integer({ min: 0, max: 61 }), { nil: undefined }),
     fc.oneof(
       fc.constant(""),
-      digitsOf(9).map((digits) => `.${digits}`),
+      digitsOf(15).map((digits) => `.${digits}`),
     ),
     fc.constantFrom(
       "",
