@@ -265,9 +265,9 @@ class Model {
 
   #handle({ id, kind }: Told, { signature }: Delivery): Outcome {
     // What has no id is claimed by its signature, and by nothing where that may stand for several.
-    const key = id || signature;
+    const key = id || (signature && `without-id ${signature}`);
     const owner = `turn ${this.#turns++}`;
-    if (signature && id) {
+    if (signature) {
       const bound = this.#ask("bind", id, () => this.claims.claim(signature, id, REPLAYABLE));
       if (bound !== "won") return bound === "done" ? "duplicate" : (bound ?? "unclaimed");
     }
@@ -283,7 +283,7 @@ class Model {
       return "failed";
     }
     const settled = key ? this.#ask("settle", id, () => this.claims.settle(key, owner, DAY)) : true;
-    if (signature && id) this.#ask("settle binding", id, () => this.claims.settle(signature, id, REPLAYABLE));
+    if (signature) this.#ask("settle binding", id, () => this.claims.settle(signature, id, REPLAYABLE));
     this.#isUnsettled ||= settled === undefined;
     return kind === "known" ? "handled" : "unrecognized";
   }
@@ -463,8 +463,8 @@ class World {
   /** A store that fails when it is told to and, if it is async, acts and answers when the scheduler says. */
   #failing(store: Store): ClaimStore {
     const call = <T>(name: "claim" | "settle" | "release", key: string, owner: string, effect: () => T) => {
-      // A signature is claimed for an id.
-      const binds = IDS.includes(owner);
+      // A signature is claimed for an id, or for none.
+      const binds = owner === "" || IDS.includes(owner);
       const id = binds ? owner : IDS.includes(nameOf(key)) ? nameOf(key) : "";
       const ofBinding = { claim: "bind", settle: "settle binding", release: "release" } as const;
       const fails = this.failures.takeStore(binds ? ofBinding[name] : name, id);
@@ -510,7 +510,9 @@ function keyOf(event: ReceivedEvent): string | undefined {
 
 /** What a key of the receiver's claims stands for: an event's id, or a signature in hex. */
 function nameOf(key: string): string {
-  return /[0-9a-f]{64}$/.exec(key)?.[0] ?? key.slice(key.lastIndexOf(":") + 1);
+  const [, kind, digest] = /(without-id|signature):([0-9a-f]{64})$/.exec(key) ?? [];
+  if (digest !== undefined) return kind === "signature" ? digest : `${kind} ${digest}`;
+  return key.slice(key.lastIndexOf(":") + 1);
 }
 
 interface Item {

@@ -38,11 +38,13 @@ const signed = Buffer.alloc(32 * 1024);
 export function verify(keys: readonly HmacKey[], prefix: string, body: Uint8Array, digest: string): boolean {
   // As UTF-8, so that no other character passes for the digit that it shares its last bits with.
   if (digest.length !== received.length || received.write(digest, "utf8") !== received.length) return false;
-  const length = BLOCK + prefix.length + body.length;
-  const inOneCall = hash !== undefined && length <= signed.length;
+  // A character takes three bytes of UTF-8 at the most.
+  const inOneCall = hash !== undefined && BLOCK + 3 * prefix.length + body.length <= signed.length;
+  let length = BLOCK;
   if (inOneCall) {
-    signed.write(prefix, BLOCK, "latin1");
-    signed.set(body, BLOCK + prefix.length);
+    length += signed.write(prefix, BLOCK, "utf8");
+    signed.set(body, length);
+    length += body.length;
   }
   let matches = 0;
   for (const { object, inner, outer } of keys) {

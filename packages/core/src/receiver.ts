@@ -500,7 +500,12 @@ function verdictOn(received: Received): { code: ErrorCode | undefined; counts?: 
     unsettled: 0,
     unsunk: 0,
   };
-  for (const { outcome } of received) if (outcome !== undefined) of[outcome]++;
+  for (const { outcome, isCopy, event } of received) {
+    if (outcome === undefined) continue;
+    of[outcome]++;
+    // What could not be settled was handled all the same, once.
+    if (outcome === "unsettled") of[isCopy ? "duplicate" : event.problems ? "unrecognized" : "handled"]++;
+  }
   const { duplicate, failed, busy, unrecognized } = of;
   const code =
     failed > 0
@@ -512,8 +517,7 @@ function verdictOn(received: Received): { code: ErrorCode | undefined; counts?: 
           : busy > 0
             ? "EVENT_BUSY"
             : undefined;
-  // What could not be settled was handled all the same.
-  return { code, counts: { handled: of.handled + of.unsettled, duplicate, failed, busy, unrecognized } };
+  return { code, counts: { handled: of.handled, duplicate, failed, busy, unrecognized } };
 }
 
 const MISMATCH = "a delivery fits no secret: it is forged, or its subscription has another secret.";

@@ -150,7 +150,9 @@ describe("the events", () => {
       const date = `${1900 + (i % 300)}-${two(i % 14)}-${two((i * 7) % 33)}`;
       const time = `${two((i * 5) % 26)}:${two((i * 11) % 62)}:${two((i * 13) % 62)}`;
       const event_time = `${date}T${time}`;
-      const expected = Date.parse(`${event_time}Z`);
+      // Date takes 30 February for 1 March.
+      const isDay = new Date(`${date}T00:00Z`).getUTCDate() === (i * 7) % 33;
+      const expected = isDay ? Date.parse(`${event_time}Z`) : Number.NaN;
       const read = readEvents({ events: [{ event_time }] })?.[0]?.occurredAt;
       expect([event_time, read?.getTime()]).toEqual([
         event_time,

@@ -148,7 +148,7 @@ export function readSubject({ data }: ReceivedEvent<TolokaEvents>): string | und
   return undefined;
 }
 
-const ISO_8601 = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:?\d\d)?$/;
+const ISO_8601 = /^(\d{4}-\d\d-(\d\d))T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:?\d\d)?$/;
 
 /** The time that was read last: the events of a delivery often have the same. */
 let last = { text: "", time: Number.NaN };
@@ -160,9 +160,12 @@ function readTime(text: string): Date | undefined {
 }
 
 function otherTime(text: string): number {
-  const match = ISO_8601.exec(text);
-  if (match === null) return Number.NaN;
-  return Date.parse(match[1] === undefined ? `${text}Z` : text);
+  const [, date, day, offset = ""] = ISO_8601.exec(text) ?? [];
+  // V8 takes 30 February for 1 March.
+  if (new Date(`${date}T00:00Z`).getUTCDate() !== Number(day)) return Number.NaN;
+  // And of a fraction with ten digits and more it leaves out the zeros in front.
+  const time = text.replace(/(\.\d{3})\d+/, "$1");
+  return Date.parse(offset === "" ? `${time}Z` : time);
 }
 
 const USUAL = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$/;
