@@ -258,6 +258,11 @@ export const FLAWS: readonly Flaw[] = [
     fails: both("signature-long"),
   },
   {
+    name: "reads base64 as decoders do, whatever is missing or left over behind it",
+    breaks: (e) => readsDigest(e, (digest) => Buffer.from(digest, "base64").toString("base64")),
+    fails: { prolific: "signature-long" },
+  },
+  {
     name: "takes what is not signed for genuine",
     breaks: (e) => {
       const { isGenuine } = e;
