@@ -261,6 +261,19 @@ describe("an endpoint that is none of ours", () => {
     expect(notPassed(await audit({ ...options, only, timeout: 30 }))).toEqual([]);
   });
 
+  test.for(BOTH)("may list events of %s that came without an id", async (provider, { onTestFinished }) => {
+    const options = await plain(onTestFinished, provider, (endpoint) => {
+      const { handle } = endpoint;
+      endpoint.handle = (event) => {
+        if (typeof event.id === "string" && event.id !== "") return handle.call(endpoint, event);
+        endpoint.handled.push(event.id as string);
+        return true;
+      };
+    });
+    const only = ["event-misfit", "once-same-delivery", "end-nothing-twice"];
+    expect(notPassed(await audit({ ...options, only }))).toEqual([]);
+  });
+
   /** Found out by exactly the right checks. */
   const isFoundOut = async (flaw: Flaw, provider: ProviderName, onTestFinished: OnTestFinished) => {
     const { breaks, fails, slow = "" } = flaw;

@@ -353,7 +353,8 @@ function lengthOf({ body }: Outgoing): HeaderLines {
 function handledIn(body: string): readonly string[] | undefined {
   try {
     const { handled } = Object(JSON.parse(body));
-    return Array.isArray(handled) && handled.every((id) => typeof id === "string") ? handled : undefined;
+    // An event that came without an id may have been handled, and be listed.
+    return Array.isArray(handled) ? handled.filter((id) => typeof id === "string") : undefined;
   } catch {
     return undefined;
   }
