@@ -12,12 +12,13 @@ const contentType = (value: string): Draft => ({ headers: [["Content-Type", valu
 /** Long enough to be sent in pieces. */
 const NOTE = { note: "x".repeat(2_000) };
 
-/** Who ends a connection early has the rest sent again: that is no mistake. */
-function pipelined(s: Session, ...drafts: readonly Draft[]): Promise<readonly number[]> {
-  return s.pipelines(...drafts).catch((error) => {
-    if (error instanceof NoAnswer && error.why === "closed") return [];
-    throw error;
-  });
+/** For what is no answer: who ends a connection early has the rest sent again, and that is no mistake. */
+function unlessClosed(error: unknown): undefined {
+  if (!(error instanceof NoAnswer && error.why === "closed")) throw error;
+}
+
+async function pipelined(s: Session, ...drafts: readonly Draft[]): Promise<readonly number[]> {
+  return (await s.pipelines(...drafts).catch(unlessClosed)) ?? [];
 }
 
 export const HTTP_CHECKS: readonly RunnableCheck[] = [
@@ -96,9 +97,9 @@ export const HTTP_CHECKS: readonly RunnableCheck[] = [
         [0, -1],
         [-1, 0],
       ]) {
-        const status = await s.sendsWith((length) =>
-          order.map((less) => ["Content-Length", String(length + less)] as const),
-        );
+        const lines = (length: number) =>
+          order.map((less) => ["Content-Length", String(length + less)] as const);
+        const status = await s.sendsWith(lines).catch(unlessClosed);
         s.expects(!isSuccess(status), "a refusal", String(status));
       }
     },
