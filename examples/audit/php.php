@@ -5,9 +5,6 @@
 //   npx crowdhook audit http://127.0.0.1:3000/toloka-webhook --provider toloka --secret 12345 \
 //     --report http://127.0.0.1:3000/handled/only-here
 //
-// PHP's own server closes a connection on which two requests come at once, so that the check http-pipelined
-// fails with it.
-//
 // The route is the lines marked with a number. It tells strangers what was handled, so it is not for
 // production: there is none without a REPORT_TOKEN, and only loopback reaches it.
 declare(strict_types=1);
