@@ -194,6 +194,22 @@ describe("timeout", () => {
     ]);
   });
 
+  test("an onError listener that hangs holds up an event no longer than its limit once more", async () => {
+    const receiver = receiverWith({ timeout: 5 });
+    receiver.on("POOL_CLOSED", () => Promise.reject(new Error("broken")));
+    let told = () => {};
+    receiver.onError((_, { id }) =>
+      id === "hangs" ? never() : new Promise<void>((resolve) => (told = resolve)),
+    );
+    const hanging = receiver.handle(signed(closed("hangs")));
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(contentOf(await hanging)).toMatchObject({ failed: 1 });
+    const other = receiver.handle(signed(closed("told")));
+    await vi.advanceTimersByTimeAsync(0);
+    told();
+    expect(contentOf(await other)).toMatchObject({ failed: 1 });
+  });
+
   test.each([true, false])(
     "the sender's hanging up still aborts the signal (before it is asked for: %s)",
     async (before) => {

@@ -118,6 +118,38 @@ describe("listeners", () => {
     );
   });
 
+  test("a type that there is not, and a listener that is no function, throw and say so", () => {
+    const receiver = receiverWith();
+    expect(() => receiver.on("POOL_CLOSE" as "POOL_CLOSED", () => {})).toThrow(
+      /toloka has no event type "POOL_CLOSE". It has POOL_CLOSED, .*onUnrecognized/,
+    );
+    expect(() => receiver.on("constructor" as "POOL_CLOSED", () => {})).toThrow(
+      /no event type "constructor"/,
+    );
+    for (const [listener, kind] of [
+      [undefined, "undefined"],
+      [null, "null"],
+      [{}, "object"],
+    ] as const) {
+      expect(() => receiver.onAny(listener as never)).toThrow(`A listener must be a function, not ${kind}.`);
+    }
+  });
+
+  test("an event whose data does not fit its type fails where nobody listens for that, and says by what", async () => {
+    const receiver = receiverWith();
+    const errors: unknown[] = [];
+    const listener = vi.fn();
+    receiver.onAny(listener);
+    receiver.onError((error) => errors.push(error));
+    const event = tolokaEvent("POOL_CLOSED", { uuid: "x", close_reason: ["hunter2"] });
+    const reply = await receiver.handle(signed(event));
+    expect(JSON.parse(reply.body)).toMatchObject({ code: "EVENT_FAILED", failed: 1 });
+    expect(listener).not.toHaveBeenCalled();
+    expect(errors).toMatchObject([
+      { message: expect.stringMatching(/event x does not fit "POOL_CLOSED": close_reason: expected string/) },
+    ]);
+  });
+
   test("a thenable is waited for, and one whose then throws fails the event", async () => {
     const receiver = receiverWith();
     receiver.onError(() => {});
@@ -1336,6 +1368,16 @@ describe("construction", () => {
     ["no store", { claims: null }, /claims must have the method claim/],
     ["a store without methods", { claims: {} }, /claims must have the method claim/],
     ["a sink that is a function", { sink: async () => {} }, /sink must have the method accept/],
+    ["a tolerance below zero", { tolerance: -1 }, /tolerance must be a number of seconds, 0 or more.*not -1/],
+    ["a tolerance in words", { tolerance: "300" }, /tolerance .* not "300"/],
+    ["a size of nothing", { maxBodySize: 0 }, /maxBodySize must be a positive whole number of bytes, not 0/],
+    ["a clock that stands", { clock: 0 }, /clock must be a function that returns Unix time in milliseconds/],
+    ["a secret beside unsigned", { unsigned: true }, /the secret proves nothing/],
+    ["no secret", { secret: undefined }, /The secret is undefined: is its environment variable set\?/],
+    ["an empty secret", { secret: "" }, /The secret is empty/],
+    ["an empty list of secrets", { secret: [] }, /The list of secrets is empty/],
+    ["a secret that is null", { secret: [null] }, /A secret must be a string, not null/],
+    ["a secret with a line break", { secret: "12345\n" }, /begins or ends with white space/],
   ])("%s throws and says so", (_, options, message) => {
     expect(() => receiverWith(options)).toThrow(message);
   });
