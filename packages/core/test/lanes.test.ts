@@ -249,7 +249,7 @@ describe("duplicates in lanes", () => {
   });
 
   test("events that wait for those of another delivery take no place from those that can run", async () => {
-    const receiver = receiverWith({ concurrency: 2 });
+    const receiver = receiverWith({ concurrency: 2, orderBy: () => undefined });
     const { passed, open } = gate();
     const begun: string[] = [];
     receiver.onAny(({ id }) => {
