@@ -103,10 +103,11 @@ function goalsTable(sections: readonly Section[]): string {
     `${"atMost" in goal ? "≤" : "≥"} ${goal.unit("atMost" in goal ? goal.atMost : goal.atLeast)}`,
     ...verdict(goal),
   ]);
-  const notes = GOALS.filter((goal) => {
+  const notes = GOALS.flatMap((goal) => {
     const figure = figures.get(goal.id);
-    return figure !== undefined && !holds(goal, figure);
-  }).map((goal) => `**${goal.says}**: ${noteOf(goal.id) ?? "no note yet."}`);
+    const note = figure !== undefined && !holds(goal, figure) && noteOf(goal.id);
+    return note ? `**${goal.says}**: ${note}` : [];
+  });
   return [
     markdown(["goal", "is to be", "is", "holds"], rows),
     ...(notes.length > 0 ? ["What does not hold, and what was tried:", ...notes] : []),
