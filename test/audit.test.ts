@@ -16,7 +16,6 @@ import {
   toBadge,
   toJUnit,
 } from "@crowdhook/audit";
-import type { ClaimStore } from "@crowdhook/core";
 import type * as nodeAdapter from "@crowdhook/node";
 import { build, type Plugin } from "esbuild";
 import { afterAll, beforeAll, describe, expect, type TestContext, test, vi } from "vitest";
@@ -820,20 +819,12 @@ describe("a mutant of our own code", () => {
     }
   });
 
-  test("whose claims are always won is found out", LONG, async ({ onTestFinished }) => {
-    const won = {
-      claim: `() => "won"`,
-      settle: "() => true",
-      release: "() => {}",
-      latest: "() => undefined",
-      advance: "() => {}",
-    } satisfies Record<keyof ClaimStore, string>;
-    const methods = Object.entries(won).map(([name, method]) => `${name}: ${method}`);
+  test("that forgets what is done is found out", LONG, async ({ onTestFinished }) => {
     const { plugin, replaced } = replacing(
-      /^\.\/claims\.js$/,
-      `${core}claims.ts`,
-      `if (typeof real.memoryClaims !== "function") throw new Error("There are no memoryClaims any more.");
-       export const memoryClaims = () => ({ ${methods.join(", ")} });`,
+      /^\.\/recent\.js$/,
+      `${core}recent.ts`,
+      `if (typeof real.Recent !== "function") throw new Error("There is no Recent any more.");
+       export class Recent { get() {} set() {} }`,
     );
     const adapter = await bundled("claims", plugin);
     expect(replaced).not.toEqual([]);
