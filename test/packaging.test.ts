@@ -271,7 +271,9 @@ describe("a CJS app", () => {
 });
 
 describe("a strict TypeScript app", () => {
-  test("gets each event's type without a cast, in every framework, as ESM and as CJS", async () => {
+  test("gets each event's type without a cast, in every framework, as ESM and as CJS", {
+    timeout: 120_000,
+  }, async () => {
     const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
     const complaints = await node(ts, tsc).catch((error: { stdout: string }) => error.stdout);
     expect(complaints).toBe("");
