@@ -4,11 +4,10 @@
  * `pnpm bench forged`; `--quick` for fewer and shorter phases. Other programs show in a p99 before
  * anything else does: on a machine that is busy, `nice -n -20 pnpm bench forged` goes before them.
  */
-import { type ChildProcess, fork } from "node:child_process";
-import { once } from "node:events";
-import path from "node:path";
+import type { ChildProcess } from "node:child_process";
 import type { Latencies, Order } from "./forged-load.js";
 import type { Ask, Usage } from "./http-server.js";
+import { ask, message, start } from "./processes.js";
 import { record } from "./results.js";
 import { interleave, median, ratios } from "./rounds.js";
 import { milliseconds, percent, range } from "./units.js";
@@ -19,26 +18,6 @@ const SECONDS = QUICK ? 2 : 5;
 /** Requests a second. */
 const GOOD = 200;
 const FORGED = 1_000;
-
-const children: ChildProcess[] = [];
-process.on("exit", () => {
-  for (const child of children) child.kill();
-});
-
-function start(name: string, ...args: string[]): ChildProcess {
-  const child = fork(path.join(import.meta.dirname, `${name}.js`), args, { execArgv: [] });
-  children.push(child);
-  child.on("exit", () => {
-    throw new Error(`${name} has ended.`);
-  });
-  return child;
-}
-
-async function ask<Answer>(child: ChildProcess, message: Order | Ask): Promise<Answer> {
-  child.send(message);
-  const [answer] = await once(child, "message");
-  return answer;
-}
 
 interface Server {
   readonly name: string;
@@ -60,9 +39,8 @@ interface Result extends Latencies {
 }
 
 async function server(side: string, name: string, does: string, refusal: number): Promise<Server> {
-  const child = start("http-server", "node", side);
-  const [port] = await once(child, "message");
-  return { name, does, child, port, refusal };
+  const child = start("http-server", ["node", side]);
+  return { name, does, child, port: await message<number>(child), refusal };
 }
 
 const servers = [
@@ -70,23 +48,24 @@ const servers = [
   await server("hand", "by hand", "HMAC, compare, time, JSON.parse", 401),
   await server("ours", "crowdhook", "all of it, claims in memory, one listener", 401),
 ];
-const goodLoad = start("forged-load");
-const forgedLoad = start("forged-load");
+const goodLoad = start("forged-load", []);
+const forgedLoad = start("forged-load", []);
 const phases = servers.flatMap((server): Phase[] => [
   { server, flooded: false },
   { server, flooded: true },
 ]);
 
 async function run({ server: { child, port, refusal }, flooded }: Phase, seconds: number): Promise<Result> {
-  const before = await ask<Usage>(child, {});
-  const forged = { port, forged: true, rate: FORGED, seconds, status: refusal };
+  const before = await ask<Usage>(child, {} satisfies Ask);
+  const good: Order = { port, forged: false, rate: GOOD, seconds, status: 200 };
+  const forged: Order = { port, forged: true, rate: FORGED, seconds, status: refusal };
   const flood = flooded ? ask<Latencies>(forgedLoad, forged) : undefined;
-  const good = await ask<Latencies>(goodLoad, { port, forged: false, rate: GOOD, seconds, status: 200 });
-  const late = Math.max(good.late, (await flood)?.late ?? 0);
-  const after = await ask<Usage>(child, {});
+  const latencies = await ask<Latencies>(goodLoad, good);
+  const late = Math.max(latencies.late, (await flood)?.late ?? 0);
+  const after = await ask<Usage>(child, {} satisfies Ask);
   const accepted = after.events - before.events - (flooded && refusal === 200 ? FORGED * seconds : 0);
   if (accepted !== GOOD * seconds) throw new Error(`${accepted} events came out`);
-  return { ...good, late, cpu: (after.cpu - before.cpu) / 1e6 / seconds };
+  return { ...latencies, late, cpu: (after.cpu - before.cpu) / 1e6 / seconds };
 }
 
 for (const phase of phases) await run(phase, 1);

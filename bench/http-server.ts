@@ -234,4 +234,6 @@ process.on("message", async ({ collect }: Ask) => {
   };
   process.send?.(usage);
 });
+// Whoever started it has ended: nobody else would end it.
+process.on("disconnect", () => process.exit());
 process.send?.(await SIDES[side]());
