@@ -500,11 +500,11 @@ function verdictOn(received: Received): { code: ErrorCode | undefined; counts?: 
     unsettled: 0,
     unsunk: 0,
   };
-  for (const { outcome, isCopy, event } of received) {
+  for (const { outcome, shared, event } of received) {
     if (outcome === undefined) continue;
     of[outcome]++;
     // What could not be settled was handled all the same, once.
-    if (outcome === "unsettled") of[isCopy ? "duplicate" : event.problems ? "unrecognized" : "handled"]++;
+    if (outcome === "unsettled") of[shared ? "duplicate" : event.problems ? "unrecognized" : "handled"]++;
   }
   const { duplicate, failed, busy, unrecognized } = of;
   const code =

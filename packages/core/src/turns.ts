@@ -71,9 +71,7 @@ export class Turn {
   isUnderWay = false;
   /** Whether it wants the claim no more. If the store grants it all the same, it is given back. */
   givenUp = false;
-  /** Whether it has the outcome of another turn, which it follows. */
-  isCopy = false;
-  /** The outcome of the turn that it follows. */
+  /** The outcome of the turn that it follows; `undefined` if it follows none. */
   shared: MaybePromise<Outcome> | undefined;
   /** What became of it, once it has ended. */
   outcome: Outcome | undefined;
@@ -286,7 +284,6 @@ export function createTurns({ store, isShared, doneFor, clock, onStoreTrouble }:
 
   /** Ends a turn with the outcome of the one that it follows. */
   function follow(turn: Turn, first: Turn): MaybePromise<Outcome> {
-    turn.isCopy = true;
     return chain(first.outcome ?? turn.shared ?? first.wait(), (shared) =>
       isSuccess(shared) ? chain(settleBinding(turn), () => turn.end("duplicate")) : turn.end(shared),
     );
