@@ -1,6 +1,7 @@
 import {
   type BodyFailure,
   bytesOf,
+  type DeliveryHeaders,
   gather,
   type IncomingDelivery,
   type MaybePromise,
@@ -162,23 +163,43 @@ export function nodeDelivery(
   hint: string,
   parsed: ParsedBody = request as ParsedBody,
 ): IncomingDelivery {
-  return {
-    method: request.method ?? "",
-    headers: {
+  return new NodeDelivery(request, response, async (limit) => {
+    return (await readNodeBody(request, parsed, limit)) ?? { code: "BODY_UNAVAILABLE", hint };
+  });
+}
+
+/**
+ * A class, so that its getter is one function for all: V8 gives each object literal with a getter a
+ * hidden class of its own, and that keeps the request in memory until all garbage is collected.
+ */
+class NodeDelivery implements IncomingDelivery {
+  readonly method: string;
+  readonly headers: DeliveryHeaders;
+  readonly #response: NodeResponse;
+
+  constructor(
+    request: NodeRequest,
+    response: NodeResponse,
+    readonly body: Extract<IncomingDelivery["body"], (limit: number) => unknown>,
+  ) {
+    this.method = request.method ?? "";
+    this.headers = {
       get(name) {
         const value = request.headers[name.toLowerCase()];
         return Array.isArray(value) ? value.join(", ") : value;
       },
-    },
-    body: async (limit) => (await readNodeBody(request, parsed, limit)) ?? { code: "BODY_UNAVAILABLE", hint },
-    get signal() {
-      const controller = new AbortController();
-      const check = () => response.writableFinished || controller.abort();
-      if (response.destroyed) check();
-      else response.on("close", check);
-      return controller.signal;
-    },
-  };
+    };
+    this.#response = response;
+  }
+
+  get signal(): AbortSignal {
+    const response = this.#response;
+    const controller = new AbortController();
+    const check = () => response.writableFinished || controller.abort();
+    if (response.destroyed) check();
+    else response.on("close", check);
+    return controller.signal;
+  }
 }
 
 /** Writes a reply, unless something else has answered or the sender is gone. */

@@ -172,17 +172,18 @@ export function gather(limit: number, contentLength: string | null | undefined) 
   if (Number(contentLength) > limit) discard();
   return {
     body,
-    /** Whether the body is there or given up, so that what comes after is of no use. */
-    get finished() {
-      return finished;
-    },
-    push(data: Bytes | string) {
-      if (finished) return;
+    /** Whether more is of use: not once the body is given up. */
+    push(data: Bytes | string): boolean {
+      if (finished) return false;
       const chunk = bytesOf(data);
-      if (chunk === undefined) return finish({ code: "BODY_ABORTED" });
+      if (chunk === undefined) {
+        finish({ code: "BODY_ABORTED" });
+        return false;
+      }
       size += chunk.byteLength;
       if (tooLarge || size > limit) discard();
       else chunks.push(chunk);
+      return !finished;
     },
     end() {
       finish(tooLarge ? { code: "BODY_TOO_LARGE" } : concat(chunks, size));

@@ -5,6 +5,7 @@ import {
   mount,
   type NodeStream,
   nodeDelivery,
+  type ParsedBody,
 } from "@crowdhook/core/adapter";
 import { type ProlificEvents, prolific } from "@crowdhook/core/prolific";
 import { type TolokaEvents, toloka } from "@crowdhook/core/toloka";
@@ -43,12 +44,7 @@ function webhook<Events extends EventMap>(
     app.decorate(provider.name, mounted);
 
     const handler = async (request: FastifyRequest, reply: FastifyReply) => {
-      const delivery = nodeDelivery(request.raw, reply.raw, HINT, {
-        get rawBody() {
-          return (request as { rawBody?: unknown }).rawBody;
-        },
-        stream: (request.body as NodeStream | undefined) ?? request.raw,
-      });
+      const delivery = nodeDelivery(request.raw, reply.raw, HINT, new FastifyBody(request));
       const { status, headers, body } = await mounted.receiver.handle(delivery);
       // A buffer, because text would go through the app's own serializer.
       return reply.code(status).headers(headers).send(Buffer.from(body));
@@ -69,6 +65,21 @@ function webhook<Events extends EventMap>(
   };
   // Not encapsulated, so that the decorator is visible to the app that registers the plugin.
   return plugin(register, { name: `@crowdhook/fastify/${provider.name}`, fastify: "5.x" });
+}
+
+/** A class, so that its getter is the same function for all requests. */
+class FastifyBody implements ParsedBody {
+  readonly #request: FastifyRequest;
+  readonly stream: NodeStream;
+
+  constructor(request: FastifyRequest) {
+    this.#request = request;
+    this.stream = (request.body as NodeStream | undefined) ?? request.raw;
+  }
+
+  get rawBody(): unknown {
+    return (this.#request as { rawBody?: unknown }).rawBody;
+  }
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { BodyFailure, EventMap, Provider } from "@crowdhook/core";
+import type { BodyFailure, EventMap, IncomingDelivery, Provider } from "@crowdhook/core";
 import {
   gather,
   type Mounted,
@@ -36,16 +36,7 @@ function webhook<Events extends EventMap>(
   const { handle } = mounted.receiver;
   const respond = async (request: Request) => {
     const elsewhere = options?.path !== undefined && !answers(request.url);
-    const reply = elsewhere
-      ? notFound()
-      : await handle({
-          method: request.method,
-          headers: request.headers,
-          body: (limit) => readBody(request, limit),
-          get signal() {
-            return request.signal;
-          },
-        });
+    const reply = elsewhere ? notFound() : await handle(new FetchDelivery(request));
     return new Response(reply.body, { status: reply.status, headers: reply.headers });
   };
   const handler = async (request: Request, ...host: readonly unknown[]) => {
@@ -54,6 +45,25 @@ function webhook<Events extends EventMap>(
     return response;
   };
   return Object.assign(handler, mounted);
+}
+
+/** A class, so that its getter, which spares making a signal that nobody asks for, is one for all. */
+class FetchDelivery implements IncomingDelivery {
+  readonly method: string;
+  readonly headers: Headers;
+  readonly body: (limit: number) => ReturnType<typeof readBody>;
+  readonly #request: Request;
+
+  constructor(request: Request) {
+    this.method = request.method;
+    this.headers = request.headers;
+    this.body = (limit) => readBody(request, limit);
+    this.#request = request;
+  }
+
+  get signal(): AbortSignal {
+    return this.#request.signal;
+  }
 }
 
 function canWait(host: unknown): host is Host {
@@ -80,8 +90,7 @@ async function pump(
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return gathered.end();
-      gathered.push(value);
-      if (gathered.finished) await reader.cancel();
+      if (!gathered.push(value)) await reader.cancel();
     }
   } catch {
     gathered.abort();

@@ -42,7 +42,7 @@ function webhook<Events extends EventMap>(
       await next();
       return;
     }
-    const reply = await handle(nodeDelivery(ctx.req, ctx.res, HINT, parsedBody(ctx)));
+    const reply = await handle(nodeDelivery(ctx.req, ctx.res, HINT, new KoaBody(ctx)));
     ctx.status = reply.status;
     ctx.set(reply.headers);
     ctx.body = reply.body;
@@ -50,17 +50,22 @@ function webhook<Events extends EventMap>(
   return Object.assign(middleware, mounted);
 }
 
-function parsedBody(ctx: ParameterizedContext): ParsedBody {
-  const request = ctx.request as ParsedBody;
-  const node = ctx.req as ParsedBody;
-  return {
-    get rawBody() {
-      return request.rawBody ?? node.rawBody;
-    },
-    get body() {
-      return request.body;
-    },
-  };
+/** A class, so that its getters are the same functions for all requests. */
+class KoaBody implements ParsedBody {
+  readonly #ctx: ParameterizedContext;
+
+  constructor(ctx: ParameterizedContext) {
+    this.#ctx = ctx;
+  }
+
+  get rawBody(): unknown {
+    const { request, req } = this.#ctx as { request: ParsedBody; req: ParsedBody };
+    return request.rawBody ?? req.rawBody;
+  }
+
+  get body(): unknown {
+    return (this.#ctx.request as ParsedBody).body;
+  }
 }
 
 /**
