@@ -2,7 +2,7 @@ import type { Claim, ClaimStore } from "./claims.js";
 import { type Counts, chain, isThenable, type MaybePromise } from "./delivery.js";
 import { kindOf } from "./errors.js";
 import type { ReceivedEvent } from "./event.js";
-import { Recent } from "./recent.js";
+import { hashOf, Recent } from "./recent.js";
 
 /**
  * What became of an event. Unclaimed: the store failed before. Unsettled: it was handled, but the
@@ -69,6 +69,10 @@ export class Turn {
   heldUntil = NOT_GRANTED;
   /** Whether it is found under its key, by those that come after it. */
   isUnderWay = false;
+  /** Of its key, once it is under way. */
+  hash = 0;
+  /** The next one of the list that it is in while it is under way. */
+  next: Turn | undefined;
   /** Whether it wants the claim no more. If the store grants it all the same, it is given back. */
   givenUp = false;
   /** The outcome of the turn that it follows; `undefined` if it follows none. */
@@ -106,6 +110,43 @@ export class Turn {
   }
 }
 
+/**
+ * The turns that are under way, by key. Not a Map: that rebuilds itself after every few keys that come
+ * and go, and what it was before keeps turns that are over from being collected.
+ */
+class UnderWay {
+  /** Each the first of the turns whose hashes end alike. */
+  readonly #lists = new Array<Turn | undefined>(4096).fill(undefined);
+
+  #placeOf(hash: number): number {
+    return hash & (this.#lists.length - 1);
+  }
+
+  find(key: string, hash: number): Turn | undefined {
+    let turn = this.#lists[this.#placeOf(hash)];
+    while (turn !== undefined && turn.ticket?.key !== key) turn = turn.next;
+    return turn;
+  }
+
+  add(turn: Turn, hash: number): void {
+    const place = this.#placeOf(hash);
+    turn.isUnderWay = true;
+    turn.hash = hash;
+    turn.next = this.#lists[place];
+    this.#lists[place] = turn;
+  }
+
+  remove(turn: Turn): void {
+    const place = this.#placeOf(turn.hash);
+    let before = this.#lists[place];
+    if (before === turn) this.#lists[place] = turn.next;
+    while (before !== undefined && before.next !== turn) before = before.next;
+    if (before !== undefined) before.next = turn.next;
+    turn.next = undefined;
+    turn.isUnderWay = false;
+  }
+}
+
 /** Events that this process remembers as done, where nothing else does, at the least. */
 const REMEMBERED = 50_000;
 
@@ -130,8 +171,7 @@ export interface TurnsOptions {
  * time, is `undefined` here: a failing store costs a redelivery, and is never taken for a failing listener.
  */
 export function createTurns({ store, isShared, doneFor, clock, onStoreTrouble }: TurnsOptions) {
-  /** By key. */
-  const underWay = new Map<string, Turn>();
+  const underWay = new UnderWay();
   /** By key; empty where the store is shared. */
   const done = new Recent<Done>(REMEMBERED);
   // Made at the first delivery: some runtimes have no randomness before the first request.
@@ -183,15 +223,15 @@ export function createTurns({ store, isShared, doneFor, clock, onStoreTrouble }:
 
   function enter(turn: Turn, ticket: Ticket): MaybePromise<Claimed> {
     const { key } = ticket;
-    const before = underWay.get(key);
+    const hash = hashOf(key);
+    const before = underWay.find(key, hash);
     if (before !== undefined) {
       turn.shared = before.wait();
       return before;
     }
-    const known = isShared ? undefined : done.get(key);
+    const known = isShared ? undefined : done.get(key, hash);
     if (known !== undefined && turn.batch.now < known.until) return "done";
-    underWay.set(key, turn);
-    turn.isUnderWay = true;
+    underWay.add(turn, hash);
     return isShared ? take(turn, ticket, turn.batch.begun) : "won";
   }
 
@@ -255,14 +295,16 @@ export function createTurns({ store, isShared, doneFor, clock, onStoreTrouble }:
     const settled = isShared ? ask(() => store.settle(key, batch.owner, doneFor)) : true;
     const bound = binding && settleBinding(turn);
     const advanced = subject && ask(() => store.advance?.(subject.key, subject.occurredAt, doneFor));
-    const concluded = (done: boolean | undefined) => {
-      if (done === false) onStoreTrouble("a claim was lost while its event was handled; it may run again");
-      return leave(turn, done === undefined ? "unsettled" : outcome);
-    };
     if (isThenable(settled) || isThenable(bound) || isThenable(advanced)) {
-      return Promise.all([settled, bound, advanced]).then(([done]) => concluded(done));
+      return Promise.all([settled, bound, advanced]).then(([done]) => concluded(turn, outcome, done));
     }
-    return concluded(settled);
+    return concluded(turn, outcome, settled);
+  }
+
+  /** @param done Whether the claim was still held when it was settled; `undefined` if the store failed. */
+  function concluded(turn: Turn, outcome: Outcome, done: boolean | undefined): Outcome {
+    if (done === false) onStoreTrouble("a claim was lost while its event was handled; it may run again");
+    return leave(turn, done === undefined ? "unsettled" : outcome);
   }
 
   /** Ends a turn whose claim is not won. */
@@ -297,8 +339,8 @@ export function createTurns({ store, isShared, doneFor, clock, onStoreTrouble }:
   function leave(turn: Turn, outcome: Outcome): Outcome {
     const { ticket, batch } = turn;
     if (ticket !== undefined && turn.isUnderWay) {
-      underWay.delete(ticket.key);
-      if (!isShared && isSuccess(outcome)) done.set(ticket.key, batch.done);
+      underWay.remove(turn);
+      if (!isShared && isSuccess(outcome)) done.set(ticket.key, batch.done, turn.hash);
     }
     return turn.end(outcome);
   }

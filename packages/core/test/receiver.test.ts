@@ -1,14 +1,16 @@
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import * as hmac from "#hmac";
 import { type ClaimStore, memoryClaims } from "../src/claims.js";
-import type { MaybePromise } from "../src/delivery.js";
+import type { MaybePromise, Reply } from "../src/delivery.js";
 import { ERRORS } from "../src/errors.js";
 import type { ReceiverOptions } from "../src/options.js";
 import type { Provider } from "../src/provider.js";
 import { prolific } from "../src/providers/prolific/index.js";
 import { ASSIGNMENT_EVENT_TYPES, toloka } from "../src/providers/toloka/index.js";
 import { createReceiver } from "../src/receiver.js";
+import { hashOf } from "../src/recent.js";
 import { prolificEvent, signProlific, signToloka, testClock, tolokaEvent } from "../src/testing.js";
+import { collidingKeys } from "./colliding-keys.js";
 
 const SECRET = "12345";
 const NOW = 1_581_682_978_000;
@@ -1380,6 +1382,35 @@ describe("construction", () => {
     ["a secret with a line break", { secret: "12345\n" }, /begins or ends with white space/],
   ])("%s throws and says so", (_, options, message) => {
     expect(() => receiverWith(options)).toThrow(message);
+  });
+});
+
+describe("events whose keys have hashes that end alike", () => {
+  const ids = collidingKeys(3, (key) => hashOf(key) & 0xfff);
+  test.each([
+    [0, 1, 2],
+    [2, 1, 0],
+    [1, 0, 2],
+  ])("are told apart while they are under way, in whatever order they end: %d, %d, %d", async (...order) => {
+    const receiver = receiverWith();
+    const heard: string[] = [];
+    const finish = new Map<string, () => void>();
+    receiver.on("POOL_CLOSED", ({ id }) => {
+      heard.push(id);
+      return new Promise<void>((resolve) => finish.set(id, resolve));
+    });
+    const deliver = (id: string) => receiver.handle(signed(tolokaEvent("POOL_CLOSED", { uuid: id })));
+    const first = ids.map(deliver);
+    await vi.waitFor(() => expect(heard).toEqual(ids));
+    for (const n of order) {
+      const id = ids[n] as string;
+      const again = deliver(id);
+      await new Promise(setImmediate);
+      finish.get(id)?.();
+      expect(JSON.parse((await (first[n] as Promise<Reply>)).body)).toMatchObject({ handled: 1 });
+      expect(JSON.parse((await again).body)).toMatchObject({ duplicate: 1 });
+    }
+    expect(heard).toEqual(ids);
   });
 });
 

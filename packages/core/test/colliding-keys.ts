@@ -1,0 +1,14 @@
+/** So many keys of the same hash. */
+export function collidingKeys(
+  count: number,
+  hash: (key: string) => number,
+): [string, string, ...string[]] {
+  const byValue = new Map<number, string[]>();
+  for (let n = 0; ; n++) {
+    const key = `event-${n}`;
+    const value = hash(key);
+    const keys = [...(byValue.get(value) ?? []), key];
+    if (keys.length === count) return keys as [string, string, ...string[]];
+    byValue.set(value, keys);
+  }
+}
