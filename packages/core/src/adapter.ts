@@ -72,7 +72,7 @@ export function mount<Events extends EventMap>(
       onError: receiver.onError,
     },
     path: wanted,
-    answers: (url) => withoutSlash(pathOf(url)) === wanted,
+    answers: (url) => url === wanted || withoutSlash(pathOf(url)) === wanted,
   };
 }
 
@@ -163,9 +163,9 @@ export function nodeDelivery(
   hint: string,
   parsed: ParsedBody = request as ParsedBody,
 ): IncomingDelivery {
-  return new NodeDelivery(request, response, async (limit) => {
-    return (await readNodeBody(request, parsed, limit)) ?? { code: "BODY_UNAVAILABLE", hint };
-  });
+  const gone = { code: "BODY_UNAVAILABLE", hint } as const;
+  const body = (limit: number) => readNodeBody(request, parsed, limit, gone);
+  return new NodeDelivery(request, response, body);
 }
 
 /**
@@ -217,20 +217,21 @@ export function writeNodeReply(response: NodeResponse, reply: Reply): void {
 
 /**
  * The bytes that something before left behind as `rawBody`, or as a `body` of bytes or text; else
- * those of the stream. `undefined` if they are gone: a stream that someone else has read is never
+ * those of the stream. `gone` if they are gone: a stream that someone else has read is never
  * waited for, and a parsed body never made into text again.
  */
 function readNodeBody(
   request: NodeRequest,
   parsed: ParsedBody,
   limit: number,
-): MaybePromise<Uint8Array | BodyFailure | undefined> {
+  gone: BodyFailure,
+): MaybePromise<Uint8Array | BodyFailure> {
   const { stream = request } = parsed;
   const raw = bytesOf(parsed.rawBody);
   if (raw && typeof parsed.rawBody === "string" && stream.readableDidRead && !stream.readableEnded) {
     // Text that someone is still adding chunks to: whole when the stream is at its end.
     return new Promise((resolve) => {
-      stream.on("end", () => resolve(bytesOf(parsed.rawBody)));
+      stream.on("end", () => resolve(bytesOf(parsed.rawBody) ?? gone));
       stream.on("close", () => resolve({ code: "BODY_ABORTED" }));
     });
   }
@@ -238,7 +239,7 @@ function readNodeBody(
   if (raw && (raw.length > 0 || stream.readableDidRead)) return raw;
   if (isUnread(stream)) return readStream(stream, limit, request.headers["content-length"]);
   // Looked at only now: some hosts have a getter there that parses, and throws.
-  return bytesOf(parsed.body);
+  return bytesOf(parsed.body) ?? gone;
 }
 
 /** Whether all of its bytes are still to come, and will come to us. */

@@ -117,6 +117,7 @@ function isArrayBuffer(value: unknown): value is ArrayBuffer {
 export function bytesOf(body: unknown): Uint8Array | undefined {
   if (body instanceof Uint8Array) return body;
   if (typeof body === "string") return encoder.encode(body);
+  if (typeof body !== "object") return undefined;
   if (ArrayBuffer.isView(body)) return new Uint8Array(body.buffer, body.byteOffset, body.byteLength);
   return isArrayBuffer(body) ? new Uint8Array(body) : undefined;
 }
@@ -155,6 +156,7 @@ export function gather(limit: number, contentLength: string | null | undefined) 
   let silence: ReturnType<typeof setTimeout> | undefined;
   let finished = false;
   const finish = (result: Uint8Array | BodyFailure) => {
+    if (finished) return;
     finished = true;
     clearTimeout(silence);
     // The host's stream holds on to what reads it, and so to these.

@@ -7,6 +7,7 @@ import {
   type Counts,
   chain,
   type Delivery,
+  type DeliveryHeaders,
   headersOf,
   type IncomingDelivery,
   isThenable,
@@ -107,35 +108,53 @@ export function createReceiver<Events extends EventMap>(
     }
   };
 
-  /** What a delivery was refused for, or the turns of its events once all have ended. */
-  function receive(incoming: IncomingDelivery, notes: Notes | undefined): MaybePromise<Received> {
+  /**
+   * What a delivery was refused for, or the turns of its events once all have ended. In three steps,
+   * as each can be over at once or has to be waited for: the body, the signature, the events.
+   */
+  function receive(incoming: IncomingDelivery, notes?: Notes): MaybePromise<Received> {
+    const { method, body } = incoming;
     const headers = headersOf(incoming.headers);
-    if (incoming.method !== "POST") return { code: "METHOD_NOT_ALLOWED" };
+    if (method !== "POST") return { code: "METHOD_NOT_ALLOWED" };
     const encoding = headers.get("content-encoding");
     if (encoding && encoding.trim().toLowerCase() !== "identity") return { code: "ENCODING_UNSUPPORTED" };
-    const { body } = incoming;
-    return chain(
-      typeof body === "function" ? bodyFrom(body, maxBodySize) : (bytesOf(body) ?? NO_BODY),
-      (body) => {
-        if ("code" in body) {
-          return body.code === "BODY_UNAVAILABLE"
-            ? refuse(body.code, body.hint ?? NO_BYTES)
-            : { code: body.code };
-        }
-        if (notes) notes.bytes = body.byteLength;
-        if (body.byteLength > maxBodySize) return { code: "BODY_TOO_LARGE" };
-        const delivery: Delivery = { method: incoming.method, headers, body };
-        const verifying = notes ? performance.now() : 0;
-        return chain(keysOf && verifiedDigest(keysOf, delivery), (digest): MaybePromise<Received> => {
-          if (notes) notes.verify = performance.now() - verifying;
-          if (typeof digest === "object") return digest;
-          const events = readEvents(delivery);
-          if ("code" in events) return events;
-          if (notes) notes.handling = performance.now();
-          return handleEvents(events, digest, contextsOf(delivery, incoming));
-        });
-      },
-    );
+    if (typeof body !== "function") return receiveBody(bytesOf(body) ?? NO_BODY, headers, incoming, notes);
+    return bodyFrom(body, maxBodySize).then((body) => receiveBody(body, headers, incoming, notes));
+  }
+
+  function receiveBody(
+    body: Uint8Array | BodyFailure,
+    headers: DeliveryHeaders,
+    incoming: IncomingDelivery,
+    notes: Notes | undefined,
+  ): MaybePromise<Received> {
+    if ("code" in body) {
+      return body.code === "BODY_UNAVAILABLE"
+        ? refuse(body.code, body.hint ?? NO_BYTES)
+        : { code: body.code };
+    }
+    if (notes) notes.bytes = body.byteLength;
+    if (body.byteLength > maxBodySize) return { code: "BODY_TOO_LARGE" };
+    const delivery: Delivery = { method: incoming.method, headers, body };
+    if (notes) notes.verifying = performance.now();
+    const verified = keysOf && verifiedDigest(keysOf, delivery);
+    if (!isThenable(verified)) return receiveEvents(verified, delivery, incoming, notes);
+    return Promise.resolve(verified).then((digest) => receiveEvents(digest, delivery, incoming, notes));
+  }
+
+  /** @param digest The signature's, if it fits. */
+  function receiveEvents(
+    digest: string | Refusal | undefined,
+    delivery: Delivery,
+    incoming: IncomingDelivery,
+    notes: Notes | undefined,
+  ): MaybePromise<Received> {
+    if (notes) notes.verified = performance.now();
+    if (typeof digest === "object") return digest;
+    const events = readEvents(delivery);
+    if ("code" in events) return events;
+    if (notes) notes.handling = performance.now();
+    return handleEvents(events, digest, contextsOf(delivery, incoming));
   }
 
   /** The events of a delivery that may be believed. */
@@ -156,22 +175,30 @@ export function createReceiver<Events extends EventMap>(
   ): MaybePromise<string | Refusal> {
     const signature = provider.readSignature(delivery.headers);
     if (typeof signature === "string") return { code: signature };
-    const unavailable = (error: unknown) =>
-      refuse(
-        "SECRET_UNAVAILABLE",
-        `the secret function failed, or gave what cannot be a secret (${kindOf(error)}).`,
-      );
-    const verifyWith = (keys: readonly HmacKey[]) =>
-      chain(verify(keys, signature.prefix, delivery.body, signature.digest), (fits) =>
-        fits ? timelyDigest(signature) : mismatch(signature, delivery),
-      );
     let keys: ReturnType<typeof keysOf>;
     try {
       keys = keysOf(delivery);
     } catch (error) {
-      return unavailable(error);
+      return secretUnavailable(error);
     }
-    return isThenable(keys) ? Promise.resolve(keys).then(verifyWith, unavailable) : verifyWith(keys);
+    if (!isThenable(keys)) return verifiedWith(keys, signature, delivery);
+    return Promise.resolve(keys).then((keys) => verifiedWith(keys, signature, delivery), secretUnavailable);
+  }
+
+  function secretUnavailable(error: unknown): Refusal {
+    return refuse(
+      "SECRET_UNAVAILABLE",
+      `the secret function failed, or gave what cannot be a secret (${kindOf(error)}).`,
+    );
+  }
+
+  function verifiedWith(
+    keys: readonly HmacKey[],
+    signature: SignatureParts,
+    delivery: Delivery,
+  ): MaybePromise<string | Refusal> {
+    const judge = (fits: boolean) => (fits ? timelyDigest(signature) : mismatch(signature, delivery));
+    return chain(verify(keys, signature.prefix, delivery.body, signature.digest), judge);
   }
 
   function timelyDigest({ digest, timestamp }: SignatureParts): string | Refusal {
@@ -370,7 +397,7 @@ export function createReceiver<Events extends EventMap>(
     incoming: IncomingDelivery,
     process: (notes: Notes) => MaybePromise<Received>,
   ): Promise<Reply> {
-    const notes: Notes = { started: performance.now(), verify: 0 };
+    const notes: Notes = { started: performance.now() };
     let received: Received = { code: "INTERNAL_ERROR" };
     const run = async () => {
       try {
@@ -414,7 +441,7 @@ export function createReceiver<Events extends EventMap>(
         // Listeners never run in the caller's stack, so that one may hand over the next delivery itself.
         await undefined;
         if (isWatched) return await watched(incoming, (notes) => receive(incoming, notes));
-        const received = receive(incoming, undefined);
+        const received = receive(incoming);
         return replyOn(isThenable(received) ? await received : received);
       } catch (error) {
         return replyTo(failure(error).code);
@@ -455,16 +482,17 @@ function isRefusal(received: Received): received is Refusal {
 /** What is written down of a delivery that is watched: by `performance.now()`, in milliseconds. */
 interface Notes {
   readonly started: number;
-  /** How long it took. */
-  verify: number;
-  /** When it began. */
+  /** When that of the signature began, and when it ended. */
+  verifying?: number;
+  verified?: number;
+  /** When that of the events began. */
   handling?: number;
   /** The size of the body. */
   bytes?: number;
 }
 
 function recordOf(provider: string, received: Received, notes: Notes): DeliveryRecord {
-  const { started, verify, handling, bytes } = notes;
+  const { started, verifying = 0, verified = verifying, handling, bytes } = notes;
   const ended = performance.now();
   const { code, counts } = verdictOn(received);
   const events = isRefusal(received)
@@ -478,7 +506,11 @@ function recordOf(provider: string, received: Received, notes: Notes): DeliveryR
     counts: counts ?? { handled: 0, duplicate: 0, failed: 0, busy: 0, unrecognized: 0 },
     events,
     bytes,
-    durations: { verify, handle: handling === undefined ? 0 : ended - handling, total: ended - started },
+    durations: {
+      verify: verified - verifying,
+      handle: handling === undefined ? 0 : ended - handling,
+      total: ended - started,
+    },
   };
 }
 

@@ -1,8 +1,5 @@
 /** So many keys of the same hash. */
-export function collidingKeys(
-  count: number,
-  hash: (key: string) => number,
-): [string, string, ...string[]] {
+export function collidingKeys(count: number, hash: (key: string) => number): [string, string, ...string[]] {
   const byValue = new Map<number, string[]>();
   for (let n = 0; ; n++) {
     const key = `event-${n}`;
