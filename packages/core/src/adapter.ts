@@ -185,7 +185,8 @@ class NodeDelivery implements IncomingDelivery {
     this.method = request.method ?? "";
     this.headers = {
       get(name) {
-        const value = request.headers[name.toLowerCase()];
+        const { headers } = request;
+        const value = headers[name] ?? headers[name.toLowerCase()];
         return Array.isArray(value) ? value.join(", ") : value;
       },
     };

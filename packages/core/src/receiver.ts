@@ -439,7 +439,7 @@ export function createReceiver<Events extends EventMap>(
       inFlight++;
       try {
         // Listeners never run in the caller's stack, so that one may hand over the next delivery itself.
-        await undefined;
+        if (typeof incoming.body !== "function") await undefined;
         if (isWatched) return await watched(incoming, (notes) => receive(incoming, notes));
         const received = receive(incoming);
         return replyOn(isThenable(received) ? await received : received);
