@@ -26,6 +26,8 @@ export interface Usage {
   readonly cpu: number;
   /** Bytes of resident memory. */
   readonly memory: number;
+  /** What of it is objects. */
+  readonly heap: number;
   /** The most there ever was. */
   readonly peak: number;
   /** Events that came out. */
@@ -229,6 +231,7 @@ process.on("message", async ({ collect }: Ask) => {
   const usage: Usage = {
     cpu: user + system,
     memory: process.memoryUsage.rss(),
+    heap: process.memoryUsage().heapUsed,
     peak: process.resourceUsage().maxRSS * 1024,
     events,
   };

@@ -38,10 +38,10 @@ export function versions(...names: string[]): string {
   return names.map((name) => `${name} ${devDependencies[name]}`).join(", ");
 }
 
-/** Prints a section and puts it in place of the one before; with `--quick` it is only printed. */
+/** Prints a section and puts it in place of the one before. With options, it is not all: only printed. */
 export function record(part: string, section: Section): void {
   console.log(rendered(section));
-  if (process.argv.includes("--quick")) return;
+  if (process.argv.some((argument) => argument.startsWith("--"))) return;
   const recorded: Recorded = { taken: taken(), ...section };
   writeFileSync(RESULTS, `${JSON.stringify({ ...recordedBefore(), [part]: recorded }, undefined, 2)}\n`);
 }

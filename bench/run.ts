@@ -1,6 +1,7 @@
 /**
  * Runs parts, each in a process of its own, and writes results.md: `pnpm bench` all that results.md is
- * made of, `pnpm bench http size` those, `pnpm bench in-process --quick` one without writing it down.
+ * made of, `pnpm bench http size` those. With options, such as `pnpm bench in-process --quick`, nothing is
+ * written down.
  *
  * The parts are compiled once and run by Node alone. What runs TypeScript on the fly also rewrites the
  * functions to be measured, and follows this repository's paths into sources that no app would load.
@@ -44,4 +45,4 @@ try {
 } finally {
   rmSync(compiled, { recursive: true });
 }
-if (!options.includes("--quick")) publish();
+if (options.length === 0) publish();
