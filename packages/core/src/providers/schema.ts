@@ -13,8 +13,8 @@ export type Schemas<Events extends EventMap> = {
 export type Fields = Readonly<Record<string, unknown>>;
 
 /**
- * Sees of nearly every event that it fits its type, in a fraction of the time that its schema takes.
- * What it does not see is for the schema to judge; what the schema refuses, it must not pass.
+ * Sees of nearly every event with an id and a time that it fits its type, in a fraction of the time that
+ * its schema takes. What it does not see is for the schema to judge; what the schema refuses, it must not pass.
  */
 export type Glances<Events extends EventMap> = {
   readonly [Type in EventType<Events>]?: (data: Fields) => boolean;

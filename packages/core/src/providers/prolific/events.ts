@@ -58,7 +58,7 @@ const text = z.string();
 const common = { event_type: text, resource_id: text };
 const metadata = z.record(text, z.unknown());
 
-const SCHEMAS: Schemas<ProlificEvents> = {
+export const SCHEMAS: Schemas<ProlificEvents> = {
   "submission.status.change": z.object({ ...common, participant_id: text, status: text }),
   "study.status.change": z.object({ ...common, metadata, status: text }),
   "study.progress.change": z.object(common),

@@ -78,7 +78,7 @@ const subscribed = { ...common, webhook_subscription_id: text };
 const assignment = z.object({ ...subscribed, task_suite_id: text, assignment_id: text });
 const anyObject = z.object({});
 
-const SCHEMAS: Schemas<TolokaEvents> = {
+export const SCHEMAS: Schemas<TolokaEvents> = {
   POOL_CLOSED: z.object({ ...subscribed, close_reason: text }),
   ASSIGNMENT_CREATED: assignment,
   ASSIGNMENT_SUBMITTED: assignment,
@@ -98,11 +98,8 @@ const SCHEMAS: Schemas<TolokaEvents> = {
 
 export const EVENT_TYPES = Object.keys(SCHEMAS) as TolokaEventType[];
 
-const fitsAll = (data: Fields) =>
-  typeof data.uuid === "string" &&
-  typeof data.event_time === "string" &&
-  typeof data.project_id === "string" &&
-  typeof data.pool_id === "string";
+// Whether there are an id and a time is known before.
+const fitsAll = (data: Fields) => typeof data.project_id === "string" && typeof data.pool_id === "string";
 const fitsSubscribed = (data: Fields) => fitsAll(data) && typeof data.webhook_subscription_id === "string";
 const fitsAssignment = (data: Fields) =>
   fitsSubscribed(data) && typeof data.task_suite_id === "string" && typeof data.assignment_id === "string";

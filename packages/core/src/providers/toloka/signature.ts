@@ -23,19 +23,17 @@ export function readSignature(
 ): SignatureParts | "SIGNATURE_MISSING" | "SIGNATURE_MALFORMED" {
   const header = headers.get(SIGNATURE_HEADER);
   if (!header) return "SIGNATURE_MISSING";
-  const [, usualV, usualTs, usualSign] = USUAL.exec(header) ?? [];
-  if (usualV && usualTs && usualSign) return parts(usualV, usualTs, usualSign);
+  const usual = USUAL.exec(header) as [string, string, string, string] | null;
+  if (usual) return parts(usual[1], usual[2], usual[3]);
   if (header.length > MAX_LENGTH || !header.startsWith("{") || !header.endsWith("}"))
     return "SIGNATURE_MALFORMED";
   const fields = new Map<string, string>();
   for (const field of header.slice(1, -1).split(",")) {
-    const [, name, value] = FIELD.exec(field) ?? [];
-    if (name === undefined || value === undefined || fields.has(name)) return "SIGNATURE_MALFORMED";
-    fields.set(name, value);
+    const read = FIELD.exec(field) as [string, string, string] | null;
+    if (!read || fields.has(read[1])) return "SIGNATURE_MALFORMED";
+    fields.set(read[1], read[2]);
   }
-  const v = fields.get("v") ?? "";
-  const ts = fields.get("ts") ?? "";
-  const sign = fields.get("sign") ?? "";
+  const [v, ts, sign] = ["v", "ts", "sign"].map((name) => fields.get(name) ?? "") as [string, string, string];
   if (!INTEGER.test(v) || !INTEGER.test(ts) || !SIGN.test(sign)) return "SIGNATURE_MALFORMED";
   return parts(v, ts, sign);
 }
