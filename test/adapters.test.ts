@@ -544,12 +544,30 @@ describe("fetch", () => {
     expect((await POST(new Request("http://localhost/other", genuine()))).status).toBe(404);
   });
 
-  test.each<[string, (request: Request) => unknown]>([
-    ["was used", (request) => request.json()],
-    ["is being read", (request) => request.body?.getReader()],
-  ])("a request whose body %s gets BODY_UNAVAILABLE at once", async (_, before) => {
+  /** As a server hands it over: one whose length is known is read another way. */
+  const withLength = (init: RequestInit & { readonly headers: Record<string, string> }, length: number) => ({
+    ...init,
+    headers: { ...init.headers, "content-length": `${length}` },
+  });
+  const sized = () => {
+    const delivery = genuine();
+    return withLength(delivery, Buffer.byteLength(delivery.body));
+  };
+
+  test("a body whose length is known is as good as one whose length is not", async () => {
+    const POST = fetchWebhook(SECRET, { on: { POOL_CLOSED: () => {} } });
+    const response = await POST(new Request(url, sized()));
+    expect([response.status, await response.json()]).toMatchObject([200, { handled: 1 }]);
+  });
+
+  test.each<[string, () => RequestInit, (request: Request) => unknown]>([
+    ["was used", genuine, (request) => request.json()],
+    ["is being read", genuine, (request) => request.body?.getReader()],
+    ["of known length was used", sized, (request) => request.json()],
+    ["of known length is being read", sized, (request) => request.body?.getReader()],
+  ])("a request whose body %s gets BODY_UNAVAILABLE at once", async (_, init, before) => {
     const POST = fetchWebhook(SECRET);
-    const request = new Request(url, genuine());
+    const request = new Request(url, init());
     await before(request);
     const log = await logged(async () => {
       const response = await POST(request);
@@ -597,10 +615,14 @@ describe("fetch", () => {
     expect((await POST(new Request(url, init))).status).toBe(413);
   });
 
-  test("a stream that fails gets BODY_ABORTED", async () => {
+  test.each<[string, Record<string, string>]>([
+    ["of unknown length", {}],
+    ["of known length", { "content-length": "100" }],
+  ])("a stream %s that fails gets BODY_ABORTED", async (_, headers) => {
     const POST = fetchWebhook(SECRET);
-    const body = new ReadableStream({ start: (controller) => controller.error(new Error("gone")) });
-    const response = await POST(new Request(url, { method: "POST", body, duplex: "half" } as RequestInit));
+    const body = new ReadableStream({ pull: (controller) => controller.error(new Error("gone")) });
+    const init = { method: "POST", body, duplex: "half", headers } as RequestInit;
+    const response = await POST(new Request(url, init));
     expect(json({ status: response.status, text: await response.text() })).toEqual({
       status: 400,
       code: "BODY_ABORTED",
