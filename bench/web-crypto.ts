@@ -48,7 +48,8 @@ async function measure(file: string): Promise<Times> {
   const ready = () => {
     const { headers, body } = signed("toloka");
     const [, ts = "", sign = ""] = /ts=(\d+), sign=(\w+)/.exec(headers["toloka-signature"] ?? "") ?? [];
-    return { init: { method: "POST", headers, body: Buffer.from(body) }, ts, sign };
+    const sized = { ...headers, "content-length": String(Buffer.byteLength(body)) };
+    return { init: { method: "POST", headers: sized, body: Buffer.from(body) }, ts, sign };
   };
   type Ready = ReturnType<typeof ready>;
   const url = `http://127.0.0.1${PATHS.toloka}`;
