@@ -821,10 +821,10 @@ describe("a mutant of our own code", () => {
 
   test("that forgets what is done is found out", LONG, async ({ onTestFinished }) => {
     const { plugin, replaced } = replacing(
-      /^\.\/recent\.js$/,
-      `${core}recent.ts`,
-      `if (typeof real.Recent !== "function") throw new Error("There is no Recent any more.");
-       export class Recent { get() {} set() {} }`,
+      /^\.\/done\.js$/,
+      `${core}done.ts`,
+      `if (typeof real.DoneKeys !== "function") throw new Error("There is no DoneKeys any more.");
+       export class DoneKeys { until() { return Number.NEGATIVE_INFINITY; } set() {} }`,
     );
     const adapter = await bundled("claims", plugin);
     expect(replaced).not.toEqual([]);

@@ -1,4 +1,5 @@
 import type { MaybePromise } from "./delivery.js";
+import { DoneKeys } from "./done.js";
 import { Recent } from "./recent.js";
 
 /** Won: yours to handle. Busy: another owner is at it. Done: it was handled before. */
@@ -50,13 +51,10 @@ export function memoryClaims(options: MemoryClaimsOptions = {}): Required<ClaimS
     throw new TypeError(`memoryClaims: max must be a positive whole number, not ${String(max)}.`);
   }
   const held = new Map<string, { owner: string; until: number }>();
-  const done = new Recent<{ until: number }>(max);
+  const done = new DoneKeys(max);
   const latest = new Recent<{ time: number; until: number }>(max);
 
-  const isDone = (key: string) => {
-    const known = done.get(key);
-    return known !== undefined && clock() < known.until;
-  };
+  const isDone = (key: string) => clock() < done.until(key);
   const holderOf = (key: string) => {
     const holder = held.get(key);
     return holder !== undefined && clock() < holder.until ? holder.owner : undefined;
@@ -87,7 +85,7 @@ export function memoryClaims(options: MemoryClaimsOptions = {}): Required<ClaimS
     settle(key, owner, ttl) {
       if (isDone(key) || (holderOf(key) ?? owner) !== owner) return false;
       held.delete(key);
-      done.set(key, { until: clock() + ttl });
+      done.set(key, clock() + ttl);
       return true;
     },
     release(key, owner) {

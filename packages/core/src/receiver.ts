@@ -3,6 +3,7 @@ import { type HmacKey, verify } from "#hmac";
 import { memoryClaims } from "./claims.js";
 import {
   type BodyFailure,
+  type Bytes,
   bytesOf,
   type Counts,
   chain,
@@ -119,7 +120,10 @@ export function createReceiver<Events extends EventMap>(
     const encoding = headers.get("content-encoding");
     if (encoding && encoding.trim().toLowerCase() !== "identity") return { code: "ENCODING_UNSUPPORTED" };
     if (typeof body !== "function") return receiveBody(bytesOf(body) ?? NO_BODY, headers, incoming, notes);
-    return bodyFrom(body, maxBodySize).then((body) => receiveBody(body, headers, incoming, notes));
+    return reading(body, maxBodySize).then(
+      (read) => receiveBody(bodyOf(read), headers, incoming, notes),
+      () => receiveBody(ABORTED, headers, incoming, notes),
+    );
   }
 
   function receiveBody(
@@ -128,7 +132,7 @@ export function createReceiver<Events extends EventMap>(
     incoming: IncomingDelivery,
     notes: Notes | undefined,
   ): MaybePromise<Received> {
-    if ("code" in body) {
+    if (!(body instanceof Uint8Array)) {
       return body.code === "BODY_UNAVAILABLE"
         ? refuse(body.code, body.hint ?? NO_BYTES)
         : { code: body.code };
@@ -560,18 +564,27 @@ const BODY_CODES: ReadonlySet<unknown> = new Set(["BODY_TOO_LARGE", "BODY_ABORTE
 
 const NO_BODY: BodyFailure = { code: "BODY_UNAVAILABLE" };
 
-async function bodyFrom(
+const ABORTED: BodyFailure = { code: "BODY_ABORTED" };
+
+/** What a function that reads a body gives, or throws. */
+function reading(
   read: Extract<IncomingDelivery["body"], (...args: never) => unknown>,
   limit: number,
-): Promise<Uint8Array | BodyFailure> {
+): Promise<Bytes | string | BodyFailure> {
   try {
-    const body = await read(limit);
-    // What comes over the wire must not pass for a failure: only what a function says is one.
-    if (typeof body === "object" && body !== null && "code" in body && BODY_CODES.has(body.code)) return body;
-    return bytesOf(body) ?? NO_BODY;
-  } catch {
-    return { code: "BODY_ABORTED" };
+    return Promise.resolve(read(limit));
+  } catch (error) {
+    return Promise.reject(error);
   }
+}
+
+function bodyOf(read: Bytes | string | BodyFailure): Uint8Array | BodyFailure {
+  return bytesOf(read) ?? (isFailure(read) ? read : NO_BODY);
+}
+
+/** What comes over the wire must not pass for one: only what a function says is one. */
+function isFailure(read: unknown): read is BodyFailure {
+  return typeof read === "object" && read !== null && "code" in read && BODY_CODES.has(read.code);
 }
 
 const SIGNAL_OF = Symbol("signal");

@@ -1,8 +1,8 @@
 import type { Claim, ClaimStore } from "./claims.js";
 import { type Counts, chain, isThenable, type MaybePromise } from "./delivery.js";
+import { DoneKeys, hashOf } from "./done.js";
 import { kindOf } from "./errors.js";
 import type { ReceivedEvent } from "./event.js";
-import { hashOf, Recent } from "./recent.js";
 
 /**
  * What became of an event. Unclaimed: the store failed before. Unsettled: it was handled, but the
@@ -37,11 +37,6 @@ function wasGranted(turn: Turn): boolean {
   return turn.heldUntil !== NOT_GRANTED;
 }
 
-/** Events that are done, until then by `clock`. */
-interface Done {
-  readonly until: number;
-}
-
 /** What the events of one delivery share. */
 export interface Batch {
   /** Unlike any other batch's, so that a claim that was given up cannot be taken for a later one. */
@@ -50,8 +45,8 @@ export interface Batch {
   readonly begun: number;
   /** When it began, by `clock`. */
   readonly now: number;
-  /** Stands in for its events that are done, where this process is to remember them. */
-  readonly done: Done;
+  /** Until when its events count as done, by `clock`. */
+  readonly doneUntil: number;
   /** Whether the store failed: it is not asked again and again, so that a delivery takes bounded time. */
   storeFailed: boolean;
 }
@@ -172,8 +167,8 @@ export interface TurnsOptions {
  */
 export function createTurns({ store, isShared, doneFor, clock, onStoreTrouble }: TurnsOptions) {
   const underWay = new UnderWay();
-  /** By key; empty where the store is shared. */
-  const done = new Recent<Done>(REMEMBERED);
+  /** Empty where the store is shared. */
+  const done = new DoneKeys(REMEMBERED);
   // Made at the first delivery: some runtimes have no randomness before the first request.
   let ownerPrefix: string | undefined;
   let batchCount = 0;
@@ -194,14 +189,14 @@ export function createTurns({ store, isShared, doneFor, clock, onStoreTrouble }:
 
   function batch(): Batch {
     const now = clock();
-    const done = { until: now + doneFor };
-    if (!isShared) return { owner: "", begun: 0, now, done, storeFailed: false };
+    const doneUntil = now + doneFor;
+    if (!isShared) return { owner: "", begun: 0, now, doneUntil, storeFailed: false };
     ownerPrefix ??= crypto.randomUUID();
     return {
       owner: `${ownerPrefix}:${++batchCount}`,
       begun: performance.now(),
       now,
-      done,
+      doneUntil,
       storeFailed: false,
     };
   }
@@ -229,8 +224,7 @@ export function createTurns({ store, isShared, doneFor, clock, onStoreTrouble }:
       turn.shared = before.wait();
       return before;
     }
-    const known = isShared ? undefined : done.get(key, hash);
-    if (known !== undefined && turn.batch.now < known.until) return "done";
+    if (!isShared && turn.batch.now < done.until(key, hash)) return "done";
     underWay.add(turn, hash);
     return isShared ? take(turn, ticket, turn.batch.begun) : "won";
   }
@@ -340,7 +334,7 @@ export function createTurns({ store, isShared, doneFor, clock, onStoreTrouble }:
     const { ticket, batch } = turn;
     if (ticket !== undefined && turn.isUnderWay) {
       underWay.remove(turn);
-      if (!isShared && isSuccess(outcome)) done.set(ticket.key, batch.done, turn.hash);
+      if (!isShared && isSuccess(outcome)) done.set(ticket.key, batch.doneUntil, turn.hash);
     }
     return turn.end(outcome);
   }

@@ -2,13 +2,13 @@ import { beforeEach, describe, expect, test, vi } from "vitest";
 import * as hmac from "#hmac";
 import { type ClaimStore, memoryClaims } from "../src/claims.js";
 import type { MaybePromise, Reply } from "../src/delivery.js";
+import { hashOf } from "../src/done.js";
 import { ERRORS } from "../src/errors.js";
 import type { ReceiverOptions } from "../src/options.js";
 import type { Provider } from "../src/provider.js";
 import { prolific } from "../src/providers/prolific/index.js";
 import { ASSIGNMENT_EVENT_TYPES, toloka } from "../src/providers/toloka/index.js";
 import { createReceiver } from "../src/receiver.js";
-import { hashOf } from "../src/recent.js";
 import { prolificEvent, signProlific, signToloka, testClock, tolokaEvent } from "../src/testing.js";
 import { collidingKeys } from "./colliding-keys.js";
 

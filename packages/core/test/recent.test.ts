@@ -1,6 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { hashOf, Recent } from "../src/recent.js";
-import { collidingKeys } from "./colliding-keys.js";
+import { Recent } from "../src/recent.js";
 
 interface Entry {
   readonly n: number;
@@ -41,14 +40,5 @@ describe("Recent", () => {
     const recent = filled(100, 90);
     for (let i = 0; i < 1000; i++) recent.set("k5", { n: 5 });
     expect(recent.get("k0")).toEqual({ n: 0 });
-  });
-
-  test("keys of one hash are told apart", () => {
-    const [first, second] = collidingKeys(2, (key) => hashOf(key));
-    const recent = new Recent<Entry>(100);
-    recent.set(first, { n: 1 });
-    expect(recent.get(second)).toBeUndefined();
-    recent.set(second, { n: 2 });
-    expect([recent.get(first)?.n, recent.get(second)?.n]).toEqual([1, 2]);
   });
 });

@@ -28,10 +28,8 @@ function webhook<Events extends EventMap>(
   const { mounted, answers } = mount(provider, source, options);
   const { handle } = mounted.receiver;
   const listener = async (request: IncomingMessage, response: ServerResponse) => {
-    const reply = answers(request.url ?? "/")
-      ? await handle(nodeDelivery(request, response, HINT))
-      : notFound();
-    writeNodeReply(response, reply);
+    const isOurs = answers(request.url ?? "/");
+    writeNodeReply(response, isOurs ? await handle(nodeDelivery(request, response, HINT)) : notFound());
   };
   return Object.assign(listener, mounted);
 }
