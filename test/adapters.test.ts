@@ -608,6 +608,39 @@ describe("fetch", () => {
     expect((await POST(clone)).status).toBe(200);
   });
 
+  test.each([
+    ["of unknown length", genuine],
+    ["of known length", sized],
+  ])("a request %s can be cloned as soon as the webhook was called", async (_, init) => {
+    const POST = fetchWebhook(SECRET);
+    const request = new Request(url, init());
+    const response = POST(request);
+    expect(await request.clone().json()).toHaveProperty("events");
+    expect((await response).status).toBe(200);
+  });
+
+  test.each(["", "-1", "0x10", "1e1", "5, 5"])(
+    "a Content-Length of %j is not believed: the body is kept no further than the limit",
+    async (length) => {
+      const POST = fetchWebhook(SECRET, { maxBodySize: 10 });
+      const arrayBuffer = vi.spyOn(Request.prototype, "arrayBuffer");
+      const request = new Request(url, withLength(genuine(), 0));
+      request.headers.set("content-length", length);
+      expect((await POST(request)).status).toBe(413);
+      expect(arrayBuffer).not.toHaveBeenCalled();
+      arrayBuffer.mockRestore();
+    },
+  );
+
+  test("a Content-Length beside a Transfer-Encoding is not believed", async () => {
+    const POST = fetchWebhook(SECRET, { maxBodySize: 10 });
+    const request = new Request(url, withLength(genuine(), 5));
+    request.headers.set("transfer-encoding", "chunked");
+    const arrayBuffer = vi.spyOn(request, "arrayBuffer");
+    expect((await POST(request)).status).toBe(413);
+    expect(arrayBuffer).not.toHaveBeenCalled();
+  });
+
   test("a stream beyond the limit gets 413 whatever its Content-Length says", async () => {
     const POST = fetchWebhook(SECRET, { maxBodySize: 10 });
     const body = new Blob(["x".repeat(100)]).stream();

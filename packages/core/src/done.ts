@@ -7,7 +7,10 @@
  * request a larger nursery, in which all else takes more memory and time.
  */
 export class DoneKeys {
-  /** Keys have places from 1 on, as they were put in; one that is used again after a while is put in anew. */
+  /**
+   * Keys have places from 1 on, as they were put in. When twice `max` are taken, the first half is
+   * forgotten; one in it that is used before then is put in anew.
+   */
   #count = 0;
   /** The characters of all keys, one key behind the other. */
   #text = new Uint16Array(1024);
@@ -39,9 +42,9 @@ export class DoneKeys {
     else this.#untils[place] = until;
   }
 
-  /** Whether it is none of the last `max`. */
+  /** Whether it is in the half that is forgotten next. */
   #isOld(place: number): boolean {
-    return place <= this.#count - this.#max;
+    return place <= this.#max && this.#count >= this.#max;
   }
 
   /** Where the key is, or would be. */
@@ -64,37 +67,42 @@ export class DoneKeys {
     return true;
   }
 
-  #append(slot: number, key: string, hash: number, until: number): void {
+  #append(found: number, key: string, hash: number, until: number): void {
     const start = this.#ends[this.#count] as number;
     const end = start + key.length;
-    const place = ++this.#count;
+    const place = this.#count + 1;
+    let slot = found;
+    // Room first: where there is none, this throws, and all is as it was.
     if (end > this.#text.length) this.#text = grown(this.#text, new Uint16Array(2 * end));
-    if (place === this.#ends.length) {
-      this.#ends = grown(this.#ends, new Uint32Array(2 * place));
-      this.#untils = grown(this.#untils, new Float64Array(2 * place));
+    if (place >= this.#ends.length) this.#ends = grown(this.#ends, new Uint32Array(2 * place));
+    if (place >= this.#untils.length) this.#untils = grown(this.#untils, new Float64Array(2 * place));
+    // Half of the slots stay empty: the search for a key ends at one.
+    if (4 * place > this.#slots.length) {
+      this.#slots = this.#rehashed(2 * this.#slots.length, 0);
+      slot = this.#slotOf(key, hash);
     }
     for (let i = 0; i < key.length; i++) this.#text[start + i] = key.charCodeAt(i);
     this.#ends[place] = end;
     this.#untils[place] = until;
     this.#slots[slot] = hash;
     this.#slots[slot + 1] = place;
-    // Many at once, so that none costs much.
+    this.#count = place;
     if (place >= 2 * this.#max) this.#forget(place - this.#max);
-    // Half of the slots stay empty: the search for a key ends at one.
-    else if (4 * place > this.#slots.length) this.#rebuild(2 * this.#slots.length, 0);
   }
 
-  /** Forgets those that were put in first. */
+  /** Forgets those that were put in first: many at once, so that none costs much. */
   #forget(count: number): void {
+    const slots = this.#rehashed(this.#slots.length, count);
     const start = this.#ends[count] as number;
     this.#text.copyWithin(0, start, this.#ends[this.#count]);
     this.#untils.copyWithin(0, count, this.#count + 1);
     this.#count -= count;
     for (let i = 0; i <= this.#count; i++) this.#ends[i] = (this.#ends[i + count] as number) - start;
-    this.#rebuild(this.#slots.length, count);
+    this.#slots = slots;
   }
 
-  #rebuild(length: number, forgotten: number): void {
+  /** So many slots, without those of the places that are forgotten. */
+  #rehashed(length: number, forgotten: number): Int32Array<ArrayBuffer> {
     const slots = new Int32Array(length);
     const last = length - 2;
     for (let i = 0; i < this.#slots.length; i += 2) {
@@ -106,7 +114,7 @@ export class DoneKeys {
       slots[slot] = hash;
       slots[slot + 1] = place;
     }
-    this.#slots = slots;
+    return slots;
   }
 }
 

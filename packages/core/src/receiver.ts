@@ -132,7 +132,7 @@ export function createReceiver<Events extends EventMap>(
     incoming: IncomingDelivery,
     notes: Notes | undefined,
   ): MaybePromise<Received> {
-    if (!(body instanceof Uint8Array)) {
+    if ("code" in body) {
       return body.code === "BODY_UNAVAILABLE"
         ? refuse(body.code, body.hint ?? NO_BYTES)
         : { code: body.code };
@@ -443,7 +443,7 @@ export function createReceiver<Events extends EventMap>(
       inFlight++;
       try {
         // Listeners never run in the caller's stack, so that one may hand over the next delivery itself.
-        if (typeof incoming.body !== "function") await undefined;
+        await undefined;
         if (isWatched) return await watched(incoming, (notes) => receive(incoming, notes));
         const received = receive(incoming);
         return replyOn(isThenable(received) ? await received : received);

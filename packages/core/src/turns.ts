@@ -216,6 +216,24 @@ export function createTurns({ store, isShared, doneFor, clock, onStoreTrouble }:
     }
   }
 
+  /** A memory that fails costs no turn its end: at worst an event is not known to be done. */
+  function isDone(key: string, hash: number, now: number): boolean {
+    try {
+      return now < done.until(key, hash);
+    } catch (error) {
+      onStoreTrouble(`remembering what is done failed (${kindOf(error)})`);
+      return false;
+    }
+  }
+
+  function remember({ hash, batch }: Turn, { key }: Ticket): void {
+    try {
+      done.set(key, batch.doneUntil, hash);
+    } catch (error) {
+      onStoreTrouble(`remembering what is done failed (${kindOf(error)})`);
+    }
+  }
+
   function enter(turn: Turn, ticket: Ticket): MaybePromise<Claimed> {
     const { key } = ticket;
     const hash = hashOf(key);
@@ -224,7 +242,7 @@ export function createTurns({ store, isShared, doneFor, clock, onStoreTrouble }:
       turn.shared = before.wait();
       return before;
     }
-    if (!isShared && turn.batch.now < done.until(key, hash)) return "done";
+    if (!isShared && isDone(key, hash, turn.batch.now)) return "done";
     underWay.add(turn, hash);
     return isShared ? take(turn, ticket, turn.batch.begun) : "won";
   }
@@ -331,10 +349,10 @@ export function createTurns({ store, isShared, doneFor, clock, onStoreTrouble }:
   }
 
   function leave(turn: Turn, outcome: Outcome): Outcome {
-    const { ticket, batch } = turn;
+    const { ticket } = turn;
     if (ticket !== undefined && turn.isUnderWay) {
       underWay.remove(turn);
-      if (!isShared && isSuccess(outcome)) done.set(ticket.key, batch.doneUntil, turn.hash);
+      if (!isShared && isSuccess(outcome)) remember(turn, ticket);
     }
     return turn.end(outcome);
   }

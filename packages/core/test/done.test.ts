@@ -1,4 +1,5 @@
-import { describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { seededRandom } from "../../../test/seeded-random.js";
 import { DoneKeys, hashOf } from "../src/done.js";
 import { collidingKeys } from "./colliding-keys.js";
 
@@ -9,6 +10,10 @@ function filled(max: number, count: number): DoneKeys {
   for (let n = 0; n < count; n++) done.set(`k${n}`, n);
   return done;
 }
+
+afterEach(() => {
+  vi.unstubAllGlobals();
+});
 
 describe("DoneKeys", () => {
   test.each([1, 2, 3, 10, 99, 100, 101, 199, 200, 201, 250, 1000])(
@@ -84,4 +89,53 @@ describe("DoneKeys", () => {
       expect(done.until(key)).toBe(map.get(key) ?? NEVER);
     }
   });
+
+  test.each([1, 2, 3, 7, 50])("the last %d keys that were put in or asked for are kept", (max) => {
+    const done = new DoneKeys(max);
+    const random = seededRandom(max);
+    // The one that was used longest ago is the first.
+    const used = new Map<string, number>();
+    for (let i = 0; i < 5_000; i++) {
+      const key = `event-${Math.floor(random() * 3 * max)}`;
+      const known = used.get(key) ?? NEVER;
+      const isAmongLast = [...used.keys()].slice(-max).includes(key);
+      used.delete(key);
+      if (random() < 0.3) {
+        done.set(key, i);
+        used.set(key, i);
+      } else {
+        const until = done.until(key);
+        expect(isAmongLast ? [known] : [known, NEVER]).toContain(until);
+        if (until !== NEVER) used.set(key, until);
+      }
+    }
+  });
+
+  test.each(["Uint16Array", "Uint32Array", "Float64Array", "Int32Array"] as const)(
+    "an allocation of a %s that fails once costs no other key its time",
+    (name) => {
+      for (let failing = 0; failing < 250; failing++) {
+        const done = new DoneKeys(50);
+        const Real = globalThis[name] as unknown as new (length: number) => object;
+        const expected = new Map<string, number>();
+        for (let n = 0; n < 300; n++) {
+          if (n === failing) {
+            const fail = () => {
+              throw new RangeError("Array buffer allocation failed");
+            };
+            vi.stubGlobal(name, new Proxy(Real, { construct: fail }));
+          }
+          try {
+            done.set(`event-${n}`, n);
+            expected.set(`event-${n}`, n);
+          } catch (error) {
+            expect(error).toBeInstanceOf(RangeError);
+            vi.unstubAllGlobals();
+          }
+        }
+        vi.unstubAllGlobals();
+        for (const [key, until] of [...expected].slice(-50)) expect(done.until(key)).toBe(until);
+      }
+    },
+  );
 });

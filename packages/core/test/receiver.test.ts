@@ -1437,6 +1437,26 @@ describe("what a receiver remembers by itself", () => {
     expect(listener).toHaveBeenCalledOnce();
   });
 
+  test("costs no event its turn where there is no room for it", async () => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    const receiver = receiverWith();
+    const ids = Array.from({ length: 100 }, (_, i) => `event-${i}`);
+    const deliver = () => handled(receiver, ...ids.map((uuid) => tolokaEvent("POOL_CLOSED", { uuid })));
+    class Full {
+      constructor() {
+        throw new RangeError("Array buffer allocation failed");
+      }
+    }
+    vi.stubGlobal("Int32Array", Full);
+    expect(await deliver()).toMatchObject({ handled: 100 });
+    vi.unstubAllGlobals();
+    const { handled: again, duplicate } = await deliver();
+    expect(duplicate).toBeGreaterThan(0);
+    expect(again + duplicate).toBe(100);
+    expect(await deliver()).toMatchObject({ duplicate: 100 });
+    expect(log.mock.calls.join()).toContain("remembering what is done failed (RangeError)");
+  });
+
   test("is remembered however large the tolerance is, and as long as a delivery can be replayed", async () => {
     for (const tolerance of [Number.MAX_VALUE, 1e300, 24 * 60 * 60]) {
       const clock = testClock(NOW);

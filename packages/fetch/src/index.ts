@@ -76,26 +76,28 @@ function readBody(
 ): Uint8Array | BodyFailure | Promise<Uint8Array | BodyFailure> {
   const gone = { code: "BODY_UNAVAILABLE", hint: HINT } as const;
   if (request.bodyUsed) return gone;
-  const contentLength = request.headers.get("content-length");
-  if (contentLength !== null && Number(contentLength) <= limit) return readWhole(request, gone);
+  if (isWithin(limit, request.headers)) return readWhole(request, gone);
   if (request.body === null) return new Uint8Array();
   if (request.body.locked) return gone;
-  const gathered = gather(limit, contentLength);
+  const gathered = gather(limit, request.headers.get("content-length"));
   // Goes on after the body is given up, so that the sender can finish and read the answer.
   void pump(request.body.getReader(), gathered);
   return gathered.body;
 }
 
-/**
- * A body that says that it is within the limit, which HTTP holds it to: hosts have a way to read it at
- * once that takes a fraction of the time of its stream.
- */
+/** Whether a body says that it is within the limit, in the way to which HTTP holds it. */
+function isWithin(limit: number, headers: Headers): boolean {
+  const length = headers.get("content-length") ?? "";
+  return /^\d+$/.test(length) && Number(length) <= limit && !headers.has("transfer-encoding");
+}
+
+/** At once: hosts have ways for that which take a fraction of the time of a body's stream. */
 async function readWhole(request: Request, gone: BodyFailure): Promise<Uint8Array | BodyFailure> {
   try {
     return new Uint8Array(await request.arrayBuffer());
-  } catch {
-    // One that is locked by someone else is not even begun.
-    return request.bodyUsed ? { code: "BODY_ABORTED" } : gone;
+  } catch (error) {
+    // So the standard has it where something else has read the body, or is about to.
+    return (error as Partial<Error> | undefined)?.name === "TypeError" ? gone : { code: "BODY_ABORTED" };
   }
 }
 
