@@ -31,10 +31,15 @@ export class DoneKeys {
     const place = this.#slots[slot + 1] as number;
     if (place === 0) return Number.NEGATIVE_INFINITY;
     const until = this.#untils[place] as number;
-    if (this.#isOld(place)) this.#append(slot, key, hash, until);
+    try {
+      if (this.#isOld(place)) this.#append(slot, key, hash, until);
+    } catch {
+      // There is no room: it stays where it is, and is forgotten sooner.
+    }
     return until;
   }
 
+  /** @throws RangeError if there is no room; all else is as it was. */
   set(key: string, until: number, hash = hashOf(key)): void {
     const slot = this.#slotOf(key, hash);
     const place = this.#slots[slot + 1] as number;

@@ -217,15 +217,6 @@ export function createTurns({ store, isShared, doneFor, clock, onStoreTrouble }:
   }
 
   /** A memory that fails costs no turn its end: at worst an event is not known to be done. */
-  function isDone(key: string, hash: number, now: number): boolean {
-    try {
-      return now < done.until(key, hash);
-    } catch (error) {
-      onStoreTrouble(`remembering what is done failed (${kindOf(error)})`);
-      return false;
-    }
-  }
-
   function remember({ hash, batch }: Turn, { key }: Ticket): void {
     try {
       done.set(key, batch.doneUntil, hash);
@@ -242,7 +233,7 @@ export function createTurns({ store, isShared, doneFor, clock, onStoreTrouble }:
       turn.shared = before.wait();
       return before;
     }
-    if (!isShared && isDone(key, hash, turn.batch.now)) return "done";
+    if (!isShared && turn.batch.now < done.until(key, hash)) return "done";
     underWay.add(turn, hash);
     return isShared ? take(turn, ticket, turn.batch.begun) : "won";
   }

@@ -138,4 +138,17 @@ describe("DoneKeys", () => {
       }
     },
   );
+
+  test("a key that is asked for where there is no room to put it in anew is known all the same", () => {
+    const done = filled(50, 60);
+    for (const name of ["Uint16Array", "Uint32Array", "Float64Array", "Int32Array"]) {
+      class Full {
+        constructor() {
+          throw new RangeError("Array buffer allocation failed");
+        }
+      }
+      vi.stubGlobal(name, Full);
+    }
+    for (let n = 0; n < 60; n++) expect(done.until(`k${n}`)).toBe(n);
+  });
 });
