@@ -228,10 +228,11 @@ process.on("message", async ({ collect }: Ask) => {
     }
   }
   const { user, system } = process.cpuUsage();
+  const { rss, heapUsed } = process.memoryUsage();
   const usage: Usage = {
     cpu: user + system,
-    memory: process.memoryUsage.rss(),
-    heap: process.memoryUsage().heapUsed,
+    memory: rss,
+    heap: heapUsed,
     peak: process.resourceUsage().maxRSS * 1024,
     events,
   };

@@ -185,8 +185,7 @@ class NodeDelivery implements IncomingDelivery {
     this.method = request.method ?? "";
     this.headers = {
       get(name) {
-        const { headers } = request;
-        const value = headers[name] ?? headers[name.toLowerCase()];
+        const value = request.headers[name.toLowerCase()];
         return Array.isArray(value) ? value.join(", ") : value;
       },
     };

@@ -141,9 +141,9 @@ export function createReceiver<Events extends EventMap>(
     if (body.byteLength > maxBodySize) return { code: "BODY_TOO_LARGE" };
     const delivery: Delivery = { method: incoming.method, headers, body };
     if (notes) notes.verifying = performance.now();
-    const verified = keysOf && verifiedDigest(keysOf, delivery);
-    if (!isThenable(verified)) return receiveEvents(verified, delivery, incoming, notes);
-    return Promise.resolve(verified).then((digest) => receiveEvents(digest, delivery, incoming, notes));
+    return chain(keysOf && verifiedDigest(keysOf, delivery), (digest) =>
+      receiveEvents(digest, delivery, incoming, notes),
+    );
   }
 
   /** @param digest The signature's, if it fits. */

@@ -27,6 +27,8 @@ interface Host {
 const HINT =
   "something read the request before the webhook. Hand over the request itself, before anything calls its json() or text(), or hand over a clone.";
 
+const GONE: BodyFailure = { code: "BODY_UNAVAILABLE", hint: HINT };
+
 function webhook<Events extends EventMap>(
   provider: Provider<Events>,
   source: MountSource<Events>,
@@ -74,30 +76,29 @@ function readBody(
   request: Request,
   limit: number,
 ): Uint8Array | BodyFailure | Promise<Uint8Array | BodyFailure> {
-  const gone = { code: "BODY_UNAVAILABLE", hint: HINT } as const;
-  if (request.bodyUsed) return gone;
-  if (isWithin(limit, request.headers)) return readWhole(request, gone);
+  if (request.bodyUsed) return GONE;
+  const length = request.headers.get("content-length");
+  if (isWithin(limit, length) && !request.headers.has("transfer-encoding")) return readWhole(request);
   if (request.body === null) return new Uint8Array();
-  if (request.body.locked) return gone;
-  const gathered = gather(limit, request.headers.get("content-length"));
+  if (request.body.locked) return GONE;
+  const gathered = gather(limit, length);
   // Goes on after the body is given up, so that the sender can finish and read the answer.
   void pump(request.body.getReader(), gathered);
   return gathered.body;
 }
 
-/** Whether a body says that it is within the limit, in the way to which HTTP holds it. */
-function isWithin(limit: number, headers: Headers): boolean {
-  const length = headers.get("content-length") ?? "";
-  return /^\d+$/.test(length) && Number(length) <= limit && !headers.has("transfer-encoding");
+/** Whether a Content-Length is one, and within the limit. HTTP holds a body to it. */
+function isWithin(limit: number, length: string | null): boolean {
+  return length !== null && /^\d+$/.test(length) && Number(length) <= limit;
 }
 
 /** At once: hosts have ways for that which take a fraction of the time of a body's stream. */
-async function readWhole(request: Request, gone: BodyFailure): Promise<Uint8Array | BodyFailure> {
+async function readWhole(request: Request): Promise<Uint8Array | BodyFailure> {
   try {
     return new Uint8Array(await request.arrayBuffer());
   } catch (error) {
     // So the standard has it where something else has read the body, or is about to.
-    return (error as Partial<Error> | undefined)?.name === "TypeError" ? gone : { code: "BODY_ABORTED" };
+    return (error as Partial<Error> | undefined)?.name === "TypeError" ? GONE : { code: "BODY_ABORTED" };
   }
 }
 

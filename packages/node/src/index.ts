@@ -28,8 +28,10 @@ function webhook<Events extends EventMap>(
   const { mounted, answers } = mount(provider, source, options);
   const { handle } = mounted.receiver;
   const listener = async (request: IncomingMessage, response: ServerResponse) => {
-    const isOurs = answers(request.url ?? "/");
-    writeNodeReply(response, isOurs ? await handle(nodeDelivery(request, response, HINT)) : notFound());
+    const reply = answers(request.url ?? "/")
+      ? await handle(nodeDelivery(request, response, HINT))
+      : notFound();
+    writeNodeReply(response, reply);
   };
   return Object.assign(listener, mounted);
 }
