@@ -1,18 +1,12 @@
-import {
-  type BodyFailure,
-  bytesOf,
-  type DeliveryHeaders,
-  gather,
-  type IncomingDelivery,
-  type MaybePromise,
-  type Reply,
-  replyTo,
-} from "./delivery.js";
+import { gather, toBytes } from "./body.js";
+import type { BodyFailure, DeliveryHeaders, IncomingDelivery } from "./delivery.js";
 import type { EventMap, EventType } from "./event.js";
 import type { Listener, ListenerMap, Listening } from "./listeners.js";
+import type { MaybePromise } from "./maybe-promise.js";
 import { RECEIVER_OPTIONS, type ReceiverOptions } from "./options.js";
 import type { Provider } from "./provider.js";
 import { createReceiver, type Receiver } from "./receiver.js";
+import { type Reply, replyTo } from "./reply.js";
 import type { SecretSource } from "./secrets.js";
 
 /** What an adapter takes first: what deliveries are signed with, or a receiver that knows. */
@@ -109,7 +103,7 @@ export { gather };
 
 /** The answer where nothing is mounted, for hosts that have nothing to pass the request on to. */
 export function notFound(): Reply {
-  return replyTo("NOT_FOUND");
+  return replyTo({ code: "NOT_FOUND" });
 }
 
 /** What is used of Node's `IncomingMessage`. */
@@ -227,11 +221,11 @@ function readNodeBody(
   gone: BodyFailure,
 ): MaybePromise<Uint8Array | BodyFailure> {
   const { stream = request } = parsed;
-  const raw = bytesOf(parsed.rawBody);
+  const raw = toBytes(parsed.rawBody);
   if (raw && typeof parsed.rawBody === "string" && stream.readableDidRead && !stream.readableEnded) {
     // Text that someone is still adding chunks to: whole when the stream is at its end.
     return new Promise((resolve) => {
-      stream.on("end", () => resolve(bytesOf(parsed.rawBody) ?? gone));
+      stream.on("end", () => resolve(toBytes(parsed.rawBody) ?? gone));
       stream.on("close", () => resolve({ code: "BODY_ABORTED" }));
     });
   }
@@ -239,7 +233,7 @@ function readNodeBody(
   if (raw && (raw.length > 0 || stream.readableDidRead)) return raw;
   if (isUnread(stream)) return readStream(stream, limit, request.headers["content-length"]);
   // Looked at only now: some hosts have a getter there that parses, and throws.
-  return bytesOf(parsed.body) ?? gone;
+  return toBytes(parsed.body) ?? gone;
 }
 
 /** Whether all of its bytes are still to come, and will come to us. */

@@ -1,5 +1,5 @@
-import type { MaybePromise } from "./delivery.js";
 import { DoneKeys } from "./done.js";
+import type { MaybePromise } from "./maybe-promise.js";
 import { Recent } from "./recent.js";
 
 /** Won: yours to handle. Busy: another owner is at it. Done: it was handled before. */

@@ -2,19 +2,18 @@ export { type Claim, type ClaimStore, type MemoryClaimsOptions, memoryClaims } f
 export type {
   BodyFailure,
   Bytes,
-  Counts,
   Delivery,
   DeliveryHeaders,
   IncomingDelivery,
-  MaybePromise,
-  Reply,
 } from "./delivery.js";
 export type { ErrorCode } from "./errors.js";
 export type { EventMap, EventType, ReceivedEvent, UnrecognizedEvent, WebhookEvent } from "./event.js";
 export type { Listener, ListenerContext, ListenerMap, Listening, Off } from "./listeners.js";
+export type { MaybePromise } from "./maybe-promise.js";
 export type { DeliveryRecord, EventRecord, Instrumentation } from "./observe.js";
 export type { ReceiverOptions, Sink } from "./options.js";
+export type { Counts, Outcome } from "./outcome.js";
 export type { Provider, SignatureParts } from "./provider.js";
 export { createReceiver, type Receiver } from "./receiver.js";
+export type { Reply } from "./reply.js";
 export type { SecretSource, Secrets } from "./secrets.js";
-export type { Outcome } from "./turns.js";

@@ -1,5 +1,6 @@
 import { verify } from "#hmac";
-import { type DeliveryHeaders, parseJson } from "./delivery.js";
+import { parseJson } from "./body.js";
+import type { DeliveryHeaders } from "./delivery.js";
 import { ERRORS, type ErrorCode } from "./errors.js";
 import type { EventMap, ReceivedEvent } from "./event.js";
 import { explainMismatch, rewritten, untimely } from "./explain.js";

@@ -28,18 +28,18 @@ export function createLanes() {
 }
 
 /** Lets `max` in at once; those that wait get in, in the order in which they came, as others leave. */
-export function createGate(max: number) {
+export function createSemaphore(max: number) {
   let free = max;
   const waiting: (() => void)[] = [];
   return {
-    enter(): Promise<void> | undefined {
+    acquire(): Promise<void> | undefined {
       if (free > 0) {
         free--;
         return undefined;
       }
       return new Promise((resolve) => waiting.push(resolve));
     },
-    leave(): void {
+    release(): void {
       const next = waiting.shift();
       if (next === undefined) free++;
       else next();

@@ -1,5 +1,7 @@
-import { chain, type Delivery, isThenable, type MaybePromise } from "./delivery.js";
+import type { Delivery } from "./delivery.js";
 import type { EventMap, EventType, ReceivedEvent, UnrecognizedEvent, WebhookEvent } from "./event.js";
+import { andThen, isThenable, type MaybePromise } from "./maybe-promise.js";
+import { type AnyListener, atMost, type Limit, runAll, runWithin } from "./time-limit.js";
 
 /** What a listener gets beside the event. */
 export interface ListenerContext {
@@ -61,20 +63,19 @@ export interface Listening<Events extends EventMap> {
 export interface Listeners<Events extends EventMap> extends Listening<Events> {
   /** The types that `on` listens to, in the provider's order; with an `onAny` listener all of them. */
   listenedTypes(): readonly EventType<Events>[];
-  /**
-   * Runs an event's listeners and gives what they threw, which `onError` has heard by then. Never
-   * throws or rejects.
-   *
-   * @param contextFor Given the time limit where there is one, for the context's signal to be joined to.
-   */
-  emit(
-    event: ReceivedEvent<Events>,
-    contextFor: (limit?: Limit) => ListenerContext,
-  ): MaybePromise<readonly unknown[]>;
+  readonly emit: RunListeners<Events>;
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: the public signatures above say what each list holds
-type AnyListener = (...args: any[]) => unknown;
+/**
+ * Runs an event's listeners and gives what they threw, which `onError` has heard by then. Never
+ * throws or rejects.
+ *
+ * @param contextFor Given the time limit where there is one, for the context's signal to be joined to.
+ */
+export type RunListeners<Events extends EventMap> = (
+  event: ReceivedEvent<Events>,
+  contextFor: (limit?: Limit) => ListenerContext,
+) => MaybePromise<readonly unknown[]>;
 
 /**
  * @param timeout How long an event's listeners may take, in seconds. Without it, as long as they do.
@@ -94,7 +95,7 @@ export function createListeners<Events extends EventMap>(
   const tell = (event: ReceivedEvent<Events>, failures: readonly unknown[]): MaybePromise<unknown> => {
     const pending: PromiseLike<unknown>[] = [];
     for (const error of failures) {
-      const late = run(errors.current, error, event);
+      const late = runAll(errors.current, error, event);
       if (isThenable(late)) pending.push(late);
     }
     return pending.length === 0 ? undefined : Promise.all(pending);
@@ -107,7 +108,7 @@ export function createListeners<Events extends EventMap>(
     if (failures.length === 0) return failures;
     if (errors.current.length === 0) onUnheard(event);
     const told = tell(event, failures);
-    return chain(timeout === undefined ? told : atMost(timeout, told), () => failures);
+    return andThen(timeout === undefined ? told : atMost(timeout, told), () => failures);
   };
 
   return {
@@ -148,11 +149,11 @@ export function createListeners<Events extends EventMap>(
       if (only === undefined) return NONE;
       if (timeout !== undefined) {
         const ran = runWithin(timeout, listeners, event, contextFor, (error) => void tell(event, [error]));
-        return chain(ran, (failures) => report(event, failures));
+        return andThen(ran, (failures) => report(event, failures));
       }
       // What is common, without what only several listeners take.
       if (listeners.length === 1) return runOne(only, event, contextFor(), (error) => report(event, [error]));
-      return chain(run(listeners, event, contextFor()), (failures) => report(event, failures));
+      return andThen(runAll(listeners, event, contextFor()), (failures) => report(event, failures));
     },
   };
 }
@@ -196,128 +197,6 @@ class ListenerList {
 
 function concat(a: readonly AnyListener[], b: readonly AnyListener[]): readonly AnyListener[] {
   return b.length === 0 ? a : a.length === 0 ? b : [...a, ...b];
-}
-
-/** Calls all, waits for all, and gives what they threw; at once if there is nothing to wait for. */
-function run(all: readonly AnyListener[], ...args: unknown[]): MaybePromise<readonly unknown[]> {
-  const failures: unknown[] = [];
-  const pending: PromiseLike<unknown>[] = [];
-  const fail = (error: unknown) => void failures.push(error);
-  for (const listener of all) {
-    try {
-      const result = listener(...args);
-      if (isThenable(result)) pending.push(Promise.resolve(result).then(undefined, fail));
-    } catch (error) {
-      fail(error);
-    }
-  }
-  const [first] = pending;
-  if (first === undefined) return failures;
-  return (pending.length === 1 ? first : Promise.all(pending)).then(() => failures);
-}
-
-/** The time limit of one event. */
-export class Limit {
-  readonly #controller = new AbortController();
-  #joined = false;
-  #leave = () => {};
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
-  /** The limit's signal. Until the event is over, it aborts with the other one, too. */
-  join(signal: AbortSignal): AbortSignal {
-    if (!this.#joined) {
-      this.#joined = true;
-      const abort = () => this.#controller.abort(signal.reason);
-      if (signal.aborted) abort();
-      else {
-        signal.addEventListener("abort", abort, { once: true });
-        // The other one may outlive this event by far.
-        this.#leave = () => signal.removeEventListener("abort", abort);
-      }
-    }
-    return this.signal;
-  }
-
-  /** The event is over; its signal stays as it is. */
-  end(): void {
-    this.#joined = true;
-    this.#leave();
-  }
-
-  abort(reason: unknown): void {
-    this.end();
-    this.#controller.abort(reason);
-  }
-}
-
-/** The same, but no longer than for `timeout` seconds. What comes after that is told to `onLate`. */
-function runWithin<Event extends ReceivedEvent>(
-  timeout: number,
-  all: readonly AnyListener[],
-  event: Event,
-  contextFor: (limit: Limit) => ListenerContext,
-  onLate: (error: unknown) => void,
-): MaybePromise<readonly unknown[]> {
-  const limit = new Limit();
-  const about = `event ${event.id || "(without an id)"} of type ${event.type}`;
-  const failures: unknown[] = [];
-  let over: DOMException | undefined;
-  const fail = (error: unknown) => {
-    if (over === undefined) failures.push(error);
-    else if (!isAbort(error, limit.signal.reason)) onLate(error);
-  };
-  const succeed = () => {
-    if (over) onLate(new Error(`A listener finished ${about} after its timeout: it may run again.`));
-  };
-  const watched = all.map((listener) => (...args: unknown[]) => {
-    try {
-      const result = listener(...args);
-      return isThenable(result) ? Promise.resolve(result).then(succeed, fail) : undefined;
-    } catch (error) {
-      fail(error);
-    }
-  });
-  const ran = run(watched, event, contextFor(limit));
-  if (!isThenable(ran)) {
-    limit.end();
-    return failures;
-  }
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => {
-      over = new DOMException(
-        `The listeners of ${about} took longer than ${timeout} seconds.`,
-        "TimeoutError",
-      );
-      failures.push(over);
-      limit.abort(over);
-      resolve(failures);
-    }, timeout * 1000);
-    ran.then(() => {
-      clearTimeout(timer);
-      limit.end();
-      resolve(failures);
-    });
-  });
-}
-
-/** Waits for a promise, but no longer than so many seconds. */
-function atMost(seconds: number, value: MaybePromise<unknown>): MaybePromise<unknown> {
-  if (!isThenable(value)) return value;
-  return new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, seconds * 1000);
-    value.then(() => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
-}
-
-/** Whether an error is how a listener says that it was aborted. */
-function isAbort(error: unknown, reason: unknown): boolean {
-  return error === reason || (error instanceof Error && error.cause === reason);
 }
 
 function misfit(event: UnrecognizedEvent): string {

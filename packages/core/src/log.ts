@@ -30,3 +30,8 @@ export function createLog(of: string): Log {
   };
   return Object.assign(log, { isDue, print });
 }
+
+/** Text from elsewhere, on one line, and short. */
+export function quoted(text: string): string {
+  return JSON.stringify(text.slice(0, 100));
+}

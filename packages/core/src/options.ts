@@ -1,7 +1,7 @@
 import type { ClaimStore } from "./claims.js";
-import type { MaybePromise } from "./delivery.js";
 import type { ReceivedEvent } from "./event.js";
 import type { ListenerContext } from "./listeners.js";
+import type { MaybePromise } from "./maybe-promise.js";
 import type { DeliveryRecord, Instrumentation } from "./observe.js";
 import type { SecretSource } from "./secrets.js";
 

@@ -1,5 +1,6 @@
 import { type HmacKey, prepareKey } from "#hmac";
-import { chain, type Delivery, isThenable, type MaybePromise } from "./delivery.js";
+import type { Delivery } from "./delivery.js";
+import { andThen, isThenable, type MaybePromise } from "./maybe-promise.js";
 import { Recent } from "./recent.js";
 
 export type Secrets = string | readonly string[];
@@ -43,7 +44,7 @@ export function keysFrom(
         return key;
       }),
     );
-  return (delivery) => chain(source(delivery), prepare);
+  return (delivery) => andThen(source(delivery), prepare);
 }
 
 /** @throws TypeError as `keysFrom`. */

@@ -1,7 +1,7 @@
 import { channel } from "node:diagnostics_channel";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { memoryClaims } from "../src/claims.js";
-import type { Reply } from "../src/delivery.js";
+import type { Reply } from "../src/reply.js";
 import type { ReceivedEvent } from "../src/event.js";
 import type { ListenerContext } from "../src/listeners.js";
 import type { DeliveryRecord, Instrumentation } from "../src/observe.js";

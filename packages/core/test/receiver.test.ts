@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import * as hmac from "#hmac";
 import { type ClaimStore, memoryClaims } from "../src/claims.js";
-import type { MaybePromise, Reply } from "../src/delivery.js";
+import type { MaybePromise } from "../src/maybe-promise.js";
+import type { Reply } from "../src/reply.js";
 import { hashOf } from "../src/done.js";
 import { ERRORS } from "../src/errors.js";
 import type { ReceiverOptions } from "../src/options.js";

@@ -1,18 +1,9 @@
 import type { Claim, ClaimStore } from "./claims.js";
-import { type Counts, chain, isThenable, type MaybePromise } from "./delivery.js";
 import { DoneKeys, hashOf } from "./done.js";
 import { kindOf } from "./errors.js";
 import type { ReceivedEvent } from "./event.js";
-
-/**
- * What became of an event. Unclaimed: the store failed before. Unsettled: it was handled, but the
- * store failed after. Unsunk: the sink did not take it.
- */
-export type Outcome = keyof Counts | "unclaimed" | "unsettled" | "unsunk";
-
-function isSuccess(outcome: Outcome): boolean {
-  return outcome === "handled" || outcome === "unrecognized" || outcome === "duplicate";
-}
+import { andThen, isThenable, type MaybePromise } from "./maybe-promise.js";
+import { isSuccess, type Outcome } from "./outcome.js";
 
 /** A process that dies holding a claim keeps it from others for this long; one that lives renews it. */
 const LEASE_MS = 30_000;
@@ -22,10 +13,10 @@ const PATIENCE_MS = 30_000;
 const STORE_TIMEOUT_MS = 3_000;
 
 /** What an event is claimed by. */
-export interface Ticket {
-  readonly key: string;
+export interface ClaimKeys {
+  readonly event: string;
   /** Ties the event's id to the signature that it came with first. */
-  readonly binding?: { readonly key: string; readonly lease: number } | undefined;
+  readonly signature?: { readonly key: string; readonly lease: number } | undefined;
   /** Of two events of one subject, the one that occurred later makes the other one stale. */
   readonly subject?: { readonly key: string; readonly occurredAt: number } | undefined;
 }
@@ -33,8 +24,8 @@ export interface Ticket {
 const NOT_GRANTED = Number.NEGATIVE_INFINITY;
 
 /** Whether the store granted the claim, and has not said since that it is another's. */
-function wasGranted(turn: Turn): boolean {
-  return turn.heldUntil !== NOT_GRANTED;
+function wasGranted(attempt: Attempt): boolean {
+  return attempt.heldUntil !== NOT_GRANTED;
 }
 
 /** What the events of one delivery share. */
@@ -52,25 +43,25 @@ export interface Batch {
 }
 
 /**
- * What asking for a claim gave; `undefined` if the store failed. A turn in place of a claim: the same
+ * What asking for a claim gave; `undefined` if the store failed. A attempt in place of a claim: the same
  * event is under way, and this one shares its outcome.
  */
-export type Claimed = Claim | Turn | undefined;
+export type Claimed = Claim | Attempt | undefined;
 
 /** One event on its way through the receiver. */
-export class Turn {
+export class Attempt {
   claim: MaybePromise<Claimed> = "won";
   /** Until when the claim is known to be held, by this process's `performance.now()`. */
   heldUntil = NOT_GRANTED;
   /** Whether it is found under its key, by those that come after it. */
-  isUnderWay = false;
+  isInFlight = false;
   /** Of its key, once it is under way. */
   hash = 0;
   /** The next one of the list that it is in while it is under way. */
-  next: Turn | undefined;
+  next: Attempt | undefined;
   /** Whether it wants the claim no more. If the store grants it all the same, it is given back. */
   givenUp = false;
-  /** The outcome of the turn that it follows; `undefined` if it follows none. */
+  /** The outcome of the attempt that it follows; `undefined` if it follows none. */
   shared: MaybePromise<Outcome> | undefined;
   /** What became of it, once it has ended. */
   outcome: Outcome | undefined;
@@ -79,7 +70,7 @@ export class Turn {
   constructor(
     readonly event: ReceivedEvent,
     /** Absent for an event that there is nothing to claim by. */
-    readonly ticket: Ticket | undefined,
+    readonly keys: ClaimKeys | undefined,
     readonly batch: Batch,
   ) {}
 
@@ -106,50 +97,50 @@ export class Turn {
 }
 
 /**
- * The turns that are under way, by key. Not a Map: that rebuilds itself after every few keys that come
- * and go, and what it was before keeps turns that are over from being collected.
+ * The attempts that are under way, by key. Not a Map: that rebuilds itself after every few keys that come
+ * and go, and what it was before keeps attempts that are over from being collected.
  */
-class UnderWay {
-  /** Each the first of the turns whose hashes end alike. */
-  readonly #lists = new Array<Turn | undefined>(4096).fill(undefined);
+class InFlight {
+  /** Each the first of the attempts whose hashes end alike. */
+  readonly #lists = new Array<Attempt | undefined>(4096).fill(undefined);
 
   #placeOf(hash: number): number {
     return hash & (this.#lists.length - 1);
   }
 
-  find(key: string, hash: number): Turn | undefined {
-    let turn = this.#lists[this.#placeOf(hash)];
-    while (turn !== undefined && turn.ticket?.key !== key) turn = turn.next;
-    return turn;
+  find(key: string, hash: number): Attempt | undefined {
+    let attempt = this.#lists[this.#placeOf(hash)];
+    while (attempt !== undefined && attempt.keys?.event !== key) attempt = attempt.next;
+    return attempt;
   }
 
-  add(turn: Turn, hash: number): void {
+  add(attempt: Attempt, hash: number): void {
     const place = this.#placeOf(hash);
-    turn.isUnderWay = true;
-    turn.hash = hash;
-    turn.next = this.#lists[place];
-    this.#lists[place] = turn;
+    attempt.isInFlight = true;
+    attempt.hash = hash;
+    attempt.next = this.#lists[place];
+    this.#lists[place] = attempt;
   }
 
-  remove(turn: Turn): void {
-    const place = this.#placeOf(turn.hash);
+  remove(attempt: Attempt): void {
+    const place = this.#placeOf(attempt.hash);
     let before = this.#lists[place];
-    if (before === turn) this.#lists[place] = turn.next;
-    while (before !== undefined && before.next !== turn) before = before.next;
-    if (before !== undefined) before.next = turn.next;
-    turn.next = undefined;
-    turn.isUnderWay = false;
+    if (before === attempt) this.#lists[place] = attempt.next;
+    while (before !== undefined && before.next !== attempt) before = before.next;
+    if (before !== undefined) before.next = attempt.next;
+    attempt.next = undefined;
+    attempt.isInFlight = false;
   }
 }
 
 /** Events that this process remembers as done, where nothing else does, at the least. */
 const REMEMBERED = 50_000;
 
-export interface TurnsOptions {
+export interface ClaimerOptions {
   readonly store: ClaimStore;
   /**
    * Whether others share the store: claims are leases then, which have to be asked for and renewed.
-   * Otherwise a turn that is under way here has won already, and the store is left to keep the rest.
+   * Otherwise a attempt that is under way here has won already, and the store is left to keep the rest.
    */
   readonly isShared: boolean;
   /** For how long an event that is settled counts as done, in milliseconds. */
@@ -161,12 +152,12 @@ export interface TurnsOptions {
 }
 
 /**
- * Has each event handled by one turn at a time: in this process by the keys of those that are under
+ * Has each event handled by one attempt at a time: in this process by the keys of those that are under
  * way, across processes by the store's claims. What the store throws, or does not answer in
  * time, is `undefined` here: a failing store costs a redelivery, and is never taken for a failing listener.
  */
-export function createTurns({ store, isShared, doneFor, clock, onStoreTrouble }: TurnsOptions) {
-  const underWay = new UnderWay();
+export function createClaimer({ store, isShared, doneFor, clock, onStoreTrouble }: ClaimerOptions) {
+  const inFlight = new InFlight();
   /** Empty where the store is shared. */
   const done = new DoneKeys(REMEMBERED);
   // Made at the first delivery: some runtimes have no randomness before the first request.
@@ -201,23 +192,23 @@ export function createTurns({ store, isShared, doneFor, clock, onStoreTrouble }:
     };
   }
 
-  /** Asks for the claim of a turn. */
-  function begin(turn: Turn): void {
-    const { event, ticket } = turn;
-    if (ticket === undefined) return;
-    const { binding } = ticket;
-    if (binding === undefined) {
-      turn.claim = enter(turn, ticket);
+  /** Asks for the claim of a attempt. */
+  function begin(attempt: Attempt): void {
+    const { event, keys } = attempt;
+    if (keys === undefined) return;
+    const { signature } = keys;
+    if (signature === undefined) {
+      attempt.claim = enter(attempt, keys);
     } else {
       // The first id keeps the signature: the same one with another id is a request that was captured.
       // It is busy until the event is done, and followed by none, so that a redelivery can still run.
-      const bound = ask(() => store.claim(binding.key, event.id, binding.lease));
-      turn.claim = chain(bound, (state) => (state === "won" ? enter(turn, ticket) : state));
+      const bound = ask(() => store.claim(signature.key, event.id, signature.lease));
+      attempt.claim = andThen(bound, (state) => (state === "won" ? enter(attempt, keys) : state));
     }
   }
 
-  /** A memory that fails costs no turn its end: at worst an event is not known to be done. */
-  function remember({ hash, batch }: Turn, { key }: Ticket): void {
+  /** A memory that fails costs no attempt its end: at worst an event is not known to be done. */
+  function remember({ hash, batch }: Attempt, { event: key }: ClaimKeys): void {
     try {
       done.set(key, batch.doneUntil, hash);
     } catch (error) {
@@ -225,17 +216,17 @@ export function createTurns({ store, isShared, doneFor, clock, onStoreTrouble }:
     }
   }
 
-  function enter(turn: Turn, ticket: Ticket): MaybePromise<Claimed> {
-    const { key } = ticket;
+  function enter(attempt: Attempt, keys: ClaimKeys): MaybePromise<Claimed> {
+    const key = keys.event;
     const hash = hashOf(key);
-    const before = underWay.find(key, hash);
+    const before = inFlight.find(key, hash);
     if (before !== undefined) {
-      turn.shared = before.wait();
+      attempt.shared = before.wait();
       return before;
     }
-    if (!isShared && turn.batch.now < done.until(key, hash)) return "done";
-    underWay.add(turn, hash);
-    return isShared ? take(turn, ticket, turn.batch.begun) : "won";
+    if (!isShared && attempt.batch.now < done.until(key, hash)) return "done";
+    inFlight.add(attempt, hash);
+    return isShared ? take(attempt, keys, attempt.batch.begun) : "won";
   }
 
   /**
@@ -243,112 +234,114 @@ export function createTurns({ store, isShared, doneFor, clock, onStoreTrouble }:
    *
    * @param asked A time that is not after this, by `performance.now()`: the lease counts from then.
    */
-  function take(turn: Turn, { key }: Ticket, asked: number): MaybePromise<Claim | undefined> {
+  function take(attempt: Attempt, { event: key }: ClaimKeys, asked: number): MaybePromise<Claim | undefined> {
     const granted = (claim: Claim) => {
-      if (claim !== "won") turn.heldUntil = NOT_GRANTED;
-      else if (turn.givenUp) void ask(() => store.release(key, turn.batch.owner));
-      else turn.heldUntil = asked + LEASE_MS;
+      if (claim !== "won") attempt.heldUntil = NOT_GRANTED;
+      else if (attempt.givenUp) void ask(() => store.release(key, attempt.batch.owner));
+      else attempt.heldUntil = asked + LEASE_MS;
     };
-    const taken = ask(() => store.claim(key, turn.batch.owner, LEASE_MS), granted);
-    return chain(taken, (claim) => {
+    const taken = ask(() => store.claim(key, attempt.batch.owner, LEASE_MS), granted);
+    return andThen(taken, (claim) => {
       if (claim !== undefined) granted(claim);
-      else turn.batch.storeFailed = true;
+      else attempt.batch.storeFailed = true;
       return claim;
     });
   }
 
   /** Whether a claim that was won still is: asked of the store only if its lease may be over. */
-  function confirm(turn: Turn): MaybePromise<Claim | undefined> {
-    const { ticket, heldUntil, batch } = turn;
-    if (ticket === undefined || !isShared) return "won";
+  function confirm(attempt: Attempt): MaybePromise<Claim | undefined> {
+    const { keys, heldUntil, batch } = attempt;
+    if (keys === undefined || !isShared) return "won";
     const now = performance.now();
     if (now < heldUntil) return "won";
-    return batch.storeFailed ? undefined : take(turn, ticket, now);
+    return batch.storeFailed ? undefined : take(attempt, keys, now);
   }
 
-  /** Renews the claims of these turns for as long as they are held, until all is taken. */
-  function renewed<T>(turns: readonly Turn[], taken: Promise<T>): Promise<T> {
+  /** Renews the claims of these attempts for as long as they are held, until all is taken. */
+  function renewed<T>(attempts: readonly Attempt[], taken: Promise<T>): Promise<T> {
     if (!isShared) return taken;
     const timer = setInterval(() => {
       const now = performance.now();
-      for (const turn of turns) {
-        if (turn.ticket && !turn.givenUp && wasGranted(turn)) void take(turn, turn.ticket, now);
+      for (const attempt of attempts) {
+        if (attempt.keys && !attempt.givenUp && wasGranted(attempt)) void take(attempt, attempt.keys, now);
       }
     }, LEASE_MS / 3);
     return taken.finally(() => clearInterval(timer));
   }
 
   /** For `detectStale`: whether a later event of the same type and subject was handled before. */
-  function isStale({ ticket, batch }: Turn): MaybePromise<boolean> {
-    const subject = ticket?.subject;
+  function isStale({ keys, batch }: Attempt): MaybePromise<boolean> {
+    const subject = keys?.subject;
     if (subject === undefined || batch.storeFailed) return false;
-    const asked = ask(() => chain(store.latest?.(subject.key), (time) => ({ time })));
-    return chain(asked, (latest) => {
+    const asked = ask(() => andThen(store.latest?.(subject.key), (time) => ({ time })));
+    return andThen(asked, (latest) => {
       if (latest === undefined) batch.storeFailed = true;
       return typeof latest?.time === "number" && latest.time > subject.occurredAt;
     });
   }
 
-  /** Ends a turn that won its claim: settles it, or releases it for a redelivery to win. */
-  function conclude(turn: Turn, outcome: Outcome): MaybePromise<Outcome> {
-    const { ticket, batch } = turn;
-    if (ticket === undefined || !isSuccess(outcome)) return end(turn, outcome);
-    turn.givenUp = true;
-    const { key, binding, subject } = ticket;
+  /** Ends a attempt that won its claim: settles it, or releases it for a redelivery to win. */
+  function finish(attempt: Attempt, outcome: Outcome): MaybePromise<Outcome> {
+    const { keys, batch } = attempt;
+    if (keys === undefined || !isSuccess(outcome)) return end(attempt, outcome);
+    attempt.givenUp = true;
+    const { event: key, signature, subject } = keys;
     const settled = isShared ? ask(() => store.settle(key, batch.owner, doneFor)) : true;
-    const bound = binding && settleBinding(turn);
+    const bound = signature && settleSignature(attempt);
     const advanced = subject && ask(() => store.advance?.(subject.key, subject.occurredAt, doneFor));
     if (isThenable(settled) || isThenable(bound) || isThenable(advanced)) {
-      return Promise.all([settled, bound, advanced]).then(([done]) => concluded(turn, outcome, done));
+      return Promise.all([settled, bound, advanced]).then(([done]) => finished(attempt, outcome, done));
     }
-    return concluded(turn, outcome, settled);
+    return finished(attempt, outcome, settled);
   }
 
   /** @param done Whether the claim was still held when it was settled; `undefined` if the store failed. */
-  function concluded(turn: Turn, outcome: Outcome, done: boolean | undefined): Outcome {
+  function finished(attempt: Attempt, outcome: Outcome, done: boolean | undefined): Outcome {
     if (done === false) onStoreTrouble("a claim was lost while its event was handled; it may run again");
-    return leave(turn, done === undefined ? "unsettled" : outcome);
+    return leave(attempt, done === undefined ? "unsettled" : outcome);
   }
 
-  /** Ends a turn whose claim is not won. */
-  function pass(turn: Turn, claim: Exclude<Claimed, "won">): MaybePromise<Outcome> {
-    if (claim instanceof Turn) return follow(turn, claim);
-    return end(turn, claim === "done" ? "duplicate" : (claim ?? "unclaimed"));
+  /** Ends a attempt whose claim is not won. */
+  function pass(attempt: Attempt, claim: Exclude<Claimed, "won">): MaybePromise<Outcome> {
+    if (claim instanceof Attempt) return follow(attempt, claim);
+    return end(attempt, claim === "done" ? "duplicate" : (claim ?? "unclaimed"));
   }
 
-  /** Ends a turn without success. A claim that it holds, or is still to be granted, is given back. */
-  function end(turn: Turn, outcome: Outcome): MaybePromise<Outcome> {
-    const { ticket, batch } = turn;
-    turn.givenUp = true;
-    if (ticket === undefined || !wasGranted(turn)) return leave(turn, outcome);
-    return chain(
-      ask(() => store.release(ticket.key, batch.owner)),
-      () => leave(turn, outcome),
+  /** Ends a attempt without success. A claim that it holds, or is still to be granted, is given back. */
+  function end(attempt: Attempt, outcome: Outcome): MaybePromise<Outcome> {
+    const { keys, batch } = attempt;
+    attempt.givenUp = true;
+    if (keys === undefined || !wasGranted(attempt)) return leave(attempt, outcome);
+    return andThen(
+      ask(() => store.release(keys.event, batch.owner)),
+      () => leave(attempt, outcome),
     );
   }
 
-  /** Ends a turn with the outcome of the one that it follows. */
-  function follow(turn: Turn, first: Turn): MaybePromise<Outcome> {
-    return chain(first.outcome ?? turn.shared ?? first.wait(), (shared) =>
-      isSuccess(shared) ? chain(settleBinding(turn), () => turn.end("duplicate")) : turn.end(shared),
+  /** Ends a attempt with the outcome of the one that it follows. */
+  function follow(attempt: Attempt, first: Attempt): MaybePromise<Outcome> {
+    return andThen(first.outcome ?? attempt.shared ?? first.wait(), (shared) =>
+      isSuccess(shared)
+        ? andThen(settleSignature(attempt), () => attempt.end("duplicate"))
+        : attempt.end(shared),
     );
   }
 
-  function settleBinding({ event, ticket }: Turn): MaybePromise<unknown> {
-    const binding = ticket?.binding;
-    return binding && ask(() => store.settle(binding.key, event.id, binding.lease));
+  function settleSignature({ event, keys }: Attempt): MaybePromise<unknown> {
+    const signature = keys?.signature;
+    return signature && ask(() => store.settle(signature.key, event.id, signature.lease));
   }
 
-  function leave(turn: Turn, outcome: Outcome): Outcome {
-    const { ticket } = turn;
-    if (ticket !== undefined && turn.isUnderWay) {
-      underWay.remove(turn);
-      if (!isShared && isSuccess(outcome)) remember(turn, ticket);
+  function leave(attempt: Attempt, outcome: Outcome): Outcome {
+    const { keys } = attempt;
+    if (keys !== undefined && attempt.isInFlight) {
+      inFlight.remove(attempt);
+      if (!isShared && isSuccess(outcome)) remember(attempt, keys);
     }
-    return turn.end(outcome);
+    return attempt.end(outcome);
   }
 
-  return { batch, begin, confirm, renewed, isStale, conclude, pass };
+  return { batch, begin, confirm, renewing: renewed, isStale, finish, skip: pass };
 }
 
 function inTime<T>(

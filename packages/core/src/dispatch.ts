@@ -1,0 +1,169 @@
+import { createClaimKeys } from "./claim-keys.js";
+import { Attempt, createClaimer } from "./claiming.js";
+import { memoryClaims } from "./claims.js";
+import type { ContextFor } from "./context.js";
+import { kindOf } from "./errors.js";
+import type { EventMap, ReceivedEvent } from "./event.js";
+import { createLanes, createSemaphore, type Place } from "./lanes.js";
+import type { RunListeners } from "./listeners.js";
+import type { Log } from "./log.js";
+import { andThen, isThenable } from "./maybe-promise.js";
+import type { ReceiverOptions, Sink } from "./options.js";
+import type { Outcome } from "./outcome.js";
+import type { Provider } from "./provider.js";
+
+/** An event that is settled counts as done for this long, or as long as it can be replayed. */
+const DONE_MS = 24 * 60 * 60 * 1000;
+/** Added to the time for which a signature can be replayed, for clocks that differ. */
+const CLOCK_SKEW_MS = 60_000;
+
+/**
+ * Claims the events of a delivery and has each one handled once: by the listeners, or by the sink.
+ * Every attempt has its outcome when the promise resolves.
+ */
+export type Dispatch<Events extends EventMap> = (
+  events: readonly ReceivedEvent<Events>[],
+  digest: string | undefined,
+  contextFor: ContextFor,
+) => Promise<readonly Attempt[]>;
+
+export function createDispatcher<Events extends EventMap>(
+  provider: Provider<Events>,
+  options: ReceiverOptions,
+  runListeners: RunListeners<Events>,
+  log: Log,
+): Dispatch<Events> {
+  const { claims, sink, orderBy, concurrency = 1, detectStale, tolerance = 300, clock = Date.now } = options;
+  const replayable = 2 * tolerance * 1000 + CLOCK_SKEW_MS;
+  const claimer = createClaimer({
+    store: claims ?? memoryClaims({ clock }),
+    isShared: claims !== undefined,
+    doneFor: Math.max(DONE_MS, replayable),
+    clock,
+    onStoreTrouble: (trouble) => log("STORE_UNAVAILABLE", `${trouble}.`),
+  });
+  const { name, idsAreSigned, readSubject } = provider as Provider;
+  const claimKeysOf = createClaimKeys({ name, idsAreSigned, subjectOf: readSubject }, options, replayable);
+  const lanes = concurrency > 1 || orderBy ? createLanes() : undefined;
+
+  return function dispatch(events, digest, contextFor) {
+    const batch = claimer.batch();
+    // All keys first: what throws for one event must not leave attempts behind that nobody ends.
+    const attempts = events.map((event) => new Attempt(event, claimKeysOf(event, digest), batch));
+    const orderingKeys = lanes && events.map(orderingKeyOf);
+    // All claims at once, so that a store's commands travel together.
+    for (const attempt of attempts) claimer.begin(attempt);
+    return claimer.renewing(
+      attempts,
+      orderingKeys
+        ? handleByKey(attempts, orderingKeys, contextFor)
+        : sink
+          ? handOver(sink, attempts, contextFor)
+          : handleInOrder(attempts, contextFor),
+    );
+  };
+
+  /**
+   * Handles those attempts that won their claim, one after another, and ends the others. A loop that
+   * awaits only what is not there yet: what each event costs is in here.
+   *
+   * @param accepted The outcome of those that won, where a sink took them in place of listeners.
+   * @param settling Takes the claims that are still being settled or released. Default: they are waited for.
+   */
+  async function handleInOrder(
+    attempts: readonly Attempt[],
+    contextFor: ContextFor,
+    accepted?: Outcome,
+    settling?: PromiseLike<unknown>[],
+  ): Promise<readonly Attempt[]> {
+    const own: PromiseLike<unknown>[] = [];
+    let stale = false;
+    const contextOfEvent: Parameters<RunListeners<Events>>[1] = (limit) => contextFor(stale, limit);
+    for (const attempt of attempts) {
+      let claim = isThenable(attempt.claim) ? await attempt.claim : attempt.claim;
+      if (claim === "won" && !accepted) {
+        // The events before this one may have taken longer than the lease.
+        const confirmed = claimer.confirm(attempt);
+        claim = isThenable(confirmed) ? await confirmed : confirmed;
+      }
+      if (claim !== "won") {
+        const skipped = claimer.skip(attempt, claim);
+        if (isThenable(skipped)) await skipped;
+        continue;
+      }
+      let outcome = accepted;
+      if (outcome === undefined) {
+        const event = attempt.event as ReceivedEvent<Events>;
+        if (detectStale) stale = await claimer.isStale(attempt);
+        const failures = runListeners(event, contextOfEvent);
+        const { length } = isThenable(failures) ? await failures : failures;
+        outcome = length > 0 ? "failed" : event.problems ? "unrecognized" : "handled";
+      }
+      const finished = claimer.finish(attempt, outcome);
+      if (isThenable(finished)) (settling ?? own).push(finished);
+    }
+    if (own.length > 0) await Promise.all(own);
+    return attempts;
+  }
+
+  /** Gives the sink all events that won their claim, then ends each attempt by what the sink did. */
+  async function handOver(sink: Sink, attempts: readonly Attempt[], contextFor: ContextFor) {
+    const won: ReceivedEvent[] = [];
+    for (const attempt of attempts) if ((await attempt.claim) === "won") won.push(attempt.event);
+    let accepted: Outcome = "handled";
+    try {
+      if (won.length > 0) await sink.accept(won, contextFor(false));
+    } catch {
+      log("SINK_UNAVAILABLE", "the sink failed; its events have to be delivered again.");
+      accepted = "unsunk";
+    }
+    return handleInOrder(attempts, contextFor, accepted);
+  }
+
+  /**
+   * Handles at most `concurrency` attempts at once, those of one key one after another, across all
+   * deliveries. An attempt that did not win takes no place in its lane: it may follow one that waits there.
+   */
+  async function handleByKey(
+    attempts: readonly Attempt[],
+    keys: readonly (string | undefined)[],
+    contextFor: ContextFor,
+  ): Promise<readonly Attempt[]> {
+    const semaphore = createSemaphore(concurrency);
+    const places = keys.map((key) => lanes?.enter(key) as Place);
+    const settling: PromiseLike<unknown>[] = [];
+    const handle = async (attempt: Attempt, { ahead, leave }: Place) => {
+      const claim = await attempt.claim;
+      if (claim !== "won") return handleInOrder([attempt], contextFor, undefined, settling);
+      await ahead;
+      await semaphore.acquire();
+      try {
+        return await handleInOrder([attempt], contextFor, undefined, settling);
+      } finally {
+        semaphore.release();
+        leave();
+      }
+    };
+    const starts = attempts.map((attempt, i) => {
+      const place = places[i] as Place;
+      andThen(attempt.claim, (claim) => claim === "won" || place.leave());
+      return () => handle(attempt, place);
+    });
+    if (concurrency > 1) await Promise.all(starts.map((start) => start()));
+    else for (const start of starts) await start();
+    await Promise.all(settling);
+    return attempts;
+  }
+
+  function orderingKeyOf(event: ReceivedEvent<Events>): string | undefined {
+    if (!orderBy) return provider.readSubject(event);
+    try {
+      const key: unknown = orderBy(event);
+      if (key === undefined || typeof key === "string") return key;
+      throw new TypeError("neither a string nor undefined");
+    } catch (error) {
+      log("orderBy", `failed, or returned neither a string nor undefined (${kindOf(error)}).`);
+      throw error;
+    }
+  }
+}

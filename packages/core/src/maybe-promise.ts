@@ -1,0 +1,18 @@
+/** A value, or a promise of one. Only a promise is awaited, so that a delivery which waits for nothing costs no microtasks. */
+export type MaybePromise<T> = T | PromiseLike<T>;
+
+export function isThenable<T>(value: MaybePromise<T>): value is PromiseLike<T> {
+  return (
+    value !== null &&
+    (typeof value === "object" || typeof value === "function") &&
+    typeof (value as { then?: unknown }).then === "function"
+  );
+}
+
+/** Calls `next` with the value: now, or once it is there. */
+export function andThen<T, Result>(
+  value: MaybePromise<T>,
+  next: (value: T) => MaybePromise<Result>,
+): MaybePromise<Result> {
+  return isThenable(value) ? Promise.resolve(value).then(next) : next(value);
+}
