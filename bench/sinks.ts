@@ -15,7 +15,7 @@ import { buffer } from "node:stream/consumers";
 import { setTimeout as delay } from "node:timers/promises";
 import { bullmqSink } from "@crowdhook/bullmq";
 import { createReceiver, type ListenerContext, type ReceivedEvent } from "@crowdhook/core";
-import { type DurableSink, keep } from "@crowdhook/core/sink";
+import { type DurableSink, serializeEvent } from "@crowdhook/core/sink";
 import { signToloka, tolokaEvent } from "@crowdhook/core/testing";
 import { toloka } from "@crowdhook/core/toloka";
 import { pgBossSink } from "@crowdhook/pg-boss";
@@ -49,7 +49,7 @@ interface Engine {
 
 function eventsOf(count: number): ReceivedEvent[] {
   const events = Array.from({ length: count }, () => tolokaEvent("ASSIGNMENT_SUBMITTED"));
-  return toloka.readEvents({ events }, new Headers()) as ReceivedEvent[];
+  return toloka.parseEvents({ events }, new Headers()) as ReceivedEvent[];
 }
 
 function oursOn(sink: DurableSink): Side {
@@ -79,7 +79,7 @@ async function bareBoss(options: PgBoss.ConstructorOptions, release: () => Promi
   await boss.createQueue("bare");
   return {
     store: (events) =>
-      boss.insert(events.map((event) => ({ id: randomUUID(), name: "bare", data: keep(event) }))),
+      boss.insert(events.map((event) => ({ id: randomUUID(), name: "bare", data: serializeEvent(event) }))),
     async work(concurrency, handled) {
       await boss.work(
         "bare",
@@ -162,7 +162,7 @@ async function redis(): Promise<Engine> {
           queue.addBulk(
             events.map((event) => ({
               name: event.type,
-              data: keep(event),
+              data: serializeEvent(event),
               opts: { ...opts, jobId: `event-${event.id}` },
             })),
           ),

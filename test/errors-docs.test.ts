@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { bullmqSink } from "@crowdhook/bullmq";
 import { createReceiver, memoryClaims } from "@crowdhook/core";
-import { type Mounted, type MountOptions, mount } from "@crowdhook/core/adapter";
+import { mount, type Webhook, type WebhookOptions } from "@crowdhook/core/adapter";
 import type { DurableSink } from "@crowdhook/core/sink";
 import { toloka } from "@crowdhook/core/toloka";
 import { tolokaWebhook } from "@crowdhook/fastify";
@@ -36,9 +36,9 @@ describe("docs/errors.md quotes what a mistake at startup throws", () => {
   const other = { ...receiver, provider: { ...toloka, name: "other" } };
   // As from JavaScript, where no type stands in the way.
   const made = (options: object) => () => createReceiver(toloka, { secret, ...options });
-  const mounted = (options: object) => () => mount(toloka, secret, options as MountOptions<never>);
+  const mounted = (options: object) => () => mount(toloka, secret, options as WebhookOptions<never>);
   const { claim, settle, release } = memoryClaims();
-  const listening = receiver as unknown as Pick<Mounted<Record<string, unknown>>, "on">;
+  const listening = receiver as unknown as Pick<Webhook<Record<string, unknown>>, "on">;
   const workTwice = async (sink: DurableSink) => {
     vi.spyOn(console, "error").mockImplementation(() => {});
     try {
@@ -68,11 +68,11 @@ describe("docs/errors.md quotes what a mistake at startup throws", () => {
     ["a maxInFlight without end", made({ maxInFlight: Number.POSITIVE_INFINITY })],
     ["a concurrency in words", made({ concurrency: "8" })],
     ["a timeout in milliseconds", made({ timeout: 20_000 })],
-    ["an orderBy that is a field", made({ orderBy: "pool_id" })],
+    ["an orderingKey that is a field", made({ orderingKey: "pool_id" })],
     ["an observe that is an object", made({ observe: {} })],
     ["an instrumentation that is a function", made({ instrumentation: () => {} })],
     ["a concurrency beside a sink", made({ concurrency: 8, sink: { accept() {} } })],
-    ["an orderBy beside a sink", made({ orderBy: () => "", sink: { accept() {} } })],
+    ["an orderingKey beside a sink", made({ orderingKey: () => "", sink: { accept() {} } })],
     ["detectStale beside a sink", made({ detectStale: true, sink: { accept() {} } })],
     ["a clock that is a number", made({ clock: 0 })],
     ["a path without its slash", mounted({ path: "toloka-webhook" })],

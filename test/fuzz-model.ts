@@ -27,7 +27,7 @@ export interface Setup {
    */
   readonly store: "default" | "memory" | "async";
   readonly concurrency: number;
-  readonly orderBy: boolean;
+  readonly orderingKey: boolean;
   readonly isListenerAsync: boolean;
   /** Whether a listener takes what the receiver does not know. */
   readonly takesUnknown: boolean;
@@ -38,7 +38,7 @@ export const setups: fc.Arbitrary<Setup> = fc.record({
   provider: fc.constantFrom("toloka", "prolific"),
   store: fc.constantFrom("async", "memory", "default"),
   concurrency: fc.constantFrom(1, 2, 3),
-  orderBy: fc.boolean(),
+  orderingKey: fc.boolean(),
   isListenerAsync: fc.boolean(),
   takesUnknown: fc.boolean(),
   maxInFlight: fc.constantFrom(undefined, 2),
@@ -57,7 +57,7 @@ const REPLAYABLE = 2 * TOLERANCE + 60_000;
 interface Told {
   readonly id: string;
   readonly kind: "known" | "new" | "misfit";
-  /** What it is about, which is the key of its order; with `orderBy`, "z" is none. */
+  /** What it is about, which is the key of its order; with `orderingKey`, "z" is none. */
   readonly about: string;
 }
 
@@ -200,7 +200,7 @@ class Failures {
   }
 }
 
-type Outcome = "handled" | "unrecognized" | "duplicate" | "failed" | "busy" | "unclaimed";
+type Outcome = "handled" | "unrecognized" | "duplicate" | "failed" | "busy" | "claim_failed";
 
 function isSuccess(outcome: Outcome): boolean {
   return outcome === "handled" || outcome === "unrecognized" || outcome === "duplicate";
@@ -217,7 +217,7 @@ function answerTo(outcomes: readonly Outcome[], isUnsettled: boolean): object {
     unrecognized: count("unrecognized"),
   };
   if (counts.failed > 0) return { code: "EVENT_FAILED", ...counts };
-  if (isUnsettled || count("unclaimed") > 0) return { code: "STORE_UNAVAILABLE", ...counts };
+  if (isUnsettled || count("claim_failed") > 0) return { code: "STORE_UNAVAILABLE", ...counts };
   return counts.busy > 0 ? { code: "EVENT_BUSY", ...counts } : counts;
 }
 
@@ -269,14 +269,14 @@ class Model {
     const owner = `turn ${this.#turns++}`;
     if (signature) {
       const bound = this.#ask("bind", id, () => this.claims.claim(signature, id, REPLAYABLE));
-      if (bound !== "won") return bound === "done" ? "duplicate" : (bound ?? "unclaimed");
+      if (bound !== "won") return bound === "done" ? "duplicate" : (bound ?? "claim_failed");
     }
     const release = () => this.#ask("release", id, () => key && this.claims.release(key, owner));
     if (key) {
       // What is granted too late is given back.
       const giveBack = (late: Claim) => late === "won" && release();
       const claim = this.#ask("claim", id, () => this.claims.claim(key, owner, LEASE), giveBack);
-      if (claim !== "won") return claim === "done" ? "duplicate" : (claim ?? "unclaimed");
+      if (claim !== "won") return claim === "done" ? "duplicate" : (claim ?? "claim_failed");
     }
     if (!this.#succeeds(id, kind)) {
       if (key) release();
@@ -352,7 +352,7 @@ class World {
         clock: this.clock,
         claims: this.#store,
         concurrency: setup.concurrency,
-        ...(setup.orderBy && { orderBy: keyOf }),
+        ...(setup.orderingKey && { orderingKey: keyOf }),
         maxInFlight: setup.maxInFlight,
       });
       const listener = (event: ReceivedEvent, context: ListenerContext) => this.#listen(i, event, context);
@@ -728,7 +728,7 @@ function areApart(runs: readonly Run[]): boolean {
 }
 
 /** Events of one key, or else of one delivery, are handled one after another, as they came. */
-function assertOrder({ sent, arrived, runs, setup: { concurrency, orderBy } }: Seen): void {
+function assertOrder({ sent, arrived, runs, setup: { concurrency, orderingKey } }: Seen): void {
   // Of events without an id it cannot be told which is which.
   const place = ({ id, nth }: Run) => [
     arrived.indexOf(nth),
@@ -743,8 +743,8 @@ function assertOrder({ sent, arrived, runs, setup: { concurrency, orderBy } }: S
       of,
     );
   };
-  if (concurrency > 1 || orderBy) {
-    const inOrder = orderBy ? runs.filter(({ about }) => about !== "z") : runs;
+  if (concurrency > 1 || orderingKey) {
+    const inOrder = orderingKey ? runs.filter(({ about }) => about !== "z") : runs;
     for (const group of groups(inOrder, ({ receiver, about }) => `${receiver} ${about}`)) {
       assertInOrder(group, "key");
     }

@@ -8,8 +8,8 @@ import { prolificEvent, tolokaEvent } from "@crowdhook/core/testing";
 import { toloka } from "@crowdhook/core/toloka";
 import fc from "fast-check";
 import { afterAll, afterEach, beforeEach, describe, test, vi } from "vitest";
-import * as node from "../packages/core/src/hmac.node.js";
-import * as web from "../packages/core/src/hmac.web.js";
+import * as node from "../packages/core/src/signature/hmac.node.js";
+import * as web from "../packages/core/src/signature/hmac.web.js";
 import {
   anyBody,
   anyText,
@@ -495,7 +495,7 @@ describe("a signature's header", () => {
         }));
         const header = `{${fields.sort((a, b) => a.place - b.place).map(({ text }) => text)}}`;
         assert.deepEqual(
-          toloka.readSignature({ get: (name) => (name === "toloka-signature" ? header : null) }),
+          toloka.parseSignature({ get: (name) => (name === "toloka-signature" ? header : null) }),
           {
             prefix: `${ts}.${v}.`,
             digest,
@@ -514,7 +514,7 @@ describe("a signature's header", () => {
         ["x-prolific-request-signature", digest.toString("base64")],
         ["x-prolific-request-timestamp", seconds],
       ]);
-      assert.deepEqual(prolific.readSignature(headers), {
+      assert.deepEqual(prolific.parseSignature(headers), {
         prefix: seconds,
         digest: digest.toString("hex"),
         timestamp: Number(seconds) * 1000,
@@ -700,7 +700,7 @@ describe("events", () => {
           events: [edited(tolokaEvent(type, { uuid: "uuid-1", event_time }), changes)],
         });
         const data = JSON.parse(text).events[0];
-        const events = toloka.readEvents(JSON.parse(text), { get: () => null }) ?? [];
+        const events = toloka.parseEvents(JSON.parse(text), { get: () => null }) ?? [];
         assert.equal(events.length, 1);
         const time = timeIn(data.event_time);
         assertJudged("toloka", events[0], {
@@ -730,7 +730,7 @@ describe("events", () => {
         const text = JSON.stringify({ ...edited(sample, changes), event_type });
         const data = JSON.parse(text);
         const headers = { get: (header: string) => ({ "x-event-id": id, "x-timestamp": seconds })[header] };
-        const events = prolific.readEvents(JSON.parse(text), headers) ?? [];
+        const events = prolific.parseEvents(JSON.parse(text), headers) ?? [];
         assert.equal(events.length, 1);
         const time = isSeconds(seconds) ? Number(seconds) * 1000 : undefined;
         const all = { ...data, "X-Event-ID": id, "X-Timestamp": seconds };
@@ -778,7 +778,7 @@ describe("events", () => {
         const event_time =
           new Date(written).toISOString().slice(0, decimals === 0 ? 19 : 20 + decimals) + offset;
         const [event] =
-          toloka.readEvents({ events: [tolokaEvent("POOL_CLOSED", { event_time })] }, { get: () => null }) ??
+          toloka.parseEvents({ events: [tolokaEvent("POOL_CLOSED", { event_time })] }, { get: () => null }) ??
           [];
         assert.equal(event?.problems, undefined);
         assert.equal(event?.occurredAt?.getTime(), written);

@@ -6,7 +6,7 @@
 import type http from "node:http";
 import type { Socket } from "node:net";
 import { setTimeout as delay, setImmediate as nextTurn } from "node:timers/promises";
-import type { Mounted } from "@crowdhook/core/adapter";
+import type { Webhook } from "@crowdhook/core/adapter";
 import type { TolokaEvents } from "@crowdhook/core/toloka";
 import { type Running, TARGETS } from "./targets.js";
 
@@ -125,7 +125,7 @@ const commands = {
   },
   /** What is left once the receiver and then the server were closed. */
   async stop() {
-    await (app.webhook as Mounted<TolokaEvents>).receiver.close();
+    await (app.webhook as Webhook<TolokaEvents>).receiver.close();
     await app.close();
     // It takes a few turns until what was closed is gone.
     for (let turn = 0; turn < 100 && resources().length > 0; turn++) await nextTurn();

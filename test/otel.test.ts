@@ -327,7 +327,7 @@ describe("openTelemetry", () => {
     }));
     // Every listener waits for one of every other delivery, at four at a time for all of them.
     const meet = barrier(deliveries.length * concurrency);
-    const receiver = receive({ concurrency, orderBy: () => undefined });
+    const receiver = receive({ concurrency, orderingKey: () => undefined });
     receiver.onAny(async (event) => {
       await meet();
       out.tracerProvider
@@ -509,7 +509,7 @@ describe("openTelemetry", () => {
       expect(treesOf(out.spans())).toMatchObject([
         { name: "deliver toloka", attributes: { "crowdhook.events.handled": 1 }, children: [] },
       ]);
-      await sunk.emit(taken[0] as typeof kept, { signal });
+      await sunk.dispatch(taken[0] as typeof kept, { signal });
       const [, own] = treesOf(out.spans());
       expect(own).toMatchObject({
         name: "process POOL_CLOSED",
@@ -520,7 +520,7 @@ describe("openTelemetry", () => {
 
     test("is a child of the worker's span if there is one", async () => {
       const job = out.tracerProvider.getTracer("queue").startSpan("job");
-      await context.with(trace.setSpan(context.active(), job), () => receive().emit(kept, { signal }));
+      await context.with(trace.setSpan(context.active(), job), () => receive().dispatch(kept, { signal }));
       expect(out.named("process POOL_CLOSED")[0]?.parentSpanContext).toEqual(job.spanContext());
     });
 
@@ -528,7 +528,7 @@ describe("openTelemetry", () => {
       const receiver = receive();
       const failure = new RangeError("a message");
       receiver.on("POOL_CLOSED", () => Promise.reject(failure));
-      await expect(receiver.emit(kept, { signal })).rejects.toBe(failure);
+      await expect(receiver.dispatch(kept, { signal })).rejects.toBe(failure);
       expect(treesOf(out.spans())).toMatchObject([
         { status: "ERROR", attributes: { "error.type": "RangeError" } },
       ]);

@@ -139,7 +139,7 @@ async function main(): Promise<void> {
   console.log(JSON.stringify({ status: reply.status, reasons }));
 }
 
-export async function mountEverywhere(secret: string | undefined): Promise<Mounted<TolokaEvents>[]> {
+export async function mountEverywhere(secret: string | undefined): Promise<Webhook<TolokaEvents>[]> {
   const inApp = inExpress(secret, { path: "/hooks/toloka", on: { POOL_CLOSED: (event) => event.data.pool_id } });
   express().use(inApp).post("/elsewhere", inApp);
   const koa = inKoa([secret ?? "old", "new"]);

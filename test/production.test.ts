@@ -77,8 +77,8 @@ describe.each(TARGETS)("$name", (target) => {
     expect(begun).toHaveLength(9);
   });
 
-  test("orderBy names the keys in place of that", async () => {
-    const { webhook, send } = await start({ concurrency: 4, orderBy: ({ type }) => type });
+  test("orderingKey names the keys in place of that", async () => {
+    const { webhook, send } = await start({ concurrency: 4, orderingKey: ({ type }) => type });
     const { passed, open } = gate();
     const otherBegun = gate();
     const begun: string[] = [];

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { createReceiver, type ReceiverOptions } from "@crowdhook/core";
-import type { Mounted } from "@crowdhook/core/adapter";
+import type { Webhook } from "@crowdhook/core/adapter";
 import { type ProlificEvents, prolific } from "@crowdhook/core/prolific";
 import { type TolokaEvents, toloka } from "@crowdhook/core/toloka";
 import * as expressAdapter from "@crowdhook/express";
@@ -18,8 +18,8 @@ import Koa from "koa";
 import { type Answer, type Outgoing, request } from "./request.js";
 
 export interface Running {
-  webhook: Omit<Mounted<TolokaEvents>, "receiver">;
-  prolific: Omit<Mounted<ProlificEvents>, "receiver">;
+  webhook: Omit<Webhook<TolokaEvents>, "receiver">;
+  prolific: Omit<Webhook<ProlificEvents>, "receiver">;
   /** Where it listens; absent where there is no socket, as is `server`. */
   origin?: string;
   server?: http.Server;

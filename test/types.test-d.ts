@@ -8,7 +8,7 @@ import {
   type Receiver,
   type UnrecognizedEvent,
 } from "@crowdhook/core";
-import type { Mounted } from "@crowdhook/core/adapter";
+import type { Webhook } from "@crowdhook/core/adapter";
 import { ASSIGNMENT_EVENT_TYPES, type TolokaEvents, toloka } from "@crowdhook/core/toloka";
 import { tolokaWebhook as expressWebhook } from "@crowdhook/express";
 import { tolokaWebhook as fastifyWebhook } from "@crowdhook/fastify";
@@ -117,7 +117,7 @@ describe("adapters", () => {
       on: { TEST_EVENT: (event) => event.data.uuid },
     });
     app.register(fastifyWebhook, { receiver, path: "/hooks" });
-    expectTypeOf(app.toloka).toEqualTypeOf<Mounted<TolokaEvents>>();
+    expectTypeOf(app.toloka).toEqualTypeOf<Webhook<TolokaEvents>>();
   });
 
   test("infer the events of a map of listeners", () => {
@@ -142,12 +142,12 @@ describe("adapters", () => {
 
 test("what is observed and ordered by is typed, from an adapter as from createReceiver", () => {
   const options = {
-    orderBy: (event: ReceivedEvent) => event.id,
+    orderingKey: (event: ReceivedEvent) => event.id,
     observe: (record: DeliveryRecord) => record.code,
   };
   createReceiver(toloka, { secret: "s", ...options });
   nodeWebhook("s", {
-    orderBy: ({ data }) => (typeof data.pool_id === "string" ? data.pool_id : undefined),
+    orderingKey: ({ data }) => (typeof data.pool_id === "string" ? data.pool_id : undefined),
     observe: ({ code, reason, events, bytes, durations }) => {
       expectTypeOf(code).toEqualTypeOf<ErrorCode | undefined>();
       expectTypeOf(reason).toEqualTypeOf<string | undefined>();
@@ -157,7 +157,7 @@ test("what is observed and ordered by is typed, from an adapter as from createRe
     },
   });
   // @ts-expect-error: a key is there at once, and is a string
-  nodeWebhook("s", { orderBy: async () => "key" });
+  nodeWebhook("s", { orderingKey: async () => "key" });
 });
 
 test("codes are a closed union", () => {

@@ -15,10 +15,10 @@ export default defineConfig(
   build({
     entry: {
       ...entry,
-      "hmac.node": "src/hmac.node.ts",
-      "hmac.web": "src/hmac.web.ts",
-      "diagnostics.node": "src/diagnostics.node.ts",
-      "diagnostics.web": "src/diagnostics.web.ts",
+      "hmac.node": "src/signature/hmac.node.ts",
+      "hmac.web": "src/signature/hmac.web.ts",
+      "diagnostics.node": "src/observing/diagnostics.node.ts",
+      "diagnostics.web": "src/observing/diagnostics.web.ts",
     },
     dts: { entry, compilerOptions: { ignoreDeprecations: "6.0" } },
     // Bundled: importing all of zod costs a cold start tens of milliseconds, the part used here none.

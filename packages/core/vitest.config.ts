@@ -4,8 +4,8 @@ import { defineProject } from "vitest/config";
 export default defineProject({
   resolve: {
     alias: {
-      "#hmac": fileURLToPath(new URL("src/hmac.node.ts", import.meta.url)),
-      "#diagnostics": fileURLToPath(new URL("src/diagnostics.node.ts", import.meta.url)),
+      "#hmac": fileURLToPath(new URL("src/signature/hmac.node.ts", import.meta.url)),
+      "#diagnostics": fileURLToPath(new URL("src/observing/diagnostics.node.ts", import.meta.url)),
     },
   },
   test: {

@@ -5,13 +5,13 @@ import type { EventMap, ReceivedEvent, Receiver } from "@crowdhook/core";
 import {
   createLog,
   type DurableSink,
+  deserializeEvent,
   type FailedEvent,
-  keep,
   messageOf,
   type QueueOptions,
   queueSettings,
   requireWhole,
-  restore,
+  serializeEvent,
 } from "@crowdhook/core/sink";
 import { Job, type JobsOptions, Queue, UnrecoverableError, Worker } from "bullmq";
 import type { Redis, RedisOptions } from "ioredis";
@@ -169,7 +169,7 @@ export function bullmqSink(options: BullmqSinkOptions): DurableSink {
       throw new UnrecoverableError("The worker ended, or lost its connection, at the last attempt.");
     }
     try {
-      await receiver.emit(restore(job.data) as ReceivedEvent<Events>, {
+      await receiver.dispatch(deserializeEvent(job.data) as ReceivedEvent<Events>, {
         signal,
         attempt,
         progress: (value) => job.updateProgress(value),
@@ -187,7 +187,7 @@ export function bullmqSink(options: BullmqSinkOptions): DurableSink {
       const jobs = events.map((event) => ({
         type: event.type,
         id: event.id === "" ? `random-${randomUUID()}` : jobIdOf(event.id),
-        data: keep(event),
+        data: serializeEvent(event),
       }));
       // What is no JSON is no fault of Redis, and nothing is to be sent of its delivery.
       JSON.stringify(jobs);
@@ -311,7 +311,7 @@ function delayOf({ attemptsStarted, opts }: Job, backoff: number): number {
 function failedOf(provider: string, job: Job): FailedEvent {
   let event: ReceivedEvent;
   try {
-    event = restore(job.data);
+    event = deserializeEvent(job.data);
   } catch {
     // Of a newer release: shown as far as it can be.
     event = { provider, type: job.name, id: "", occurredAt: undefined, data: job.data, problems: [] };

@@ -38,7 +38,7 @@ export function causes(suspect: Suspect): readonly Cause[] {
   const signature = headers.get(NAMES[provider].signature) ?? "";
   const time = headers.get(NAMES[provider].time) ?? "";
   const isForeign = others !== undefined && others !== provider;
-  const parts = dialect.readSignature(headers);
+  const parts = dialect.parseSignature(headers);
 
   /** Whether any of these would have been accepted. */
   const anyFits = (

@@ -34,7 +34,7 @@ export async function verify(file: string | undefined, options: VerifyOptions): 
     givenSecrets(other, {}),
   );
 
-  const parts = provider.readSignature(headers);
+  const parts = provider.parseSignature(headers);
   const secret = typeof parts === "string" ? -1 : secrets.findIndex((secret) => fits(secret, parts, body));
   const looked = causes({ provider: name, headers, body, secrets, otherSecrets });
   const wrongUnit = looked.some(({ name, found }) => name === "time-unit" && found);

@@ -1,19 +1,19 @@
 import { gather, toBytes } from "./body.js";
 import type { BodyFailure, DeliveryHeaders, IncomingDelivery } from "./delivery.js";
 import type { EventMap, EventType } from "./event.js";
-import type { Listener, ListenerMap, Listening } from "./listeners.js";
+import type { Listener, ListenerMap, Listening } from "./listeners/registry.js";
 import type { MaybePromise } from "./maybe-promise.js";
 import { RECEIVER_OPTIONS, type ReceiverOptions } from "./options.js";
 import type { Provider } from "./provider.js";
 import { createReceiver, type Receiver } from "./receiver.js";
 import { type Reply, replyTo } from "./reply.js";
-import type { SecretSource } from "./secrets.js";
+import type { SecretSource } from "./signature/secrets.js";
 
 /** What an adapter takes first: what deliveries are signed with, or a receiver that knows. */
-export type MountSource<Events extends EventMap> = SecretSource | Receiver<Events> | undefined;
+export type WebhookSource<Events extends EventMap> = SecretSource | Receiver<Events> | undefined;
 
 /** Options of an adapter: its own, and the receiver's unless a ready receiver is given. */
-export interface MountOptions<Events extends EventMap> extends Omit<ReceiverOptions, "secret"> {
+export interface WebhookOptions<Events extends EventMap> extends Omit<ReceiverOptions, "secret"> {
   /** Where the webhook answers, relative to where it is mounted. */
   readonly path?: string | undefined;
   /** Listeners to register at once. */
@@ -21,12 +21,12 @@ export interface MountOptions<Events extends EventMap> extends Omit<ReceiverOpti
 }
 
 /** What every adapter gives back, beside being mountable. */
-export interface Mounted<Events extends EventMap> extends Listening<Events> {
+export interface Webhook<Events extends EventMap> extends Listening<Events> {
   readonly receiver: Receiver<Events>;
 }
 
 export interface Mount<Events extends EventMap> {
-  readonly mounted: Mounted<Events>;
+  readonly mounted: Webhook<Events>;
   /** Without a trailing slash. */
   readonly path: string;
   /** Whether a request's URL, as in its first line, is the webhook's. A trailing slash is ignored. */
@@ -40,8 +40,8 @@ export interface Mount<Events extends EventMap> {
  */
 export function mount<Events extends EventMap>(
   provider: Provider<Events>,
-  source: MountSource<Events>,
-  options: MountOptions<Events> = {},
+  source: WebhookSource<Events>,
+  options: WebhookOptions<Events> = {},
 ): Mount<Events> {
   const { path = provider.defaultPath, on = {}, ...receiverOptions } = options;
   if (typeof source === "function" && "receiver" in source) {
@@ -70,14 +70,14 @@ export function mount<Events extends EventMap>(
   };
 }
 
-function isReceiver<Events extends EventMap>(source: MountSource<Events>): source is Receiver<Events> {
+function isReceiver<Events extends EventMap>(source: WebhookSource<Events>): source is Receiver<Events> {
   return typeof source === "object" && source !== null && "handle" in source;
 }
 
 function ready<Events extends EventMap>(
   provider: Provider<Events>,
   receiver: Receiver<Events>,
-  options: MountOptions<Events>,
+  options: WebhookOptions<Events>,
 ): Receiver<Events> {
   if (receiver.provider.name !== provider.name) {
     throw new TypeError(`This mounts ${provider.name}, but the receiver is for ${receiver.provider.name}.`);

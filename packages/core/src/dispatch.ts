@@ -1,13 +1,13 @@
-import { createClaimKeys } from "./claim-keys.js";
-import { Attempt, createClaimer } from "./claiming.js";
-import { memoryClaims } from "./claims.js";
-import type { ContextFor } from "./context.js";
+import { createClaimKeys } from "./claiming/claim-keys.js";
+import { Attempt, createClaimer } from "./claiming/claimer.js";
+import { memoryClaims } from "./claiming/claims.js";
 import { kindOf } from "./errors.js";
 import type { EventMap, ReceivedEvent } from "./event.js";
-import { createLanes, createSemaphore, type Place } from "./lanes.js";
-import type { RunListeners } from "./listeners.js";
-import type { Log } from "./log.js";
+import type { ContextFor } from "./listeners/context.js";
+import { createOrderingQueues, createSemaphore, type Place } from "./listeners/ordering.js";
+import type { RunListeners } from "./listeners/registry.js";
 import { andThen, isThenable } from "./maybe-promise.js";
+import type { Log } from "./observing/log.js";
 import type { ReceiverOptions, Sink } from "./options.js";
 import type { Outcome } from "./outcome.js";
 import type { Provider } from "./provider.js";
@@ -33,7 +33,15 @@ export function createDispatcher<Events extends EventMap>(
   runListeners: RunListeners<Events>,
   log: Log,
 ): Dispatch<Events> {
-  const { claims, sink, orderBy, concurrency = 1, detectStale, tolerance = 300, clock = Date.now } = options;
+  const {
+    claims,
+    sink,
+    orderingKey,
+    concurrency = 1,
+    detectStale,
+    tolerance = 300,
+    clock = Date.now,
+  } = options;
   const replayable = 2 * tolerance * 1000 + CLOCK_SKEW_MS;
   const claimer = createClaimer({
     store: claims ?? memoryClaims({ clock }),
@@ -42,9 +50,9 @@ export function createDispatcher<Events extends EventMap>(
     clock,
     onStoreTrouble: (trouble) => log("STORE_UNAVAILABLE", `${trouble}.`),
   });
-  const { name, idsAreSigned, readSubject } = provider as Provider;
-  const claimKeysOf = createClaimKeys({ name, idsAreSigned, subjectOf: readSubject }, options, replayable);
-  const lanes = concurrency > 1 || orderBy ? createLanes() : undefined;
+  const { name, signsEventIds, subjectOf } = provider as Provider;
+  const claimKeysOf = createClaimKeys({ name, signsEventIds, subjectOf }, options, replayable);
+  const lanes = concurrency > 1 || orderingKey ? createOrderingQueues() : undefined;
 
   return function dispatch(events, digest, contextFor) {
     const batch = claimer.batch();
@@ -115,7 +123,7 @@ export function createDispatcher<Events extends EventMap>(
       if (won.length > 0) await sink.accept(won, contextFor(false));
     } catch {
       log("SINK_UNAVAILABLE", "the sink failed; its events have to be delivered again.");
-      accepted = "unsunk";
+      accepted = "sink_failed";
     }
     return handleInOrder(attempts, contextFor, accepted);
   }
@@ -156,13 +164,13 @@ export function createDispatcher<Events extends EventMap>(
   }
 
   function orderingKeyOf(event: ReceivedEvent<Events>): string | undefined {
-    if (!orderBy) return provider.readSubject(event);
+    if (!orderingKey) return provider.subjectOf(event);
     try {
-      const key: unknown = orderBy(event);
+      const key: unknown = orderingKey(event);
       if (key === undefined || typeof key === "string") return key;
       throw new TypeError("neither a string nor undefined");
     } catch (error) {
-      log("orderBy", `failed, or returned neither a string nor undefined (${kindOf(error)}).`);
+      log("orderingKey", `failed, or returned neither a string nor undefined (${kindOf(error)}).`);
       throw error;
     }
   }

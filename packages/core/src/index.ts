@@ -1,4 +1,4 @@
-export { type Claim, type ClaimStore, type MemoryClaimsOptions, memoryClaims } from "./claims.js";
+export { type Claim, type ClaimStore, type MemoryClaimsOptions, memoryClaims } from "./claiming/claims.js";
 export type {
   BodyFailure,
   Bytes,
@@ -8,12 +8,12 @@ export type {
 } from "./delivery.js";
 export type { ErrorCode } from "./errors.js";
 export type { EventMap, EventType, ReceivedEvent, UnrecognizedEvent, WebhookEvent } from "./event.js";
-export type { Listener, ListenerContext, ListenerMap, Listening, Off } from "./listeners.js";
+export type { Listener, ListenerContext, ListenerMap, Listening, Off } from "./listeners/registry.js";
 export type { MaybePromise } from "./maybe-promise.js";
-export type { DeliveryRecord, EventRecord, Instrumentation } from "./observe.js";
+export type { DeliveryRecord, EventRecord, Instrumentation } from "./observing/observe.js";
 export type { ReceiverOptions, Sink } from "./options.js";
 export type { Counts, Outcome } from "./outcome.js";
 export type { Provider, SignatureParts } from "./provider.js";
 export { createReceiver, type Receiver } from "./receiver.js";
 export type { Reply } from "./reply.js";
-export type { SecretSource, Secrets } from "./secrets.js";
+export type { SecretSource, Secrets } from "./signature/secrets.js";

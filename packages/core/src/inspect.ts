@@ -3,9 +3,9 @@ import { parseJson } from "./body.js";
 import type { DeliveryHeaders } from "./delivery.js";
 import { ERRORS, type ErrorCode } from "./errors.js";
 import type { EventMap, ReceivedEvent } from "./event.js";
-import { explainMismatch, rewritten, untimely } from "./explain.js";
 import type { Provider } from "./provider.js";
-import { preparedKeys } from "./secrets.js";
+import { explainMismatch, rewritten, untimely } from "./signature/explain.js";
+import { preparedKeys } from "./signature/secrets.js";
 
 /** What a receiver would make of a delivery, before it claims its events: for tools, and for whoever looks for a mistake. */
 export interface Inspection<Events extends EventMap = EventMap> {
@@ -47,7 +47,7 @@ export async function inspect<Events extends EventMap>(
     reason,
   });
   if (secrets.length > 0) {
-    const signature = provider.readSignature(headers);
+    const signature = provider.parseSignature(headers);
     if (typeof signature === "string") return refused(signature);
     const age = (now - signature.timestamp) / 1000;
     const keys = await preparedKeys(secrets);
@@ -75,7 +75,7 @@ function read<Events extends EventMap>(
 ): { code?: ErrorCode; events: readonly ReceivedEvent<Events>[] } {
   const json = parseJson(body);
   if (json === undefined) return { code: "BODY_NOT_JSON", events: [] };
-  const events = provider.readEvents(json.value, headers);
+  const events = provider.parseEvents(json.value, headers);
   return events ? { events } : { code: "ENVELOPE_INVALID", events: [] };
 }
 

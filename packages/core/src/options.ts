@@ -1,9 +1,9 @@
-import type { ClaimStore } from "./claims.js";
+import type { ClaimStore } from "./claiming/claims.js";
 import type { ReceivedEvent } from "./event.js";
-import type { ListenerContext } from "./listeners.js";
+import type { ListenerContext } from "./listeners/registry.js";
 import type { MaybePromise } from "./maybe-promise.js";
-import type { DeliveryRecord, Instrumentation } from "./observe.js";
-import type { SecretSource } from "./secrets.js";
+import type { DeliveryRecord, Instrumentation } from "./observing/observe.js";
+import type { SecretSource } from "./signature/secrets.js";
 
 /** Takes the events of a delivery in place of the listeners, to have them handled later. */
 export interface Sink {
@@ -39,7 +39,7 @@ export interface ReceiverOptions {
    * kept in order. Default, with a `concurrency` above 1: what the event is about (Toloka: its
    * assignment, else its task, else its pool; Prolific: its resource).
    */
-  readonly orderBy?: ((event: ReceivedEvent) => string | undefined) | undefined;
+  readonly orderingKey?: ((event: ReceivedEvent) => string | undefined) | undefined;
   /**
    * How long the listeners of one event may take, in seconds. Then `context.signal` aborts and the
    * event has failed, so that it can be delivered again; what a listener does after that is told to
@@ -48,7 +48,7 @@ export interface ReceiverOptions {
   readonly timeout?: number | undefined;
   /**
    * Whether listeners are to be told, by `context.stale`, that a later event of the same type and
-   * subject was handled before. Takes a store that has `latest` and `advance`. Default false.
+   * subject was handled before. Takes a store that has `latestOccurrence` and `recordOccurrence`. Default false.
    */
   readonly detectStale?: boolean | undefined;
   /** Is given a record of every delivery just before it is answered. What it throws changes nothing. */
@@ -69,7 +69,7 @@ export const RECEIVER_OPTIONS = Object.keys({
   claims: true,
   sink: true,
   concurrency: true,
-  orderBy: true,
+  orderingKey: true,
   timeout: true,
   detectStale: true,
   observe: true,
@@ -116,7 +116,7 @@ export function checkOptions(options: ReceiverOptions): void {
   }
   for (const [option, purpose] of [
     ["clock", "returns Unix time in milliseconds"],
-    ["orderBy", "returns an event's key"],
+    ["orderingKey", "returns an event's key"],
     ["observe", "takes the record of a delivery"],
   ] as const) {
     const value = options[option];
@@ -127,12 +127,18 @@ export function checkOptions(options: ReceiverOptions): void {
   requireMethods("claims", options.claims, ["claim", "settle", "release"]);
   requireMethods("sink", options.sink, ["accept"]);
   requireMethods("instrumentation", options.instrumentation, ["delivery", "event"]);
-  if (options.detectStale && options.claims && !(options.claims.latest && options.claims.advance)) {
-    throw new TypeError("detectStale takes a claim store that has the methods latest and advance.");
+  if (
+    options.detectStale &&
+    options.claims &&
+    !(options.claims.latestOccurrence && options.claims.recordOccurrence)
+  ) {
+    throw new TypeError(
+      "detectStale takes a claim store that has the methods latestOccurrence and recordOccurrence.",
+    );
   }
-  const { concurrency = 1, orderBy, detectStale } = options;
+  const { concurrency = 1, orderingKey, detectStale } = options;
   const misplaced =
-    (concurrency > 1 && "concurrency") || (orderBy && "orderBy") || (detectStale && "detectStale");
+    (concurrency > 1 && "concurrency") || (orderingKey && "orderingKey") || (detectStale && "detectStale");
   if (options.sink && misplaced) {
     throw new TypeError(
       `${misplaced} is for listeners that run while a delivery waits. With a sink they run where its events are worked off.`,

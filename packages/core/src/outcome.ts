@@ -16,7 +16,7 @@ export interface Counts {
  * What became of an event. Unclaimed: the store failed before. Unsettled: it was handled, but the
  * store failed after. Unsunk: the sink did not take it.
  */
-export type Outcome = keyof Counts | "unclaimed" | "unsettled" | "unsunk";
+export type Outcome = keyof Counts | "claim_failed" | "settle_failed" | "sink_failed";
 
 export function isSuccess(outcome: Outcome): boolean {
   return outcome === "handled" || outcome === "unrecognized" || outcome === "duplicate";

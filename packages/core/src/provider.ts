@@ -26,13 +26,13 @@ export interface Provider<Events extends EventMap = EventMap> {
    * Whether an event's id is part of what is signed. Where it is not, a request can be captured and
    * sent again under another id, so the receiver ties each signature to the id that it came with first.
    */
-  readonly idsAreSigned: boolean;
-  readSignature(headers: DeliveryHeaders): SignatureParts | "SIGNATURE_MISSING" | "SIGNATURE_MALFORMED";
+  readonly signsEventIds: boolean;
+  parseSignature(headers: DeliveryHeaders): SignatureParts | "SIGNATURE_MISSING" | "SIGNATURE_MALFORMED";
   /** The events in a body that is parsed and verified; `undefined` if it is not an envelope. */
-  readEvents(body: unknown, headers: DeliveryHeaders): readonly ReceivedEvent<Events>[] | undefined;
+  parseEvents(body: unknown, headers: DeliveryHeaders): readonly ReceivedEvent<Events>[] | undefined;
   /**
    * What an event is about, such as an assignment or a study; `undefined` if it does not say. Of two
    * events of one type and subject, the one that occurred later makes the other one stale.
    */
-  readSubject(event: ReceivedEvent<Events>): string | undefined;
+  subjectOf(event: ReceivedEvent<Events>): string | undefined;
 }

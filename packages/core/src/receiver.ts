@@ -1,18 +1,18 @@
 import { createAdmission } from "./admission.js";
 import { parseJson, readBody } from "./body.js";
-import { contextsOf, sinkContext } from "./context.js";
 import { type BodyFailure, type Delivery, type IncomingDelivery, toHeaders } from "./delivery.js";
 import { createDispatcher } from "./dispatch.js";
 import { type ErrorCode, kindOf } from "./errors.js";
 import type { EventMap, EventType, ReceivedEvent } from "./event.js";
-import { createListeners, type ListenerContext, type Listening } from "./listeners.js";
-import { createLog, quoted } from "./log.js";
+import { contextsOf, sinkContext } from "./listeners/context.js";
+import { createListeners, type ListenerContext, type Listening } from "./listeners/registry.js";
 import { isThenable } from "./maybe-promise.js";
-import { instrumented, observed, type Trace } from "./observe.js";
+import { createLog, quoted } from "./observing/log.js";
+import { instrumented, observed, type Trace } from "./observing/observe.js";
 import { checkOptions, type ReceiverOptions } from "./options.js";
 import type { Provider } from "./provider.js";
 import { type Refusal, type Reply, type Result, replyTo } from "./reply.js";
-import { createVerifier } from "./verify.js";
+import { createVerifier } from "./signature/verify.js";
 
 /** Verifies deliveries, reads their events and has each one handled once. */
 export interface Receiver<Events extends EventMap = EventMap> extends Listening<Events> {
@@ -32,7 +32,7 @@ export interface Receiver<Events extends EventMap = EventMap> extends Listening<
    *
    * @throws what a listener threw, an `AggregateError` if several did. `onError` has heard it by then.
    */
-  emit(event: ReceivedEvent<Events>, context: Omit<ListenerContext, "delivery" | "stale">): Promise<void>;
+  dispatch(event: ReceivedEvent<Events>, context: Omit<ListenerContext, "delivery" | "stale">): Promise<void>;
   /**
    * Refuses deliveries from now on with 503, so that they are sent again, and resolves when those
    * that are being processed have their replies. The replies may still have to be written.
@@ -54,11 +54,11 @@ export function createReceiver<Events extends EventMap>(
   const log = createLog(provider.name);
   const admission = createAdmission(maxInFlight);
   const verify = createVerifier(provider, options, log);
-  const { emit, ...listening } = createListeners<Events>(provider, timeout, ({ id, type }) =>
+  const { run, ...listening } = createListeners<Events>(provider, timeout, ({ id, type }) =>
     // Without the error's message, which may hold anything. An onError listener gets the error itself.
     log("EVENT_FAILED", `event ${quoted(id)} of type ${quoted(type)} failed. onError hears why.`),
   );
-  const runListeners = instrumented(options, log, emit);
+  const runListeners = instrumented(options, log, run);
   const dispatch = createDispatcher(provider, options, runListeners, log);
 
   /** One delivery, from its head to its reply. Awaits only what is not there yet. Never rejects. */
@@ -123,7 +123,7 @@ export function createReceiver<Events extends EventMap>(
 
   function parseEvents({ headers, body }: Delivery): readonly ReceivedEvent<Events>[] | Refusal {
     const json = parseJson(body);
-    const events = json && provider.readEvents(json.value, headers);
+    const events = json && provider.parseEvents(json.value, headers);
     return events ?? refuse(json ? "ENVELOPE_INVALID" : "BODY_NOT_JSON", UNREADABLE);
   }
 
@@ -131,7 +131,7 @@ export function createReceiver<Events extends EventMap>(
     provider,
     ...listening,
     handle: observed(provider.name, options, log, process),
-    async emit(event, context) {
+    async dispatch(event, context) {
       const failures = await runListeners(event, (limit) => sinkContext(context, limit));
       if (failures.length > 1) throw new AggregateError(failures, "Several listeners failed.");
       if (failures.length === 1) throw failures[0];

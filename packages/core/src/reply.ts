@@ -1,4 +1,4 @@
-import type { Attempt } from "./claiming.js";
+import type { Attempt } from "./claiming/claimer.js";
 import { ERRORS, type ErrorCode } from "./errors.js";
 import type { Counts, Outcome } from "./outcome.js";
 
@@ -67,15 +67,16 @@ export function summarize(result: Result): { code: ErrorCode | undefined; counts
     failed: 0,
     busy: 0,
     unrecognized: 0,
-    unclaimed: 0,
-    unsettled: 0,
-    unsunk: 0,
+    claim_failed: 0,
+    settle_failed: 0,
+    sink_failed: 0,
   };
   for (const { outcome, shared, event } of result) {
     if (outcome === undefined) continue;
     count[outcome]++;
     // An event that could not be settled was still handled, so it is counted as that as well.
-    if (outcome === "unsettled") count[shared ? "duplicate" : event.problems ? "unrecognized" : "handled"]++;
+    if (outcome === "settle_failed")
+      count[shared ? "duplicate" : event.problems ? "unrecognized" : "handled"]++;
   }
   const { handled, duplicate, failed, busy, unrecognized } = count;
   return { code: codeFor(count), counts: { handled, duplicate, failed, busy, unrecognized } };
@@ -84,8 +85,8 @@ export function summarize(result: Result): { code: ErrorCode | undefined; counts
 /** What the operator has to repair comes before what passes by itself. */
 function codeFor(count: Record<Outcome, number>): ErrorCode | undefined {
   if (count.failed > 0) return "EVENT_FAILED";
-  if (count.unsunk > 0) return "SINK_UNAVAILABLE";
-  if (count.unclaimed + count.unsettled > 0) return "STORE_UNAVAILABLE";
+  if (count.sink_failed > 0) return "SINK_UNAVAILABLE";
+  if (count.claim_failed + count.settle_failed > 0) return "STORE_UNAVAILABLE";
   if (count.busy > 0) return "EVENT_BUSY";
   return undefined;
 }

@@ -1,6 +1,6 @@
 import { kindOf } from "./errors.js";
 import type { EventMap, ReceivedEvent } from "./event.js";
-import { createLog } from "./log.js";
+import { createLog } from "./observing/log.js";
 import type { Sink } from "./options.js";
 import type { Receiver } from "./receiver.js";
 
@@ -93,7 +93,7 @@ export function requireWhole(option: string, value: unknown, unit: string): void
 }
 
 /** An event as plain data, to be kept as JSON. */
-export interface KeptEvent {
+export interface SerializedEvent {
   /** Of this form. A release reads all forms that are older than it. */
   readonly v: 1;
   readonly provider: string;
@@ -106,12 +106,19 @@ export interface KeptEvent {
 }
 
 /** The same as JSON text, for engines that do not take every character of JSON. */
-export interface KeptText {
+export interface SerializedText {
   readonly v: 1;
   readonly json: string;
 }
 
-export function keep({ provider, type, id, occurredAt, data, problems }: ReceivedEvent): KeptEvent {
+export function serializeEvent({
+  provider,
+  type,
+  id,
+  occurredAt,
+  data,
+  problems,
+}: ReceivedEvent): SerializedEvent {
   return {
     v: 1,
     provider,
@@ -127,12 +134,12 @@ export function keep({ provider, type, id, occurredAt, data, problems }: Receive
  * @throws TypeError for what this release cannot read, such as what a newer one has kept: to be tried
  * again, then perhaps by a worker that is newer, too.
  */
-export function restore(kept: unknown): ReceivedEvent {
-  const { v, json } = kept as KeptText;
+export function deserializeEvent(kept: unknown): ReceivedEvent {
+  const { v, json } = kept as SerializedText;
   if (v !== 1) {
     throw new TypeError(`The event was kept by a newer release (form ${String(v)}). Update this worker.`);
   }
-  const { provider, type, id, occurredAt, data, problems }: KeptEvent =
+  const { provider, type, id, occurredAt, data, problems }: SerializedEvent =
     json === undefined ? kept : JSON.parse(json);
   return {
     provider,

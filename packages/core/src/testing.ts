@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHmac, randomUUID } from "node:crypto";
-import type { ClaimStore } from "./claims.js";
+import type { ClaimStore } from "./claiming/claims.js";
 import type { ProlificEvents, ProlificEventType } from "./providers/prolific/index.js";
 import type { TolokaEvents, TolokaEventType } from "./providers/toloka/index.js";
 
@@ -296,16 +296,16 @@ export const claimStoreChecks: readonly {
   {
     name: "if it remembers the latest time of a key, that is the greatest one, for its time to live",
     async check({ store, advance }) {
-      if (!store.latest || !store.advance) return;
+      if (!store.latestOccurrence || !store.recordOccurrence) return;
       const key = randomUUID();
-      assert.equal(await store.latest(key), undefined);
-      await store.advance(key, 1_700_000_000_000, 60_000);
-      await store.advance(key, 1_600_000_000_000, 60_000);
-      assert.equal(await store.latest(key), 1_700_000_000_000);
+      assert.equal(await store.latestOccurrence(key), undefined);
+      await store.recordOccurrence(key, 1_700_000_000_000, 60_000);
+      await store.recordOccurrence(key, 1_600_000_000_000, 60_000);
+      assert.equal(await store.latestOccurrence(key), 1_700_000_000_000);
       await advance(60_001);
-      assert.equal(await store.latest(key), undefined);
+      assert.equal(await store.latestOccurrence(key), undefined);
     },
   },
 ];
 
-export { type DurableSinksUnderTest, durableSinkChecks } from "./sink-checks.js";
+export { type DurableSinksUnderTest, durableSinkChecks } from "./conformance/durable-sink-checks.js";

@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from "vitest";
-import { memoryClaims } from "../src/claims.js";
+import { memoryClaims } from "../src/claiming/claims.js";
 import { claimStoreChecks, testClock } from "../src/testing.js";
 
 describe("memoryClaims", () => {
@@ -14,14 +14,14 @@ describe("memoryClaims", () => {
     const claims = memoryClaims({ clock });
     claims.claim("key", "a", 1000);
     claims.settle("key", "a", 1000);
-    claims.advance("subject", 7, 1000);
+    claims.recordOccurrence("subject", 7, 1000);
     clock.set(999);
-    expect([claims.claim("key", "b", 1000), claims.latest("subject")]).toEqual(["done", 7]);
+    expect([claims.claim("key", "b", 1000), claims.latestOccurrence("subject")]).toEqual(["done", 7]);
     clock.set(1000);
-    expect([claims.claim("key", "b", 1000), claims.latest("subject")]).toEqual(["won", undefined]);
+    expect([claims.claim("key", "b", 1000), claims.latestOccurrence("subject")]).toEqual(["won", undefined]);
     // What is forgotten is no longer the later one of two.
-    claims.advance("subject", 3, 1000);
-    expect(claims.latest("subject")).toBe(3);
+    claims.recordOccurrence("subject", 3, 1000);
+    expect(claims.latestOccurrence("subject")).toBe(3);
   });
 
   test("a claim is held up to the last millisecond of its lease and not beyond", () => {

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { seededRandom } from "../../../test/seeded-random.js";
-import { DoneKeys, hashOf } from "../src/done.js";
+import { DoneKeys, hashOf } from "../src/claiming/done.js";
 import { collidingKeys } from "./colliding-keys.js";
 
 const NEVER = Number.NEGATIVE_INFINITY;

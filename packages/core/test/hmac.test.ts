@@ -1,8 +1,8 @@
 import crypto, { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, expect, test, vi } from "vitest";
-import * as node from "../src/hmac.node.js";
-import * as web from "../src/hmac.web.js";
+import * as node from "../src/signature/hmac.node.js";
+import * as web from "../src/signature/hmac.web.js";
 
 interface Hmac {
   prepareKey(secret: string): object | Promise<object>;
@@ -110,7 +110,7 @@ describe.each(implementations)("%s", (_, hmac) => {
 test("verifies in releases of Node that do not hash in one call, too", async () => {
   vi.resetModules();
   vi.doMock("node:crypto", () => ({ ...crypto, default: { ...crypto, hash: undefined } }));
-  const old: typeof node = await import("../src/hmac.node.js");
+  const old: typeof node = await import("../src/signature/hmac.node.js");
   for (const [secret, data, digest] of RFC_4231) {
     const body = new TextEncoder().encode(data);
     expect(old.verify([old.prepareKey(secret)], "", body, digest)).toBe(true);

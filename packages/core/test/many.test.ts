@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { seededRandom } from "../../../test/seeded-random.js";
-import { type ClaimStore, memoryClaims } from "../src/claims.js";
+import { type ClaimStore, memoryClaims } from "../src/claiming/claims.js";
 import type { Delivery } from "../src/delivery.js";
-import type { Reply } from "../src/reply.js";
 import type { ReceiverOptions } from "../src/options.js";
 import { prolific } from "../src/providers/prolific/index.js";
 import { toloka } from "../src/providers/toloka/index.js";
 import { createReceiver } from "../src/receiver.js";
+import type { Reply } from "../src/reply.js";
 import { prolificEvent, signProlific, signToloka, tolokaEvent } from "../src/testing.js";
 
 const SECRET = "12345";

@@ -1,13 +1,13 @@
 import { channel } from "node:diagnostics_channel";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { memoryClaims } from "../src/claims.js";
-import type { Reply } from "../src/reply.js";
+import { memoryClaims } from "../src/claiming/claims.js";
 import type { ReceivedEvent } from "../src/event.js";
-import type { ListenerContext } from "../src/listeners.js";
-import type { DeliveryRecord, Instrumentation } from "../src/observe.js";
+import type { ListenerContext } from "../src/listeners/registry.js";
+import type { DeliveryRecord, Instrumentation } from "../src/observing/observe.js";
 import type { ReceiverOptions } from "../src/options.js";
 import { toloka } from "../src/providers/toloka/index.js";
 import { createReceiver } from "../src/receiver.js";
+import type { Reply } from "../src/reply.js";
 import { signToloka, tolokaEvent } from "../src/testing.js";
 
 const SECRET = "12345";
@@ -273,7 +273,9 @@ describe("timeout", () => {
       occurredAt: new Date(NOW),
       data: closed("kept"),
     };
-    const emitted = expect(receiver.emit(event as never, { signal: worker.signal })).rejects.toMatchObject({
+    const emitted = expect(
+      receiver.dispatch(event as never, { signal: worker.signal }),
+    ).rejects.toMatchObject({
       name: "TimeoutError",
     });
     await vi.advanceTimersByTimeAsync(5_000);
@@ -296,7 +298,7 @@ describe("timeout", () => {
       occurredAt: new Date(NOW),
       data: closed("kept"),
     };
-    for (let i = 0; i < 10; i++) await receiver.emit(event as never, { signal });
+    for (let i = 0; i < 10; i++) await receiver.dispatch(event as never, { signal });
     for (let i = 0; i < 10; i++) await receiver.handle({ ...signed(closed(`${i}`)), signal });
     expect(added).toHaveBeenCalled();
     expect(removed.mock.calls).toEqual(added.mock.calls.map(([type, listener]) => [type, listener]));
@@ -463,9 +465,9 @@ describe("observe", () => {
       throw new Error("hunter2");
     };
     for (const [options, code, outcome] of [
-      [{ claims: { ...memoryClaims(), claim: broken } }, "STORE_UNAVAILABLE", "unclaimed"],
-      [{ claims: { ...memoryClaims(), settle: broken } }, "STORE_UNAVAILABLE", "unsettled"],
-      [{ sink: { accept: broken } }, "SINK_UNAVAILABLE", "unsunk"],
+      [{ claims: { ...memoryClaims(), claim: broken } }, "STORE_UNAVAILABLE", "claim_failed"],
+      [{ claims: { ...memoryClaims(), settle: broken } }, "STORE_UNAVAILABLE", "settle_failed"],
+      [{ sink: { accept: broken } }, "SINK_UNAVAILABLE", "sink_failed"],
     ] as const) {
       const { receiver, records } = observed(options);
       await receiver.handle(signed(closed("x")));
@@ -796,7 +798,7 @@ describe("instrumentation", () => {
     receiver.onAny(() => Promise.reject(error));
     const context = { signal: new AbortController().signal } satisfies Partial<ListenerContext>;
     const event = { provider: "toloka", type: "NEW", id: "x", occurredAt: undefined, data: {}, problems: [] };
-    await expect(receiver.emit(event, context)).rejects.toBe(error);
+    await expect(receiver.dispatch(event, context)).rejects.toBe(error);
     expect(told).toEqual([error]);
   });
 });
@@ -810,11 +812,15 @@ describe("construction", () => {
     ["no time", { timeout: 0 }, /timeout must be a number of seconds, above 0/],
     ["no number", { timeout: Number.NaN }, /timeout .* not NaN/],
     ["milliseconds for seconds", { timeout: 30_000 }, /at most 3600, not 30000.*behind a sink/],
-    ["a key that is no function", { orderBy: "assignment_id" }, /orderBy must be a function that returns/],
+    [
+      "a key that is no function",
+      { orderingKey: "assignment_id" },
+      /orderingKey must be a function that returns/,
+    ],
     ["an observer that is none", { observe: {} }, /observe must be a function that takes the record/],
     ["an instrumentation without events", { instrumentation: { delivery() {} } }, /method event/],
     ["an order behind a sink", { sink: { accept() {} }, concurrency: 2 }, /concurrency is for listeners/],
-    ["keys behind a sink", { sink: { accept() {} }, orderBy: () => "x" }, /orderBy is for listeners/],
+    ["keys behind a sink", { sink: { accept() {} }, orderingKey: () => "x" }, /orderingKey is for listeners/],
   ])("%s throws and says so", (_, options, message) => {
     expect(() => receiverWith(options)).toThrow(message);
   });

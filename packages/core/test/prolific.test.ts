@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { type ProlificEventType, readEvents } from "../src/providers/prolific/events.js";
+import { type ProlificEventType, parseEvents } from "../src/providers/prolific/events.js";
 import { prolific } from "../src/providers/prolific/index.js";
-import { readSignature } from "../src/providers/prolific/signature.js";
+import { parseSignature } from "../src/providers/prolific/signature.js";
 import { prolificEvent } from "../src/testing.js";
 
 /** The base64 of 32 bytes. */
@@ -10,7 +10,7 @@ const DIGEST = "609af3eefd4c12b6aff43ab30456efcd21fe82f4247d3340151a3ca0c97a6cbb
 
 describe("the signature", () => {
   const read = (signature: string | null | undefined, timestamp: string | null | undefined) =>
-    readSignature({
+    parseSignature({
       get: (name) =>
         ({
           "x-prolific-request-signature": signature,
@@ -59,14 +59,14 @@ describe("the events", () => {
     body: unknown,
     id: string | null | undefined = "event-1",
     time: string | null | undefined = "1700000000",
-  ) => readEvents(body, { get: (name) => ({ "x-event-id": id, "x-timestamp": time })[name] });
+  ) => parseEvents(body, { get: (name) => ({ "x-event-id": id, "x-timestamp": time })[name] });
 
   test("there are four types, under a name and a path of their own, with ids that are not signed", () => {
     expect(prolific.eventTypes).toHaveLength(4);
     expect(prolific).toMatchObject({
       name: "prolific",
       defaultPath: "/prolific-webhook",
-      idsAreSigned: false,
+      signsEventIds: false,
     });
   });
 
@@ -91,7 +91,7 @@ describe("the events", () => {
     "an id that is missing, empty or too long is none: %j",
     (id) => {
       expect(
-        readEvents(prolificEvent("study.progress.change"), {
+        parseEvents(prolificEvent("study.progress.change"), {
           get: (name) => (name === "x-event-id" ? id : "1700000000"),
         }),
       ).toMatchObject([{ id: "", problems: ["X-Event-ID: expected a header of 1 to 255 characters"] }]);
@@ -126,7 +126,7 @@ describe("the events", () => {
   });
 
   test("are about their study or submission, and about nothing where none is named", () => {
-    const subjectOf = (data: unknown) => prolific.readSubject(read(data)?.[0] as never);
+    const subjectOf = (data: unknown) => prolific.subjectOf(read(data)?.[0] as never);
     expect(subjectOf(prolificEvent("study.progress.change", { resource_id: "study-1" }))).toBe("study-1");
     expect(subjectOf({ event_type: "NEW" })).toBeUndefined();
     expect(subjectOf({ event_type: "NEW", resource_id: 7 })).toBeUndefined();

@@ -1,15 +1,15 @@
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import * as hmac from "#hmac";
-import { type ClaimStore, memoryClaims } from "../src/claims.js";
-import type { MaybePromise } from "../src/maybe-promise.js";
-import type { Reply } from "../src/reply.js";
-import { hashOf } from "../src/done.js";
+import { type ClaimStore, memoryClaims } from "../src/claiming/claims.js";
+import { hashOf } from "../src/claiming/done.js";
 import { ERRORS } from "../src/errors.js";
+import type { MaybePromise } from "../src/maybe-promise.js";
 import type { ReceiverOptions } from "../src/options.js";
 import type { Provider } from "../src/provider.js";
 import { prolific } from "../src/providers/prolific/index.js";
 import { ASSIGNMENT_EVENT_TYPES, toloka } from "../src/providers/toloka/index.js";
 import { createReceiver } from "../src/receiver.js";
+import type { Reply } from "../src/reply.js";
 import { prolificEvent, signProlific, signToloka, testClock, tolokaEvent } from "../src/testing.js";
 import { collidingKeys } from "./colliding-keys.js";
 
@@ -224,7 +224,7 @@ describe("handle", () => {
     const log = vi.spyOn(console, "error").mockImplementation(() => {});
     const failing: Provider = {
       ...(toloka as unknown as Provider),
-      readEvents() {
+      parseEvents() {
         throw new RangeError("hunter2");
       },
     };
@@ -577,7 +577,7 @@ describe("emit", () => {
     const contexts: object[] = [];
     receiver.onAny(async (_, context) => contexts.push(context));
     const progress = async () => {};
-    await receiver.emit(event, { signal, attempt: 3, progress });
+    await receiver.dispatch(event, { signal, attempt: 3, progress });
     expect(contexts).toEqual([{ signal, attempt: 3, progress, stale: false }]);
     expect(() => (contexts[0] as { delivery: unknown }).delivery).toThrow(
       /context.delivery is not there behind a sink/,
@@ -590,11 +590,11 @@ describe("emit", () => {
     const errors = [new Error("one"), new Error("two")];
     const [one, two] = errors;
     receiver.onAny(() => Promise.reject(one));
-    await expect(receiver.emit(event, { signal })).rejects.toBe(one);
+    await expect(receiver.dispatch(event, { signal })).rejects.toBe(one);
     receiver.onAny(() => {
       throw two;
     });
-    await expect(receiver.emit(event, { signal })).rejects.toMatchObject({
+    await expect(receiver.dispatch(event, { signal })).rejects.toMatchObject({
       name: "AggregateError",
       errors: expect.arrayContaining(errors),
       message: "Several listeners failed.",
@@ -612,27 +612,28 @@ describe("one code for all events", () => {
     };
     const claims: ClaimStore = {
       ...store,
-      claim: (key, ...rest) => (key.startsWith("toloka:unclaimed") ? broken() : store.claim(key, ...rest)),
-      settle: (key, ...rest) => (key.startsWith("toloka:unsettled") ? broken() : store.settle(key, ...rest)),
+      claim: (key, ...rest) => (key.startsWith("toloka:claim_failed") ? broken() : store.claim(key, ...rest)),
+      settle: (key, ...rest) =>
+        key.startsWith("toloka:settle_failed") ? broken() : store.settle(key, ...rest),
     };
     const receiver = receiverWith({ claims });
     receiver.onError(() => {});
     receiver.onAny(({ id }) => (id.startsWith("failed") ? broken() : undefined));
     for (const [ids, content] of [
       [["handled", "busy"], { code: "EVENT_BUSY", handled: 1, busy: 1 }],
-      [["unclaimed", "busy"], { code: "STORE_UNAVAILABLE", handled: 0, busy: 1 }],
-      [["unsettled", "busy"], { code: "STORE_UNAVAILABLE", handled: 1, busy: 1 }],
-      [["unclaimed", "unsettled 2"], { code: "STORE_UNAVAILABLE", handled: 1 }],
-      [["failed", "unclaimed", "busy"], { code: "EVENT_FAILED", failed: 1, handled: 0, busy: 1 }],
-      [["unsettled 3", "failed"], { code: "EVENT_FAILED", failed: 1, handled: 1 }],
+      [["claim_failed", "busy"], { code: "STORE_UNAVAILABLE", handled: 0, busy: 1 }],
+      [["settle_failed", "busy"], { code: "STORE_UNAVAILABLE", handled: 1, busy: 1 }],
+      [["claim_failed", "settle_failed 2"], { code: "STORE_UNAVAILABLE", handled: 1 }],
+      [["failed", "claim_failed", "busy"], { code: "EVENT_FAILED", failed: 1, handled: 0, busy: 1 }],
+      [["settle_failed 3", "failed"], { code: "EVENT_FAILED", failed: 1, handled: 1 }],
     ] as const) {
       const events = ids.map((uuid) => tolokaEvent("POOL_CLOSED", { uuid }));
       expect(JSON.parse((await receiver.handle(signed(...events))).body)).toMatchObject(content);
     }
     const offered = receiverWith({ claims, sink: { accept: broken } });
     for (const [ids, content] of [
-      [["a", "unclaimed", "busy"], { code: "SINK_UNAVAILABLE", handled: 0, busy: 1 }],
-      [["unclaimed", "busy"], { code: "STORE_UNAVAILABLE", handled: 0, busy: 1 }],
+      [["a", "claim_failed", "busy"], { code: "SINK_UNAVAILABLE", handled: 0, busy: 1 }],
+      [["claim_failed", "busy"], { code: "STORE_UNAVAILABLE", handled: 0, busy: 1 }],
     ] as const) {
       const events = ids.map((uuid) => tolokaEvent("POOL_CLOSED", { uuid }));
       expect(JSON.parse((await offered.handle(signed(...events))).body)).toMatchObject(content);
@@ -862,7 +863,7 @@ describe("with a store of one's own", () => {
   });
 
   test("the reply waits until what was handled is settled, and what is stale by it remembered", async () => {
-    for (const method of ["settle", "advance"] as const) {
+    for (const method of ["settle", "recordOccurrence"] as const) {
       const store = memoryClaims();
       const { passed, open } = gate();
       const claims = { ...store, [method]: () => passed.then(() => true) };
@@ -1185,7 +1186,10 @@ describe("with a store that takes its time", () => {
 
   test("a store that stops answering in the middle holds a delivery up once, not for each event", async () => {
     const never = () => new Promise<never>(() => {});
-    const receiver = receiverWith({ claims: { ...memoryClaims(), latest: never }, detectStale: true });
+    const receiver = receiverWith({
+      claims: { ...memoryClaims(), latestOccurrence: never },
+      detectStale: true,
+    });
     const reply = receiver.handle(signed(...Array.from({ length: 50 }, () => tolokaEvent("POOL_CLOSED"))));
     await vi.advanceTimersByTimeAsync(3_000);
     expect(await answers(reply)).toMatchObject([{ handled: 50 }]);
@@ -1254,17 +1258,21 @@ describe("detectStale", () => {
 
   test("remembers a time for as long as an event counts as done, and asks about none that has no time", async () => {
     const store = memoryClaims();
-    const claims = { ...store, latest: vi.fn(store.latest), advance: vi.fn(store.advance) };
+    const claims = {
+      ...store,
+      latestOccurrence: vi.fn(store.latestOccurrence),
+      recordOccurrence: vi.fn(store.recordOccurrence),
+    };
     const log = vi.spyOn(console, "error").mockImplementation(() => {});
     const receiver = receiverWith({ detectStale: true, claims });
     const stale: boolean[] = [];
     receiver.onUnrecognized((_, context) => stale.push(context.stale));
     await receiver.handle(at(10, { assignment_id: "a", event_time: "yesterday" }));
-    expect([stale, claims.latest.mock.calls, log.mock.calls]).toEqual([[false], [], []]);
+    expect([stale, claims.latestOccurrence.mock.calls, log.mock.calls]).toEqual([[false], [], []]);
     await receiver.handle(at(10, { assignment_id: "a" }));
     const key = "toloka/latest:ASSIGNMENT_SUBMITTED:assignment_id:a";
-    expect(claims.latest.mock.calls).toEqual([[key]]);
-    expect(claims.advance.mock.calls).toEqual([[key, NOW + 10_000, 24 * 60 * 60 * 1000]]);
+    expect(claims.latestOccurrence.mock.calls).toEqual([[key]]);
+    expect(claims.recordOccurrence.mock.calls).toEqual([[key, NOW + 10_000, 24 * 60 * 60 * 1000]]);
   });
 
   test("what is stale is forgotten a day later, by the receiver's clock", async () => {
@@ -1289,7 +1297,7 @@ describe("detectStale", () => {
     const broken = (): never => {
       throw new Error("broken");
     };
-    for (const failing of [{ latest: broken }, { advance: broken }]) {
+    for (const failing of [{ latestOccurrence: broken }, { recordOccurrence: broken }]) {
       const receiver = receiverWith({ detectStale: true, claims: { ...memoryClaims(), ...failing } });
       const stale: boolean[] = [];
       receiver.onAny((_, context) => stale.push(context.stale));
@@ -1317,8 +1325,10 @@ describe("detectStale", () => {
     receiver.onAny((_, context) => stale.push(context.stale));
     for (const seconds of [10, 5]) await receiver.handle(at(seconds));
     expect(stale).toEqual([false, false]);
-    const { latest, advance, ...store } = memoryClaims();
-    expect(() => receiverWith({ detectStale: true, claims: store })).toThrow(/latest and advance/);
+    const { latestOccurrence, recordOccurrence, ...store } = memoryClaims();
+    expect(() => receiverWith({ detectStale: true, claims: store })).toThrow(
+      /latestOccurrence and recordOccurrence/,
+    );
   });
 });
 

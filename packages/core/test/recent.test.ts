@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { Recent } from "../src/recent.js";
+import { RecentMap } from "../src/claiming/recent.js";
 
 interface Entry {
   readonly n: number;
 }
 
-function filled(max: number, count: number): Recent<Entry> {
-  const recent = new Recent<Entry>(max);
+function filled(max: number, count: number): RecentMap<Entry> {
+  const recent = new RecentMap<Entry>(max);
   for (let n = 0; n < count; n++) recent.set(`k${n}`, { n });
   return recent;
 }

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 import * as fromProlific from "../src/providers/prolific/events.js";
 import * as fromToloka from "../src/providers/toloka/events.js";
-import { readSignature } from "../src/providers/toloka/signature.js";
+import { parseSignature } from "../src/providers/toloka/signature.js";
 import { prolificEvent, tolokaEvent } from "../src/testing.js";
 
 // What comes as a rule takes a way that is shorter, and gives the same as the long one: other tests say
@@ -23,7 +23,7 @@ const TOLOKA: Kind[] = fromToloka.EVENT_TYPES.filter((type) => type !== "DYNAMIC
     type,
     schema: fromToloka.SCHEMAS[type],
     data: tolokaEvent(type),
-    read: (data) => fromToloka.readEvents({ events: [data] })?.[0],
+    read: (data) => fromToloka.parseEvents({ events: [data] })?.[0],
   }),
 );
 const headers = { get: (name: string) => (name === "x-event-id" ? "event" : "1581682978") };
@@ -31,7 +31,7 @@ const PROLIFIC: Kind[] = (["submission.status.change", "study.progress.change"] 
   type,
   schema: fromProlific.SCHEMAS[type],
   data: prolificEvent(type),
-  read: (data) => fromProlific.readEvents(data, headers)?.[0],
+  read: (data) => fromProlific.parseEvents(data, headers)?.[0],
 }));
 
 describe.each([...TOLOKA, ...PROLIFIC])("$type", ({ type, schema, data, read }) => {
@@ -55,9 +55,9 @@ describe("a time", () => {
   /** As a number; and by which of the ways it was read. */
   const read = (event_time: string) => {
     // Whatever was read last, it is not this.
-    fromToloka.readEvents({ events: [{ event_time: `another ${n++}` }] });
+    fromToloka.parseEvents({ events: [{ event_time: `another ${n++}` }] });
     const parse = vi.spyOn(Date, "parse");
-    const time = fromToloka.readEvents({ events: [{ event_time }] })?.[0]?.occurredAt?.getTime();
+    const time = fromToloka.parseEvents({ events: [{ event_time }] })?.[0]?.occurredAt?.getTime();
     const { length } = parse.mock.calls;
     parse.mockRestore();
     return [time, length];
@@ -92,7 +92,7 @@ describe("a time", () => {
     const event_time = "2026-01-02T03:04:05";
     const utc = vi.spyOn(Date, "UTC");
     const events = [{ event_time }, { event_time }, { event_time: "2026-01-02T03:04:06" }, { event_time }];
-    const times = fromToloka.readEvents({ events })?.map(({ occurredAt }) => occurredAt?.getUTCSeconds());
+    const times = fromToloka.parseEvents({ events })?.map(({ occurredAt }) => occurredAt?.getUTCSeconds());
     expect(times).toEqual([5, 5, 6, 5]);
     expect(utc).toHaveBeenCalledTimes(3);
   });
@@ -107,7 +107,7 @@ describe("a time", () => {
 describe("Toloka's header", () => {
   const read = (header: string) => {
     const split = vi.spyOn(String.prototype, "split");
-    const parts = readSignature({ get: () => header });
+    const parts = parseSignature({ get: () => header });
     const { length } = split.mock.calls;
     split.mockRestore();
     return [parts, length];

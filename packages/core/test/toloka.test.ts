@@ -1,13 +1,13 @@
 import { describe, expect, test } from "vitest";
-import { readEvents, type TolokaEventType } from "../src/providers/toloka/events.js";
+import { parseEvents, type TolokaEventType } from "../src/providers/toloka/events.js";
 import { toloka } from "../src/providers/toloka/index.js";
-import { readSignature } from "../src/providers/toloka/signature.js";
+import { parseSignature } from "../src/providers/toloka/signature.js";
 import { tolokaEvent } from "../src/testing.js";
 
 const SIGN = "609af3eefd4c12b6afad30ab456efcd21fe82f4247d3340151a3ca0c97a6cbcb";
 
 describe("the header", () => {
-  const read = (header: string | null | undefined) => readSignature({ get: () => header });
+  const read = (header: string | null | undefined) => parseSignature({ get: () => header });
   const parts = { prefix: "946728000000.1.", digest: SIGN, timestamp: 946728000000 };
 
   test.each([
@@ -81,10 +81,10 @@ describe("the header", () => {
 describe("the events", () => {
   test("there are nine types, under a name and a path of their own", () => {
     expect(toloka.eventTypes).toHaveLength(9);
-    expect(toloka).toMatchObject({ name: "toloka", defaultPath: "/toloka-webhook", idsAreSigned: true });
+    expect(toloka).toMatchObject({ name: "toloka", defaultPath: "/toloka-webhook", signsEventIds: true });
   });
 
-  const read = (event: object) => readEvents({ events: [event] })?.[0];
+  const read = (event: object) => parseEvents({ events: [event] })?.[0];
 
   describe.each(toloka.eventTypes)("%s", (type: TolokaEventType) => {
     test("is recognized, its data kept as it is, unknown fields and all", () => {
@@ -153,7 +153,7 @@ describe("the events", () => {
       // Date takes 30 February for 1 March.
       const isDay = new Date(`${date}T00:00Z`).getUTCDate() === (i * 7) % 33;
       const expected = isDay ? Date.parse(`${event_time}Z`) : Number.NaN;
-      const read = readEvents({ events: [{ event_time }] })?.[0]?.occurredAt;
+      const read = parseEvents({ events: [{ event_time }] })?.[0]?.occurredAt;
       expect([event_time, read?.getTime()]).toEqual([
         event_time,
         Number.isNaN(expected) ? undefined : expected,
@@ -162,7 +162,7 @@ describe("the events", () => {
   });
 
   test("events that happened at the same time have a Date of their own each", () => {
-    const [a, b] = readEvents({ events: [tolokaEvent("POOL_CLOSED"), tolokaEvent("POOL_CLOSED")] }) ?? [];
+    const [a, b] = parseEvents({ events: [tolokaEvent("POOL_CLOSED"), tolokaEvent("POOL_CLOSED")] }) ?? [];
     a?.occurredAt?.setTime(0);
     expect(b?.occurredAt?.getTime()).toBeGreaterThan(0);
   });
@@ -217,21 +217,21 @@ describe("the events", () => {
     { events: [[]] },
     { events: [{ type: "TEST_EVENT" }, null] },
   ])("%j is neither an envelope nor an event", (body) => {
-    expect(readEvents(body)).toBeUndefined();
+    expect(parseEvents(body)).toBeUndefined();
   });
 
   test("a bare event object is a delivery of one event", () => {
-    expect(readEvents(tolokaEvent("TEST_EVENT"))).toMatchObject([{ type: "TEST_EVENT" }]);
+    expect(parseEvents(tolokaEvent("TEST_EVENT"))).toMatchObject([{ type: "TEST_EVENT" }]);
   });
 
   test("an envelope with a type of its own is still an envelope", () => {
-    expect(readEvents({ type: "BATCH", events: [tolokaEvent("TEST_EVENT")] })).toMatchObject([
+    expect(parseEvents({ type: "BATCH", events: [tolokaEvent("TEST_EVENT")] })).toMatchObject([
       { type: "TEST_EVENT" },
     ]);
   });
 
   test("an event without a type or an id spoils none of its siblings", () => {
-    const events = readEvents({ events: [{}, { type: 7, uuid: [] }, tolokaEvent("TEST_EVENT")] });
+    const events = parseEvents({ events: [{}, { type: 7, uuid: [] }, tolokaEvent("TEST_EVENT")] });
     expect(events).toMatchObject([
       { type: "", id: "", problems: ["type: expected string"] },
       { type: "", id: "", problems: ["type: expected string"] },

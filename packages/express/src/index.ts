@@ -1,18 +1,18 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { EventMap, Provider } from "@crowdhook/core";
 import {
-  type Mounted,
-  type MountOptions,
-  type MountSource,
   mount,
   nodeDelivery,
+  type Webhook,
+  type WebhookOptions,
+  type WebhookSource,
   writeNodeReply,
 } from "@crowdhook/core/adapter";
 import { type ProlificEvents, prolific } from "@crowdhook/core/prolific";
 import { type TolokaEvents, toloka } from "@crowdhook/core/toloka";
 
 /** Express middleware. Resolves when the request is answered or passed on; never rejects. */
-export interface ExpressWebhook<Events extends EventMap> extends Mounted<Events> {
+export interface ExpressWebhook<Events extends EventMap> extends Webhook<Events> {
   (request: IncomingMessage, response: ServerResponse, next: (error?: unknown) => void): Promise<void>;
 }
 
@@ -27,8 +27,8 @@ const HINT =
 
 function webhook<Events extends EventMap>(
   provider: Provider<Events>,
-  source: MountSource<Events>,
-  options?: MountOptions<Events>,
+  source: WebhookSource<Events>,
+  options?: WebhookOptions<Events>,
 ): ExpressWebhook<Events> {
   const { mounted, answers } = mount(provider, source, options);
   const { handle } = mounted.receiver;
@@ -58,16 +58,16 @@ function webhook<Events extends EventMap>(
  * @throws TypeError for arguments that cannot work; the message names the mistake and the fix.
  */
 export function tolokaWebhook(
-  source: MountSource<TolokaEvents>,
-  options?: MountOptions<TolokaEvents>,
+  source: WebhookSource<TolokaEvents>,
+  options?: WebhookOptions<TolokaEvents>,
 ): ExpressWebhook<TolokaEvents> {
   return webhook(toloka, source, options);
 }
 
 /** Receives Prolific's webhooks in Express, at `/prolific-webhook` unless told otherwise; as `tolokaWebhook`. */
 export function prolificWebhook(
-  source: MountSource<ProlificEvents>,
-  options?: MountOptions<ProlificEvents>,
+  source: WebhookSource<ProlificEvents>,
+  options?: WebhookOptions<ProlificEvents>,
 ): ExpressWebhook<ProlificEvents> {
   return webhook(prolific, source, options);
 }

@@ -1,11 +1,11 @@
 import type { EventMap, Provider, Receiver, SecretSource } from "@crowdhook/core";
 import {
-  type Mounted,
-  type MountOptions,
   mount,
   type NodeStream,
   nodeDelivery,
   type ParsedBody,
+  type Webhook,
+  type WebhookOptions,
 } from "@crowdhook/core/adapter";
 import { type ProlificEvents, prolific } from "@crowdhook/core/prolific";
 import { type TolokaEvents, toloka } from "@crowdhook/core/toloka";
@@ -15,14 +15,14 @@ import plugin from "fastify-plugin";
 declare module "fastify" {
   interface FastifyInstance {
     /** Where listeners for Toloka's events are registered. */
-    toloka: Mounted<TolokaEvents>;
+    toloka: Webhook<TolokaEvents>;
     /** Where listeners for Prolific's events are registered. */
-    prolific: Mounted<ProlificEvents>;
+    prolific: Webhook<ProlificEvents>;
   }
 }
 
 /** Options of the plugin: a secret and the receiver's options, or a ready receiver. */
-export interface FastifyWebhookOptions<Events extends EventMap> extends MountOptions<Events> {
+export interface FastifyWebhookOptions<Events extends EventMap> extends WebhookOptions<Events> {
   readonly secret?: SecretSource | undefined;
   readonly receiver?: Receiver<Events>;
   /** As for any plugin, put in front of `path`. */

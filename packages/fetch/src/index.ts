@@ -1,17 +1,17 @@
 import type { BodyFailure, EventMap, IncomingDelivery, Provider } from "@crowdhook/core";
 import {
   gather,
-  type Mounted,
-  type MountOptions,
-  type MountSource,
   mount,
   notFound,
+  type Webhook,
+  type WebhookOptions,
+  type WebhookSource,
 } from "@crowdhook/core/adapter";
 import { type ProlificEvents, prolific } from "@crowdhook/core/prolific";
 import { type TolokaEvents, toloka } from "@crowdhook/core/toloka";
 
 /** A fetch-style handler: `Request` in, `Response` out. Never rejects. */
-export interface FetchWebhook<Events extends EventMap> extends Mounted<Events> {
+export interface FetchWebhook<Events extends EventMap> extends Webhook<Events> {
   /**
    * @param host What else the host hands to its handlers. What has a `waitUntil` is told to wait for
    *   the response: a Worker is stopped in the middle of a listener otherwise when its sender hangs up.
@@ -31,8 +31,8 @@ const GONE: BodyFailure = { code: "BODY_UNAVAILABLE", hint: HINT };
 
 function webhook<Events extends EventMap>(
   provider: Provider<Events>,
-  source: MountSource<Events>,
-  options?: MountOptions<Events>,
+  source: WebhookSource<Events>,
+  options?: WebhookOptions<Events>,
 ): FetchWebhook<Events> {
   const { mounted, answers } = mount(provider, source, options);
   const { handle } = mounted.receiver;
@@ -124,16 +124,16 @@ async function pump(
  * @throws TypeError for arguments that cannot work; the message names the mistake and the fix.
  */
 export function tolokaWebhook(
-  source: MountSource<TolokaEvents>,
-  options?: MountOptions<TolokaEvents>,
+  source: WebhookSource<TolokaEvents>,
+  options?: WebhookOptions<TolokaEvents>,
 ): FetchWebhook<TolokaEvents> {
   return webhook(toloka, source, options);
 }
 
 /** Receives Prolific's webhooks wherever a `Request` is answered with a `Response`; as `tolokaWebhook`. */
 export function prolificWebhook(
-  source: MountSource<ProlificEvents>,
-  options?: MountOptions<ProlificEvents>,
+  source: WebhookSource<ProlificEvents>,
+  options?: WebhookOptions<ProlificEvents>,
 ): FetchWebhook<ProlificEvents> {
   return webhook(prolific, source, options);
 }

@@ -1,18 +1,18 @@
 import type { EventMap, Provider } from "@crowdhook/core";
 import {
-  type Mounted,
-  type MountOptions,
-  type MountSource,
   mount,
   nodeDelivery,
   type ParsedBody,
+  type Webhook,
+  type WebhookOptions,
+  type WebhookSource,
 } from "@crowdhook/core/adapter";
 import { type ProlificEvents, prolific } from "@crowdhook/core/prolific";
 import { type TolokaEvents, toloka } from "@crowdhook/core/toloka";
 import type { Middleware, ParameterizedContext } from "koa";
 
 /** Koa middleware. It rejects only if what comes after it does. */
-export type KoaWebhook<Events extends EventMap> = Middleware & Mounted<Events>;
+export type KoaWebhook<Events extends EventMap> = Middleware & Webhook<Events>;
 
 /** What @koa/router and koa-mount leave on the context, of what is used here. */
 interface Routed {
@@ -25,8 +25,8 @@ const HINT =
 
 function webhook<Events extends EventMap>(
   provider: Provider<Events>,
-  source: MountSource<Events>,
-  options?: MountOptions<Events>,
+  source: WebhookSource<Events>,
+  options?: WebhookOptions<Events>,
 ): KoaWebhook<Events> {
   const { mounted, answers } = mount(provider, source, options);
   const { handle } = mounted.receiver;
@@ -76,16 +76,16 @@ class KoaBody implements ParsedBody {
  * @throws TypeError for arguments that cannot work; the message names the mistake and the fix.
  */
 export function tolokaWebhook(
-  source: MountSource<TolokaEvents>,
-  options?: MountOptions<TolokaEvents>,
+  source: WebhookSource<TolokaEvents>,
+  options?: WebhookOptions<TolokaEvents>,
 ): KoaWebhook<TolokaEvents> {
   return webhook(toloka, source, options);
 }
 
 /** Receives Prolific's webhooks in Koa, at `/prolific-webhook` unless told otherwise; as `tolokaWebhook`. */
 export function prolificWebhook(
-  source: MountSource<ProlificEvents>,
-  options?: MountOptions<ProlificEvents>,
+  source: WebhookSource<ProlificEvents>,
+  options?: WebhookOptions<ProlificEvents>,
 ): KoaWebhook<ProlificEvents> {
   return webhook(prolific, source, options);
 }

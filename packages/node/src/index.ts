@@ -1,19 +1,19 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { EventMap, Provider } from "@crowdhook/core";
 import {
-  type Mounted,
-  type MountOptions,
-  type MountSource,
   mount,
   nodeDelivery,
   notFound,
+  type Webhook,
+  type WebhookOptions,
+  type WebhookSource,
   writeNodeReply,
 } from "@crowdhook/core/adapter";
 import { type ProlificEvents, prolific } from "@crowdhook/core/prolific";
 import { type TolokaEvents, toloka } from "@crowdhook/core/toloka";
 
 /** A request listener for `http.createServer`. Resolves when the request is answered; never rejects. */
-export interface NodeWebhook<Events extends EventMap> extends Mounted<Events> {
+export interface NodeWebhook<Events extends EventMap> extends Webhook<Events> {
   (request: IncomingMessage, response: ServerResponse): Promise<void>;
 }
 
@@ -22,8 +22,8 @@ const HINT =
 
 function webhook<Events extends EventMap>(
   provider: Provider<Events>,
-  source: MountSource<Events>,
-  options?: MountOptions<Events>,
+  source: WebhookSource<Events>,
+  options?: WebhookOptions<Events>,
 ): NodeWebhook<Events> {
   const { mounted, answers } = mount(provider, source, options);
   const { handle } = mounted.receiver;
@@ -42,16 +42,16 @@ function webhook<Events extends EventMap>(
  * @throws TypeError for arguments that cannot work; the message names the mistake and the fix.
  */
 export function tolokaWebhook(
-  source: MountSource<TolokaEvents>,
-  options?: MountOptions<TolokaEvents>,
+  source: WebhookSource<TolokaEvents>,
+  options?: WebhookOptions<TolokaEvents>,
 ): NodeWebhook<TolokaEvents> {
   return webhook(toloka, source, options);
 }
 
 /** Receives Prolific's webhooks in a plain `node:http` server, at `/prolific-webhook` unless told otherwise; as `tolokaWebhook`. */
 export function prolificWebhook(
-  source: MountSource<ProlificEvents>,
-  options?: MountOptions<ProlificEvents>,
+  source: WebhookSource<ProlificEvents>,
+  options?: WebhookOptions<ProlificEvents>,
 ): NodeWebhook<ProlificEvents> {
   return webhook(prolific, source, options);
 }

@@ -3,14 +3,14 @@ import type { EventMap, ReceivedEvent, Receiver } from "@crowdhook/core";
 import {
   createLog,
   type DurableSink,
+  deserializeEvent,
   type FailedEvent,
-  keep,
   kindOf,
   messageOf,
   type QueueOptions,
   queueSettings,
   requireWhole,
-  restore,
+  serializeEvent,
 } from "@crowdhook/core/sink";
 import PgBoss from "pg-boss";
 import { type Database, openPglite, openPostgres } from "./database.js";
@@ -122,7 +122,7 @@ export function pgBossSink(options: PgBossSinkOptions): DurableSink {
     const kept = events.map((event) => ({
       id: jobIdOf(event),
       name,
-      data: keep(event),
+      data: serializeEvent(event),
     }));
     let stored = 0;
     let isText = false;
@@ -205,7 +205,10 @@ export function pgBossSink(options: PgBossSinkOptions): DurableSink {
         },
       },
       (job: Job, signal: AbortSignal) =>
-        receiver.emit(restore(job.data) as ReceivedEvent<Events>, { signal, attempt: job.attempt }),
+        receiver.dispatch(deserializeEvent(job.data) as ReceivedEvent<Events>, {
+          signal,
+          attempt: job.attempt,
+        }),
       { concurrency, renewEvery: (lease * 1000) / 3 },
       onTrouble,
     );
@@ -369,7 +372,7 @@ function failedOf(
   const provider = name.slice(queue.length + 1);
   let event: ReceivedEvent;
   try {
-    event = restore(data);
+    event = deserializeEvent(data);
   } catch {
     // Of a newer release: shown as far as it can be.
     event = {

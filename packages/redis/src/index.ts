@@ -49,12 +49,12 @@ export function redisClaims(options: RedisClaimsOptions): Required<ClaimStore> {
     release: async (key, owner) => {
       await run(SCRIPTS.release, key, owner);
     },
-    latest: async (key) => {
-      const time = await run(SCRIPTS.latest, key);
+    latestOccurrence: async (key) => {
+      const time = await run(SCRIPTS.latestOccurrence, key);
       return time === null ? undefined : Number(time);
     },
-    advance: async (key, time, ttl) => {
-      await run(SCRIPTS.advance, key, time, ttl);
+    recordOccurrence: async (key, time, ttl) => {
+      await run(SCRIPTS.recordOccurrence, key, time, ttl);
     },
   };
 }

@@ -23,10 +23,10 @@ return 1`,
 if redis.call("GET", KEYS[1]) == "held:" .. ARGV[1] then redis.call("DEL", KEYS[1]) end
 return 1`,
 
-  latest: `return redis.call("GET", KEYS[1])`,
+  latestOccurrence: `return redis.call("GET", KEYS[1])`,
 
   /** ARGV: time in ms, time to live in ms. Numbers of this size are exact in Lua. */
-  advance: `
+  recordOccurrence: `
 local known = tonumber(redis.call("GET", KEYS[1]) or "-1")
 local time = tonumber(ARGV[1])
 if known > time then time = known end

@@ -1,5 +1,5 @@
 import type { EventMap, ReceivedEvent } from "@crowdhook/core";
-import type { Mounted } from "@crowdhook/core/adapter";
+import type { Webhook } from "@crowdhook/core/adapter";
 
 /** Those of the recorded deliveries. Every app accepts all of them, from both providers. */
 export const SECRETS = ["12345", "prolific-secret", "ключ-🔑"];
@@ -30,7 +30,7 @@ subtle.importKey = ((...args: Parameters<typeof importKey>) => {
 export const options = { clock: () => time ?? Date.now() };
 
 /** Has what a webhook receives heard. What the listener does is asked for by the event itself, as `ask`. */
-export function listen<Events extends EventMap>(webhook: Pick<Mounted<Events>, "onAny" | "onError">): void {
+export function listen<Events extends EventMap>(webhook: Pick<Webhook<Events>, "onAny" | "onError">): void {
   webhook.onError(() => {});
   webhook.onAny(async (received, context) => {
     const { provider, type, id, occurredAt, data } = received as ReceivedEvent;

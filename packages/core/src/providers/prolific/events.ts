@@ -1,7 +1,7 @@
 import * as z from "zod/mini";
 import type { DeliveryHeaders } from "../../delivery.js";
 import type { ReceivedEvent } from "../../event.js";
-import { type Glances, idOf, isObject, judgeOf, type Schemas } from "../schema.js";
+import { createEventValidator, type Glances, idOf, isObject, type Schemas } from "../event-validator.js";
 
 /** A submission's status as documented. The set is open. */
 export type ProlificSubmissionStatus =
@@ -75,7 +75,7 @@ const GLANCES: Glances<ProlificEvents> = {
   "study.progress.change": (data) => typeof data.resource_id === "string",
 };
 
-const judge = judgeOf<ProlificEvents>("prolific", SCHEMAS, GLANCES, {
+const judge = createEventValidator<ProlificEvents>("prolific", SCHEMAS, GLANCES, {
   id: "X-Event-ID: expected a header of 1 to 255 characters",
   occurredAt: "X-Timestamp: expected Unix time in seconds",
 });
@@ -86,7 +86,7 @@ const SECONDS = /^\d{1,11}$/;
  * The one event of a delivery; `undefined` if the body is not an event object. Its id and time are
  * in the headers `X-Event-ID` and `X-Timestamp`, which the signature does not cover.
  */
-export function readEvents(
+export function parseEvents(
   body: unknown,
   headers: DeliveryHeaders,
 ): readonly ReceivedEvent<ProlificEvents>[] | undefined {
@@ -97,6 +97,6 @@ export function readEvents(
 }
 
 /** What an event is about: its submission or study. */
-export function readSubject({ data }: ReceivedEvent<ProlificEvents>): string | undefined {
+export function subjectOf({ data }: ReceivedEvent<ProlificEvents>): string | undefined {
   return typeof data.resource_id === "string" ? data.resource_id : undefined;
 }

@@ -11,7 +11,7 @@ const SECONDS = /^\d{1,11}$/;
  *
  * Source: Prolific's API reference, "Verifying webhook signatures".
  */
-export function readSignature(
+export function parseSignature(
   headers: DeliveryHeaders,
 ): SignatureParts | "SIGNATURE_MISSING" | "SIGNATURE_MALFORMED" {
   const signature = headers.get("x-prolific-request-signature");

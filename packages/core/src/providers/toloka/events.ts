@@ -1,6 +1,13 @@
 import * as z from "zod/mini";
 import type { ReceivedEvent } from "../../event.js";
-import { type Fields, type Glances, idOf, isObject, judgeOf, type Schemas } from "../schema.js";
+import {
+  createEventValidator,
+  type Fields,
+  type Glances,
+  idOf,
+  isObject,
+  type Schemas,
+} from "../event-validator.js";
 
 /** What every event carries. Source: Toloka's webhook documentation and OpenAPI file. */
 export interface TolokaEventData {
@@ -115,7 +122,7 @@ const GLANCES: Glances<TolokaEvents> = {
   TEST_EVENT: fitsAll,
 };
 
-const judge = judgeOf<TolokaEvents>("toloka", SCHEMAS, GLANCES, {
+const judge = createEventValidator<TolokaEvents>("toloka", SCHEMAS, GLANCES, {
   id: "uuid: expected a string of 1 to 255 characters",
   occurredAt: "event_time: expected ISO 8601",
 });
@@ -124,7 +131,7 @@ const judge = judgeOf<TolokaEvents>("toloka", SCHEMAS, GLANCES, {
  * The events in `{"events": [...]}`, or the one in a bare event object, as the documentation shows
  * the test notification. `undefined` if the body is neither.
  */
-export function readEvents(body: unknown): readonly ReceivedEvent<TolokaEvents>[] | undefined {
+export function parseEvents(body: unknown): readonly ReceivedEvent<TolokaEvents>[] | undefined {
   if (!isObject(body)) return undefined;
   if (!Object.hasOwn(body, "events")) return typeof body.type === "string" ? [readEvent(body)] : undefined;
   const { events } = body;
@@ -137,7 +144,7 @@ function readEvent(data: Fields): ReceivedEvent<TolokaEvents> {
 }
 
 /** What an event is about: its assignment, else its task, else its pool. */
-export function readSubject({ data }: ReceivedEvent<TolokaEvents>): string | undefined {
+export function subjectOf({ data }: ReceivedEvent<TolokaEvents>): string | undefined {
   for (const field of ["assignment_id", "task_id", "pool_id"]) {
     const value = data[field];
     if (typeof value === "string") return `${field}:${value}`;

@@ -1,16 +1,16 @@
 import type { Provider } from "../../provider.js";
-import { EVENT_TYPES, readEvents, readSubject, type TolokaEvents } from "./events.js";
-import { readSignature } from "./signature.js";
+import { EVENT_TYPES, parseEvents, subjectOf, type TolokaEvents } from "./events.js";
+import { parseSignature } from "./signature.js";
 
 /** Webhooks of Toloka: the header `Toloka-Signature`, and bodies of one or many events. */
 export const toloka: Provider<TolokaEvents> = {
   name: "toloka",
   defaultPath: "/toloka-webhook",
   eventTypes: EVENT_TYPES,
-  idsAreSigned: true,
-  readSignature,
-  readEvents,
-  readSubject,
+  signsEventIds: true,
+  parseSignature: parseSignature,
+  parseEvents: parseEvents,
+  subjectOf: subjectOf,
 };
 
 export {

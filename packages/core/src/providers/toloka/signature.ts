@@ -18,7 +18,7 @@ const SIGN = /^[0-9a-f]{40,64}$/;
  *
  * Source: Toloka's documentation of webhook signatures, and for the short ones its Java SDK.
  */
-export function readSignature(
+export function parseSignature(
   headers: DeliveryHeaders,
 ): SignatureParts | "SIGNATURE_MISSING" | "SIGNATURE_MALFORMED" {
   const header = headers.get(SIGNATURE_HEADER);

@@ -1,5 +1,5 @@
-import type { ReceivedEvent } from "./event.js";
-import { isThenable, type MaybePromise } from "./maybe-promise.js";
+import type { ReceivedEvent } from "../event.js";
+import { isThenable, type MaybePromise } from "../maybe-promise.js";
 
 // biome-ignore lint/suspicious/noExplicitAny: the registry's public signatures say what a listener takes
 export type AnyListener = (...args: any[]) => unknown;
@@ -23,7 +23,7 @@ export function runAll(all: readonly AnyListener[], ...args: unknown[]): MaybePr
 }
 
 /** The time limit of one event. */
-export class Limit {
+export class TimeLimit {
   readonly #controller = new AbortController();
   #joined = false;
   #leave = () => {};
@@ -64,10 +64,10 @@ export function runWithin<Event extends ReceivedEvent>(
   timeout: number,
   all: readonly AnyListener[],
   event: Event,
-  contextFor: (limit: Limit) => unknown,
+  contextFor: (limit: TimeLimit) => unknown,
   onLate: (error: unknown) => void,
 ): MaybePromise<readonly unknown[]> {
-  const limit = new Limit();
+  const limit = new TimeLimit();
   const about = `event ${event.id || "(without an id)"} of type ${event.type}`;
   const failures: unknown[] = [];
   let over: DOMException | undefined;

@@ -1,6 +1,6 @@
+import type { MaybePromise } from "../maybe-promise.js";
 import { DoneKeys } from "./done.js";
-import type { MaybePromise } from "./maybe-promise.js";
-import { Recent } from "./recent.js";
+import { RecentMap } from "./recent.js";
 
 /** Won: yours to handle. Busy: another owner is at it. Done: it was handled before. */
 export type Claim = "won" | "busy" | "done";
@@ -23,10 +23,10 @@ export interface ClaimStore {
   settle(key: string, owner: string, ttl: number): MaybePromise<boolean>;
   /** Gives the claim up, so that a redelivery can win it. Nothing happens if `owner` does not hold it. */
   release(key: string, owner: string): MaybePromise<void>;
-  /** For `detectStale`: the latest time that `advance` was given for `key`, if it is remembered. */
-  latest?(key: string): MaybePromise<number | undefined>;
+  /** For `detectStale`: the latest time that `recordOccurrence` was given for `key`, if it is remembered. */
+  latestOccurrence?(key: string): MaybePromise<number | undefined>;
   /** For `detectStale`: remembers the later one of `time` and the time known for `key`, for `ttl` milliseconds. */
-  advance?(key: string, time: number, ttl: number): MaybePromise<void>;
+  recordOccurrence?(key: string, time: number, ttl: number): MaybePromise<void>;
 }
 
 export interface MemoryClaimsOptions {
@@ -52,7 +52,7 @@ export function memoryClaims(options: MemoryClaimsOptions = {}): Required<ClaimS
   }
   const held = new Map<string, { owner: string; until: number }>();
   const done = new DoneKeys(max);
-  const latest = new Recent<{ time: number; until: number }>(max);
+  const latest = new RecentMap<{ time: number; until: number }>(max);
 
   const isDone = (key: string) => clock() < done.until(key);
   const holderOf = (key: string) => {
@@ -91,8 +91,8 @@ export function memoryClaims(options: MemoryClaimsOptions = {}): Required<ClaimS
     release(key, owner) {
       if (holderOf(key) === owner) held.delete(key);
     },
-    latest: latestOf,
-    advance(key, time, ttl) {
+    latestOccurrence: latestOf,
+    recordOccurrence(key, time, ttl) {
       latest.set(key, { time: Math.max(time, latestOf(key) ?? time), until: clock() + ttl });
     },
   };

@@ -1,5 +1,5 @@
 /** A map that forgets: of its entries it keeps at least the `max` that were used last, at most twice as many. */
-export class Recent<Value extends object> {
+export class RecentMap<Value extends object> {
   // Whole generations are forgotten, so that no entry costs more than looking it up and putting it in.
   #young = new Map<string, Value>();
   #old = new Map<string, Value>();

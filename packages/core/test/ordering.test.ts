@@ -1,12 +1,12 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { type ClaimStore, memoryClaims } from "../src/claims.js";
-import type { Reply } from "../src/reply.js";
+import { type ClaimStore, memoryClaims } from "../src/claiming/claims.js";
 import type { ReceiverOptions } from "../src/options.js";
 import { prolific } from "../src/providers/prolific/index.js";
 import { toloka } from "../src/providers/toloka/index.js";
 import { createReceiver } from "../src/receiver.js";
+import type { Reply } from "../src/reply.js";
 import { prolificEvent, signProlific, signToloka, tolokaEvent } from "../src/testing.js";
 
 const SECRET = "12345";
@@ -71,14 +71,14 @@ describe("keys", () => {
     expect(begun).toEqual(["assignment 1", "task 1", "pool 1"]);
   });
 
-  test("are what orderBy says; what it gives no key for waits for nobody", async () => {
+  test("are what orderingKey says; what it gives no key for waits for nobody", async () => {
     const events = ["a1", "a2", "b1", "-1", "-2"].map((uuid) => submitted(uuid, "the same"));
-    const orderBy = ({ id }: { id: string }) => (id.startsWith("-") ? undefined : id.slice(0, 1));
-    expect(await beginAtOnce({ orderBy }, events)).toEqual(["a1", "b1", "-1", "-2"]);
+    const orderingKey = ({ id }: { id: string }) => (id.startsWith("-") ? undefined : id.slice(0, 1));
+    expect(await beginAtOnce({ orderingKey: orderingKey }, events)).toEqual(["a1", "b1", "-1", "-2"]);
   });
 
-  test("are kept in order across deliveries by orderBy alone, too", async () => {
-    const receiver = receiverWith({ orderBy: () => "one key" });
+  test("are kept in order across deliveries by orderingKey alone, too", async () => {
+    const receiver = receiverWith({ orderingKey: () => "one key" });
     const { passed, open } = gate();
     const begun: string[] = [];
     receiver.onAny(({ id }) => {
@@ -94,7 +94,7 @@ describe("keys", () => {
   });
 
   test("who comes as one of two of its key has left still waits for the other", async () => {
-    const receiver = receiverWith({ orderBy: () => "one key" });
+    const receiver = receiverWith({ orderingKey: () => "one key" });
     const begun: string[] = [];
     const gates = new Map(["first", "second", "third"].map((id) => [id, gate()]));
     receiver.onAny(({ id }) => {
@@ -137,8 +137,8 @@ describe("keys", () => {
     expect(contentOf(await reply)).toMatchObject({ handled: 5 });
   });
 
-  test("orderBy alone leaves the order of a delivery as it is", async () => {
-    const receiver = receiverWith({ orderBy: ({ id }) => id.slice(0, 1) });
+  test("orderingKey alone leaves the order of a delivery as it is", async () => {
+    const receiver = receiverWith({ orderingKey: ({ id }) => id.slice(0, 1) });
     const { passed, open } = gate();
     const begun: string[] = [];
     receiver.onAny(({ id }) => {
@@ -154,14 +154,14 @@ describe("keys", () => {
     expect(begun).toEqual(["a0", "a1", "b1"]);
   });
 
-  test("an orderBy that throws costs INTERNAL_ERROR; nothing has run, and nothing is left behind", async () => {
+  test("an orderingKey that throws costs INTERNAL_ERROR; nothing has run, and nothing is left behind", async () => {
     const log = vi.spyOn(console, "error").mockImplementation(() => {});
     const store = memoryClaims();
     let broken = true;
     const receiver = receiverWith({
       concurrency: 16,
       claims: store,
-      orderBy({ id }) {
+      orderingKey({ id }) {
         if (broken && id === "second") throw new RangeError("hunter2");
         return "one key";
       },
@@ -184,14 +184,16 @@ describe("keys", () => {
     ["a number", 7],
     ["null", null],
     ["a promise", Promise.resolve("key")],
-  ])("an orderBy that returns %s is a mistake, said in the log", async (_, key) => {
+  ])("an orderingKey that returns %s is a mistake, said in the log", async (_, key) => {
     const log = vi.spyOn(console, "error").mockImplementation(() => {});
-    const receiver = receiverWith({ orderBy: () => key as string });
+    const receiver = receiverWith({ orderingKey: () => key as string });
     const ran = vi.fn();
     receiver.onAny(ran);
     const reply = await receiver.handle(signed(submitted("x", "x")));
     expect([reply.status, contentOf(reply).code]).toEqual([500, "INTERNAL_ERROR"]);
-    expect(log.mock.calls.join()).toContain("orderBy: failed, or returned neither a string nor undefined");
+    expect(log.mock.calls.join()).toContain(
+      "orderingKey: failed, or returned neither a string nor undefined",
+    );
     expect(ran).not.toHaveBeenCalled();
   });
 
@@ -249,7 +251,7 @@ describe("duplicates in lanes", () => {
   });
 
   test("events that wait for those of another delivery take no place from those that can run", async () => {
-    const receiver = receiverWith({ concurrency: 2, orderBy: () => undefined });
+    const receiver = receiverWith({ concurrency: 2, orderingKey: () => undefined });
     const { passed, open } = gate();
     const begun: string[] = [];
     receiver.onAny(({ id }) => {
@@ -357,7 +359,7 @@ describe("what is left behind", () => {
     const receiver = receiverWith({
       concurrency: 4,
       claims: memoryClaims({ max: 1 }),
-      orderBy: ({ id }) => id.padEnd(100_000),
+      orderingKey: ({ id }) => id.padEnd(100_000),
     });
     receiver.onError(() => {});
     receiver.onAny(({ id }) => (id.endsWith("7") ? Promise.reject(new Error("broken")) : Promise.resolve()));

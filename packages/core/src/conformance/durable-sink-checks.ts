@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import type { ReceivedEvent } from "./event.js";
-import type { ListenerContext } from "./listeners.js";
-import { toloka } from "./providers/toloka/index.js";
-import { createReceiver } from "./receiver.js";
-import type { DurableSink } from "./sink.js";
-import { signToloka, tolokaEvent } from "./testing.js";
+import type { ReceivedEvent } from "../event.js";
+import type { ListenerContext } from "../listeners/registry.js";
+import { toloka } from "../providers/toloka/index.js";
+import { createReceiver } from "../receiver.js";
+import type { DurableSink } from "../sink.js";
+import { signToloka, tolokaEvent } from "../testing.js";
 
 /** A sink to check, as two processes would have it: both work off one store, which is empty at first. */
 export interface DurableSinksUnderTest {
@@ -38,7 +38,7 @@ function idsOf(handled: readonly Handled[]): unknown[] {
 }
 
 function eventFrom(data: Readonly<Record<string, unknown>>): ReceivedEvent {
-  const [event] = toloka.readEvents({ events: [data] }, new Headers()) ?? [];
+  const [event] = toloka.parseEvents({ events: [data] }, new Headers()) ?? [];
   if (event === undefined) throw new TypeError("no event");
   return event;
 }

@@ -1,7 +1,7 @@
-import type { ClaimKeys } from "./claiming.js";
-import type { ReceivedEvent } from "./event.js";
-import type { ReceiverOptions } from "./options.js";
-import type { Provider } from "./provider.js";
+import type { ReceivedEvent } from "../event.js";
+import type { ReceiverOptions } from "../options.js";
+import type { Provider } from "../provider.js";
+import type { ClaimKeys } from "./claimer.js";
 
 /**
  * Decides under which keys an event is claimed.
@@ -11,17 +11,17 @@ import type { Provider } from "./provider.js";
 export function createClaimKeys(
   {
     name,
-    idsAreSigned,
+    signsEventIds,
     subjectOf,
-  }: Pick<Provider, "name" | "idsAreSigned"> & { subjectOf: Provider["readSubject"] },
+  }: Pick<Provider, "name" | "signsEventIds"> & { subjectOf: Provider["subjectOf"] },
   { claims, detectStale }: ReceiverOptions,
   replayable: number,
 ): (event: ReceivedEvent, digest: string | undefined) => ClaimKeys | undefined {
   // A memory of its own holds nobody else's keys, and signed ids cannot collide by themselves.
-  const prefix = claims || !idsAreSigned ? `${name}:` : "";
+  const prefix = claims || !signsEventIds ? `${name}:` : "";
 
   return function claimKeysOf(event, digest) {
-    const signature = idsAreSigned ? undefined : digest;
+    const signature = signsEventIds ? undefined : digest;
     // An event without an id can be claimed by its signature, if that stands for one event only.
     if (event.id === "" && signature === undefined) return undefined;
     const subject = detectStale && event.occurredAt ? subjectOf(event) : undefined;

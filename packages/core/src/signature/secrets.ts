@@ -1,7 +1,7 @@
 import { type HmacKey, prepareKey } from "#hmac";
-import type { Delivery } from "./delivery.js";
-import { andThen, isThenable, type MaybePromise } from "./maybe-promise.js";
-import { Recent } from "./recent.js";
+import { RecentMap } from "../claiming/recent.js";
+import type { Delivery } from "../delivery.js";
+import { andThen, isThenable, type MaybePromise } from "../maybe-promise.js";
 
 export type Secrets = string | readonly string[];
 
@@ -33,7 +33,7 @@ export function keysFrom(
     }
     return () => keys;
   }
-  const cache = new Recent<MaybePromise<HmacKey> & object>(CACHED_KEYS);
+  const cache = new RecentMap<MaybePromise<HmacKey> & object>(CACHED_KEYS);
   const prepare = (secrets: Secrets | undefined) =>
     all(
       listOf(secrets).map((secret) => {

@@ -1,9 +1,9 @@
+import { kindOf } from "../errors.js";
+import type { ReceivedEvent } from "../event.js";
+import { andThen, isThenable, type MaybePromise } from "../maybe-promise.js";
+import { isSuccess, type Outcome } from "../outcome.js";
 import type { Claim, ClaimStore } from "./claims.js";
 import { DoneKeys, hashOf } from "./done.js";
-import { kindOf } from "./errors.js";
-import type { ReceivedEvent } from "./event.js";
-import { andThen, isThenable, type MaybePromise } from "./maybe-promise.js";
-import { isSuccess, type Outcome } from "./outcome.js";
 
 /** A process that dies holding a claim keeps it from others for this long; one that lives renews it. */
 const LEASE_MS = 30_000;
@@ -273,7 +273,7 @@ export function createClaimer({ store, isShared, doneFor, clock, onStoreTrouble 
   function isStale({ keys, batch }: Attempt): MaybePromise<boolean> {
     const subject = keys?.subject;
     if (subject === undefined || batch.storeFailed) return false;
-    const asked = ask(() => andThen(store.latest?.(subject.key), (time) => ({ time })));
+    const asked = ask(() => andThen(store.latestOccurrence?.(subject.key), (time) => ({ time })));
     return andThen(asked, (latest) => {
       if (latest === undefined) batch.storeFailed = true;
       return typeof latest?.time === "number" && latest.time > subject.occurredAt;
@@ -288,7 +288,7 @@ export function createClaimer({ store, isShared, doneFor, clock, onStoreTrouble 
     const { event: key, signature, subject } = keys;
     const settled = isShared ? ask(() => store.settle(key, batch.owner, doneFor)) : true;
     const bound = signature && settleSignature(attempt);
-    const advanced = subject && ask(() => store.advance?.(subject.key, subject.occurredAt, doneFor));
+    const advanced = subject && ask(() => store.recordOccurrence?.(subject.key, subject.occurredAt, doneFor));
     if (isThenable(settled) || isThenable(bound) || isThenable(advanced)) {
       return Promise.all([settled, bound, advanced]).then(([done]) => finished(attempt, outcome, done));
     }
@@ -298,13 +298,13 @@ export function createClaimer({ store, isShared, doneFor, clock, onStoreTrouble 
   /** @param done Whether the claim was still held when it was settled; `undefined` if the store failed. */
   function finished(attempt: Attempt, outcome: Outcome, done: boolean | undefined): Outcome {
     if (done === false) onStoreTrouble("a claim was lost while its event was handled; it may run again");
-    return leave(attempt, done === undefined ? "unsettled" : outcome);
+    return leave(attempt, done === undefined ? "settle_failed" : outcome);
   }
 
   /** Ends a attempt whose claim is not won. */
   function pass(attempt: Attempt, claim: Exclude<Claimed, "won">): MaybePromise<Outcome> {
     if (claim instanceof Attempt) return follow(attempt, claim);
-    return end(attempt, claim === "done" ? "duplicate" : (claim ?? "unclaimed"));
+    return end(attempt, claim === "done" ? "duplicate" : (claim ?? "claim_failed"));
   }
 
   /** Ends a attempt without success. A claim that it holds, or is still to be granted, is given back. */

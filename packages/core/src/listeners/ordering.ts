@@ -6,7 +6,7 @@ export interface Place {
 }
 
 /** Lanes by key: who enters one is behind all that entered it before and have not left. */
-export function createLanes() {
+export function createOrderingQueues() {
   const last = new Map<string, Promise<void>>();
   return {
     /** Without a key there is nothing to wait for, and nobody who waits. */

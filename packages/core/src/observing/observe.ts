@@ -1,12 +1,12 @@
 import { hasSubscribers, publish } from "#diagnostics";
-import { type DeliveryHeaders, type IncomingDelivery, toHeaders } from "./delivery.js";
-import { ERRORS, type ErrorCode, kindOf } from "./errors.js";
-import type { EventMap, ReceivedEvent } from "./event.js";
-import type { RunListeners } from "./listeners.js";
+import { type DeliveryHeaders, type IncomingDelivery, toHeaders } from "../delivery.js";
+import { ERRORS, type ErrorCode, kindOf } from "../errors.js";
+import type { EventMap, ReceivedEvent } from "../event.js";
+import type { RunListeners } from "../listeners/registry.js";
+import { isThenable } from "../maybe-promise.js";
+import type { Counts, Outcome } from "../outcome.js";
+import { isRefusal, type Reply, type Result, summarize } from "../reply.js";
 import type { Log } from "./log.js";
-import { isThenable } from "./maybe-promise.js";
-import type { Counts, Outcome } from "./outcome.js";
-import { isRefusal, type Reply, type Result, summarize } from "./reply.js";
 
 /**
  * What became of one delivery: plain data, with no payload and no secret. The ids of events that

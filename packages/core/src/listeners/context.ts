@@ -1,9 +1,9 @@
-import type { Delivery, IncomingDelivery } from "./delivery.js";
-import type { ListenerContext } from "./listeners.js";
-import type { Limit } from "./time-limit.js";
+import type { Delivery, IncomingDelivery } from "../delivery.js";
+import type { ListenerContext } from "./registry.js";
+import type { TimeLimit } from "./time-limit.js";
 
 /** Makes the context of one event. With a limit, its signal also aborts when the limit is over. */
-export type ContextFor = (stale: boolean, limit?: Limit) => ListenerContext;
+export type ContextFor = (stale: boolean, limit?: TimeLimit) => ListenerContext;
 
 const SIGNAL_OF = Symbol("signal");
 
@@ -22,7 +22,7 @@ const SIGNAL = {
 /** The contexts of the events of one delivery. Its signal is read only if a listener asks for it. */
 export function contextsOf(delivery: Delivery, incoming: IncomingDelivery): ContextFor {
   let hangUp: AbortSignal | undefined;
-  const contextFor = (stale: boolean, limit?: Limit): ListenerContext => {
+  const contextFor = (stale: boolean, limit?: TimeLimit): ListenerContext => {
     const signal = () => {
       hangUp ??= incoming.signal ?? new AbortController().signal;
       return limit ? limit.join(hangUp) : hangUp;
@@ -36,7 +36,7 @@ export function contextsOf(delivery: Delivery, incoming: IncomingDelivery): Cont
 /** The context of an event that a sink kept, without its delivery. */
 export function sinkContext(
   { signal, ...context }: Omit<ListenerContext, "delivery" | "stale">,
-  limit: Limit | undefined,
+  limit: TimeLimit | undefined,
 ): ListenerContext {
   const kept = { ...context, signal: limit ? limit.join(signal) : signal, stale: false };
   // Not enumerable, so that a copy or a print of the context does not throw.

@@ -11,7 +11,7 @@ const providers = [
     name: "toloka",
     types: tolokaEvents.EVENT_TYPES as readonly string[],
     sample: (type: string) => tolokaEvent(type as tolokaEvents.TolokaEventType) as Record<string, unknown>,
-    read: (data: object) => tolokaEvents.readEvents({ events: [data] })?.[0]?.problems,
+    read: (data: object) => tolokaEvents.parseEvents({ events: [data] })?.[0]?.problems,
   },
   {
     name: "prolific",
@@ -19,7 +19,7 @@ const providers = [
     sample: (type: string) =>
       prolificEvent(type as prolificEvents.ProlificEventType) as Record<string, unknown>,
     read: (data: object) =>
-      prolificEvents.readEvents(data, {
+      prolificEvents.parseEvents(data, {
         get: (name) => (name === "x-event-id" ? "event-1" : "1700000000"),
       })?.[0]?.problems,
   },

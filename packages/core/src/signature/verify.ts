@@ -1,12 +1,12 @@
 import { type HmacKey, verify as verifyHmac } from "#hmac";
-import type { Delivery } from "./delivery.js";
-import { kindOf } from "./errors.js";
+import type { Delivery } from "../delivery.js";
+import { kindOf } from "../errors.js";
+import { andThen, isThenable, type MaybePromise } from "../maybe-promise.js";
+import type { Log } from "../observing/log.js";
+import type { ReceiverOptions } from "../options.js";
+import type { Provider, SignatureParts } from "../provider.js";
+import type { Refusal } from "../reply.js";
 import { explainMismatch, untimely } from "./explain.js";
-import type { Log } from "./log.js";
-import { andThen, isThenable, type MaybePromise } from "./maybe-promise.js";
-import type { ReceiverOptions } from "./options.js";
-import type { Provider, SignatureParts } from "./provider.js";
-import type { Refusal } from "./reply.js";
 import { keysFrom, secretsFrom } from "./secrets.js";
 
 const MISMATCH = "a delivery fits no secret: it is forged, or its subscription has another secret.";
@@ -16,7 +16,7 @@ export type Verify = (delivery: Delivery) => MaybePromise<string | undefined | R
 
 /** @throws TypeError for a secret that cannot be one. */
 export function createVerifier(
-  { readSignature }: Pick<Provider, "readSignature">,
+  { parseSignature }: Pick<Provider, "parseSignature">,
   { secret, unsigned, tolerance = 300, clock = Date.now }: ReceiverOptions,
   log: Log,
 ): Verify {
@@ -24,7 +24,7 @@ export function createVerifier(
   const keysOf = keysFrom(secret);
 
   return function verify(delivery) {
-    const signature = readSignature(delivery.headers);
+    const signature = parseSignature(delivery.headers);
     if (typeof signature === "string") return { code: signature };
     let keys: ReturnType<typeof keysOf>;
     try {

@@ -21,7 +21,7 @@ export type Glances<Events extends EventMap> = {
 };
 
 /** Judges what a provider sent as an event: its type as it came, its id and time if they can be read. */
-export type Judge<Events extends EventMap> = (
+export type EventValidator<Events extends EventMap> = (
   type: unknown,
   id: string,
   occurredAt: Date | undefined,
@@ -33,12 +33,12 @@ export type Judge<Events extends EventMap> = (
  *
  * @param missing What to say of an event without an id, and of one without a time.
  */
-export function judgeOf<Events extends EventMap>(
+export function createEventValidator<Events extends EventMap>(
   provider: string,
   schemas: Schemas<Events>,
   glances: Glances<Events>,
   missing: { readonly id: string; readonly occurredAt: string },
-): Judge<Events> {
+): EventValidator<Events> {
   // A Map, because the type comes over the wire: an object would know "constructor".
   const byType = new Map(
     (Object.keys(schemas) as EventType<Events>[]).map((type) => [

@@ -1,7 +1,7 @@
-import type { Delivery } from "./delivery.js";
-import type { EventMap, EventType, ReceivedEvent, UnrecognizedEvent, WebhookEvent } from "./event.js";
-import { andThen, isThenable, type MaybePromise } from "./maybe-promise.js";
-import { type AnyListener, atMost, type Limit, runAll, runWithin } from "./time-limit.js";
+import type { Delivery } from "../delivery.js";
+import type { EventMap, EventType, ReceivedEvent, UnrecognizedEvent, WebhookEvent } from "../event.js";
+import { andThen, isThenable, type MaybePromise } from "../maybe-promise.js";
+import { type AnyListener, atMost, runAll, runWithin, type TimeLimit } from "./time-limit.js";
 
 /** What a listener gets beside the event. */
 export interface ListenerContext {
@@ -63,7 +63,7 @@ export interface Listening<Events extends EventMap> {
 export interface Listeners<Events extends EventMap> extends Listening<Events> {
   /** The types that `on` listens to, in the provider's order; with an `onAny` listener all of them. */
   listenedTypes(): readonly EventType<Events>[];
-  readonly emit: RunListeners<Events>;
+  readonly run: RunListeners<Events>;
 }
 
 /**
@@ -74,7 +74,7 @@ export interface Listeners<Events extends EventMap> extends Listening<Events> {
  */
 export type RunListeners<Events extends EventMap> = (
   event: ReceivedEvent<Events>,
-  contextFor: (limit?: Limit) => ListenerContext,
+  contextFor: (limit?: TimeLimit) => ListenerContext,
 ) => MaybePromise<readonly unknown[]>;
 
 /**
@@ -134,7 +134,7 @@ export function createListeners<Events extends EventMap>(
       [...byType]
         .filter(([, list]) => any.current.length > 0 || list.current.length > 0)
         .map(([type]) => type as EventType<Events>),
-    emit(event, contextFor) {
+    run(event, contextFor) {
       let listeners: readonly AnyListener[];
       if (event.problems === undefined) {
         listeners = concat(byType.get(event.type)?.current ?? NONE, any.current);

@@ -1,5 +1,5 @@
 import { prepareKey, verify } from "#hmac";
-import type { SignatureParts } from "./provider.js";
+import type { SignatureParts } from "../provider.js";
 
 /** Larger bodies are not parsed to find out what happened to them: nobody has vouched for them. */
 const PARSED_MAX = 256 * 1024;
