@@ -9,6 +9,7 @@ const entry = {
   inspect: "src/inspect.ts",
   sink: "src/sink.ts",
   testing: "src/testing.ts",
+  internal: "src/internal.ts",
 };
 
 export default defineConfig(

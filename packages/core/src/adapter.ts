@@ -2,12 +2,12 @@ import { gather, toBytes } from "./body.js";
 import type { BodyFailure, DeliveryHeaders, IncomingDelivery } from "./delivery.js";
 import type { EventMap, EventType } from "./event.js";
 import type { Listener, ListenerMap, Listening } from "./listeners/registry.js";
-import type { MaybePromise } from "./maybe-promise.js";
 import { RECEIVER_OPTIONS, type ReceiverOptions } from "./options.js";
 import type { Provider } from "./provider.js";
 import { createReceiver, type Receiver } from "./receiver.js";
 import { type Reply, replyTo } from "./reply.js";
 import type { SecretSource } from "./signature/secrets.js";
+import type { MaybePromise } from "./values/maybe-promise.js";
 
 /** What an adapter takes first: what deliveries are signed with, or a receiver that knows. */
 export type WebhookSource<Events extends EventMap> = SecretSource | Receiver<Events> | undefined;

@@ -1,5 +1,5 @@
 import type { BodyFailure, Bytes, IncomingDelivery } from "./delivery.js";
-import { isThenable, type MaybePromise } from "./maybe-promise.js";
+import { isThenable, type MaybePromise } from "./values/maybe-promise.js";
 
 const UNAVAILABLE: BodyFailure = { code: "BODY_UNAVAILABLE" };
 const ABORTED: BodyFailure = { code: "BODY_ABORTED" };

@@ -1,4 +1,4 @@
-import type { MaybePromise } from "./maybe-promise.js";
+import type { MaybePromise } from "./values/maybe-promise.js";
 
 /** Request headers by name, in any case; several lines of one name are joined by `", "`. */
 export interface DeliveryHeaders {

@@ -6,11 +6,11 @@ import type { EventMap, ReceivedEvent } from "./event.js";
 import type { ContextFor } from "./listeners/context.js";
 import { createOrderingQueues, createSemaphore, type Place } from "./listeners/ordering.js";
 import type { RunListeners } from "./listeners/registry.js";
-import { andThen, isThenable } from "./maybe-promise.js";
 import type { Log } from "./observing/log.js";
 import type { ReceiverOptions, Sink } from "./options.js";
 import type { Outcome } from "./outcome.js";
 import type { Provider } from "./provider.js";
+import { andThen, isThenable } from "./values/maybe-promise.js";
 
 /** An event that is settled counts as done for this long, or as long as it can be replayed. */
 const DONE_MS = 24 * 60 * 60 * 1000;

@@ -9,7 +9,6 @@ export type {
 export type { ErrorCode } from "./errors.js";
 export type { EventMap, EventType, ReceivedEvent, UnrecognizedEvent, WebhookEvent } from "./event.js";
 export type { Listener, ListenerContext, ListenerMap, Listening, Off } from "./listeners/registry.js";
-export type { MaybePromise } from "./maybe-promise.js";
 export type { DeliveryRecord, EventRecord, Instrumentation } from "./observing/observe.js";
 export type { ReceiverOptions, Sink } from "./options.js";
 export type { Counts, Outcome } from "./outcome.js";
@@ -17,3 +16,4 @@ export type { Provider, SignatureParts } from "./provider.js";
 export { createReceiver, type Receiver } from "./receiver.js";
 export type { Reply } from "./reply.js";
 export type { SecretSource, Secrets } from "./signature/secrets.js";
+export type { MaybePromise } from "./values/maybe-promise.js";

@@ -1,9 +1,9 @@
 import type { ClaimStore } from "./claiming/claims.js";
 import type { ReceivedEvent } from "./event.js";
 import type { ListenerContext } from "./listeners/registry.js";
-import type { MaybePromise } from "./maybe-promise.js";
 import type { DeliveryRecord, Instrumentation } from "./observing/observe.js";
 import type { SecretSource } from "./signature/secrets.js";
+import type { MaybePromise } from "./values/maybe-promise.js";
 
 /** Takes the events of a delivery in place of the listeners, to have them handled later. */
 export interface Sink {

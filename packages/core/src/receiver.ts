@@ -6,13 +6,13 @@ import { type ErrorCode, kindOf } from "./errors.js";
 import type { EventMap, EventType, ReceivedEvent } from "./event.js";
 import { contextsOf, sinkContext } from "./listeners/context.js";
 import { createListeners, type ListenerContext, type Listening } from "./listeners/registry.js";
-import { isThenable } from "./maybe-promise.js";
 import { createLog, quoted } from "./observing/log.js";
 import { instrumented, observed, type Trace } from "./observing/observe.js";
 import { checkOptions, type ReceiverOptions } from "./options.js";
 import type { Provider } from "./provider.js";
 import { type Refusal, type Reply, type Result, replyTo } from "./reply.js";
 import { createVerifier } from "./signature/verify.js";
+import { isThenable } from "./values/maybe-promise.js";
 
 /** Verifies deliveries, reads their events and has each one handled once. */
 export interface Receiver<Events extends EventMap = EventMap> extends Listening<Events> {

@@ -1,141 +1,22 @@
 import assert from "node:assert/strict";
-import { createHmac, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import type { ClaimStore } from "./claiming/claims.js";
-import type { ProlificEvents, ProlificEventType } from "./providers/prolific/index.js";
-import type { TolokaEvents, TolokaEventType } from "./providers/toloka/index.js";
 
-/** A signed request, for `fetch`, supertest, Fastify's `inject` or a receiver's `handle`. */
-export interface SignedDelivery {
-  readonly method: "POST";
-  /** Lower-case names. */
-  readonly headers: Readonly<Record<string, string>>;
-  /** JSON. The signature is over its UTF-8 bytes: send it as it is. */
-  readonly body: string;
-}
-
-export interface SignTolokaOptions {
-  readonly secret: string;
-  /** Sent as they are, in an envelope. */
-  readonly events?: readonly object[];
-  /** Sent in place of an envelope of `events`. */
-  readonly body?: string;
-  /** When it is signed: Unix time in milliseconds. Default: now. */
-  readonly timestamp?: number;
-}
-
-/** A delivery as Toloka would send it. Its events are sent as they are, so they may well be wrong. */
-export function signToloka(options: SignTolokaOptions): SignedDelivery {
-  const { secret, events = [], body = JSON.stringify({ events }), timestamp = Date.now() } = options;
-  const sign = createHmac("sha256", secret).update(`${timestamp}.1.`).update(body).digest("hex");
-  return {
-    method: "POST",
-    headers: {
-      "content-type": "application/json",
-      "toloka-signature": `{v=1, ts=${timestamp}, sign=${sign}}`,
-    },
-    body,
-  };
-}
-
-const COMMON = { project_id: "project-1", pool_id: "pool-1" };
-const SUBSCRIBED = { ...COMMON, webhook_subscription_id: "subscription-1" };
-const ASSIGNMENT = { ...SUBSCRIBED, task_suite_id: "task-suite-1", assignment_id: "assignment-1" };
-
-const TOLOKA_SAMPLES: {
-  readonly [Type in TolokaEventType]: Omit<TolokaEvents[Type], "uuid" | "event_time">;
-} = {
-  POOL_CLOSED: { ...SUBSCRIBED, close_reason: "MANUAL" },
-  ASSIGNMENT_CREATED: ASSIGNMENT,
-  ASSIGNMENT_SUBMITTED: ASSIGNMENT,
-  ASSIGNMENT_SKIPPED: ASSIGNMENT,
-  ASSIGNMENT_EXPIRED: ASSIGNMENT,
-  ASSIGNMENT_APPROVED: ASSIGNMENT,
-  ASSIGNMENT_REJECTED: ASSIGNMENT,
-  DYNAMIC_OVERLAP_COMPLETED: {
-    ...SUBSCRIBED,
-    task_id: "task-1",
-    confidence: 0.155,
-    assignment_ids: ["assignment-1", "assignment-2"],
-    output_values: { field_one: "value-1" },
-  },
-  TEST_EVENT: COMMON,
-};
-
-/** A valid event of a type with a `uuid` of its own, as Toloka writes it; `fields` replace or add to its own. */
-export function tolokaEvent<Type extends TolokaEventType>(
-  type: Type,
-  fields: Readonly<Record<string, unknown>> = {},
-): TolokaEvents[Type] & { type: Type } {
-  const sample: object = TOLOKA_SAMPLES[type];
-  return {
-    uuid: randomUUID(),
-    event_time: new Date().toISOString().slice(0, 19),
-    ...sample,
-    type,
-    ...fields,
-  } as unknown as TolokaEvents[Type] & { type: Type };
-}
-
-export interface SignProlificOptions {
-  readonly secret: string;
-  /** Sent as it is. */
-  readonly event?: object;
-  /** Sent in place of `event`. */
-  readonly body?: string;
-  /** `X-Event-ID`. Default: one of its own. */
-  readonly id?: string;
-  /** When the event occurred, `X-Timestamp`: Unix time in milliseconds. Default: `timestamp`. */
-  readonly occurredAt?: number;
-  /** When it is signed: Unix time in milliseconds. Default: now. Prolific sends whole seconds. */
-  readonly timestamp?: number;
-}
-
-/** A delivery as Prolific would send it. Its event is sent as it is, so it may well be wrong. */
-export function signProlific(options: SignProlificOptions): SignedDelivery {
-  const {
-    secret,
-    event = {},
-    body = JSON.stringify(event),
-    id = randomUUID(),
-    timestamp = Date.now(),
-  } = options;
-  const { occurredAt = timestamp } = options;
-  const seconds = String(Math.floor(timestamp / 1000));
-  return {
-    method: "POST",
-    headers: {
-      "content-type": "application/json",
-      "x-event-id": id,
-      "x-timestamp": String(Math.floor(occurredAt / 1000)),
-      "x-prolific-request-timestamp": seconds,
-      "x-prolific-request-signature": createHmac("sha256", secret)
-        .update(seconds)
-        .update(body)
-        .digest("base64"),
-    },
-    body,
-  };
-}
-
-const PROLIFIC_SAMPLES: { readonly [Type in ProlificEventType]: Omit<ProlificEvents[Type], "event_type"> } = {
-  "submission.status.change": {
-    resource_id: "submission-1",
-    participant_id: "participant-1",
-    status: "AWAITING REVIEW",
-  },
-  "study.status.change": { resource_id: "study-1", metadata: {}, status: "ACTIVE" },
-  "study.progress.change": { resource_id: "study-1" },
-  "study.has_high_return_rate": { resource_id: "study-1", metadata: { return_rate: 0.5 } },
-};
-
-/** A valid event of a type, as Prolific writes it; `fields` replace or add to its own. */
-export function prolificEvent<Type extends ProlificEventType>(
-  type: Type,
-  fields: Readonly<Record<string, unknown>> = {},
-): ProlificEvents[Type] {
-  const sample: object = PROLIFIC_SAMPLES[type];
-  return { ...sample, event_type: type, ...fields } as unknown as ProlificEvents[Type];
-}
+export {
+  prolificEvent,
+  type SignProlificOptions,
+  signProlific,
+} from "./providers/prolific/sender.js";
+export {
+  type HeaderLines,
+  type Sender,
+  type SentEvent,
+  type SignatureValues,
+  type SignedDelivery,
+  signDelivery,
+} from "./providers/sender.js";
+export { SENDERS } from "./providers/senders.js";
+export { type SignTolokaOptions, signToloka, tolokaEvent } from "./providers/toloka/sender.js";
 
 /** A clock that stands still until it is told otherwise. */
 export interface TestClock {

@@ -52,7 +52,7 @@ describe("inspect", () => {
       (await inspect(toloka, deliveryOf(signed({ timestamp })), options)).reason;
     expect(await reasonOf(NOW - 400_000)).toContain("400 seconds ago");
     expect(await reasonOf(NOW + 400_000)).toContain("400 seconds in the future");
-    expect(await reasonOf(Math.round(NOW / 1000))).toContain("in seconds where milliseconds belong");
+    expect(await reasonOf(Math.round(NOW / 1000))).toContain("in seconds instead of milliseconds");
   });
 
   test("asks for no signature where there are no secrets, and says what cannot be read", async () => {

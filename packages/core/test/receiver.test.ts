@@ -3,7 +3,6 @@ import * as hmac from "#hmac";
 import { type ClaimStore, memoryClaims } from "../src/claiming/claims.js";
 import { hashOf } from "../src/claiming/done.js";
 import { ERRORS } from "../src/errors.js";
-import type { MaybePromise } from "../src/maybe-promise.js";
 import type { ReceiverOptions } from "../src/options.js";
 import type { Provider } from "../src/provider.js";
 import { prolific } from "../src/providers/prolific/index.js";
@@ -11,6 +10,7 @@ import { ASSIGNMENT_EVENT_TYPES, toloka } from "../src/providers/toloka/index.js
 import { createReceiver } from "../src/receiver.js";
 import type { Reply } from "../src/reply.js";
 import { prolificEvent, signProlific, signToloka, testClock, tolokaEvent } from "../src/testing.js";
+import type { MaybePromise } from "../src/values/maybe-promise.js";
 import { collidingKeys } from "./colliding-keys.js";
 
 const SECRET = "12345";

@@ -1,7 +1,7 @@
 import { kindOf } from "../errors.js";
 import type { ReceivedEvent } from "../event.js";
-import { andThen, isThenable, type MaybePromise } from "../maybe-promise.js";
 import { isSuccess, type Outcome } from "../outcome.js";
+import { andThen, isThenable, type MaybePromise } from "../values/maybe-promise.js";
 import type { Claim, ClaimStore } from "./claims.js";
 import { DoneKeys, hashOf } from "./done.js";
 

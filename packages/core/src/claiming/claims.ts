@@ -1,4 +1,4 @@
-import type { MaybePromise } from "../maybe-promise.js";
+import type { MaybePromise } from "../values/maybe-promise.js";
 import { DoneKeys } from "./done.js";
 import { RecentMap } from "./recent.js";
 

@@ -1,6 +1,6 @@
 import type { Delivery } from "../delivery.js";
 import type { EventMap, EventType, ReceivedEvent, UnrecognizedEvent, WebhookEvent } from "../event.js";
-import { andThen, isThenable, type MaybePromise } from "../maybe-promise.js";
+import { andThen, isThenable, type MaybePromise } from "../values/maybe-promise.js";
 import { type AnyListener, atMost, runAll, runWithin, type TimeLimit } from "./time-limit.js";
 
 /** What a listener gets beside the event. */

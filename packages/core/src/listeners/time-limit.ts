@@ -1,5 +1,5 @@
 import type { ReceivedEvent } from "../event.js";
-import { isThenable, type MaybePromise } from "../maybe-promise.js";
+import { isThenable, type MaybePromise } from "../values/maybe-promise.js";
 
 // biome-ignore lint/suspicious/noExplicitAny: the registry's public signatures say what a listener takes
 export type AnyListener = (...args: any[]) => unknown;

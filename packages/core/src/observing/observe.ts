@@ -3,9 +3,9 @@ import { type DeliveryHeaders, type IncomingDelivery, toHeaders } from "../deliv
 import { ERRORS, type ErrorCode, kindOf } from "../errors.js";
 import type { EventMap, ReceivedEvent } from "../event.js";
 import type { RunListeners } from "../listeners/registry.js";
-import { isThenable } from "../maybe-promise.js";
 import type { Counts, Outcome } from "../outcome.js";
 import { isRefusal, type Reply, type Result, summarize } from "../reply.js";
+import { isThenable } from "../values/maybe-promise.js";
 import type { Log } from "./log.js";
 
 /**

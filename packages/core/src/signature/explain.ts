@@ -1,104 +1,159 @@
 import { prepareKey, verify } from "#hmac";
-import type { SignatureParts } from "../provider.js";
+import type { DeliveryHeaders } from "../delivery.js";
+import type { Provider, SignatureFormat, SignatureParts } from "../provider.js";
+import { type Candidate, candidatesFor, decode, type Suspect, type Variant } from "./mistakes.js";
 
-/** Larger bodies are not parsed to find out what happened to them: nobody has vouched for them. */
-const PARSED_MAX = 256 * 1024;
-/** Bytes that are hashed at the most: whoever knows the URL can have it done, and nothing else runs meanwhile. */
+/** One of the usual mistakes, looked for. */
+export interface Mistake {
+  /** Stable, such as `secret-white-space`. */
+  readonly name: string;
+  /** The mistake, in a clause. */
+  readonly mistake: string;
+  /** How to correct it, as an instruction. */
+  readonly fix: string;
+  /** `undefined` if it could not be looked for. */
+  readonly found: boolean | undefined;
+}
+
+/** Limits on the work of one search, in bytes. */
+export interface Effort {
+  /** How much is hashed for one mistake. Default 32 MiB: hashing blocks the event loop. */
+  readonly hashed?: number;
+  /** The largest body that is parsed. Default 256 KiB: nobody has vouched for the body. */
+  readonly parsed?: number;
+}
+
 const HASHED_MAX = 32 * 1024 * 1024;
+const PARSED_MAX = 256 * 1024;
 
-/**
- * Why a signature does not fit, in a sentence for the operator: the mistakes that people make are
- * tried one by one, and the one that makes it fit is named. `undefined` if none does.
- */
-export async function explainMismatch(
-  secrets: readonly string[],
-  { prefix, digest }: SignatureParts,
-  body: Uint8Array,
-): Promise<string | undefined> {
-  let hashed = 0;
-  const fits = async (secret: string, bytes: Uint8Array) => {
-    hashed += bytes.byteLength;
-    return hashed <= HASHED_MAX && verify([await prepareKey(secret)], prefix, bytes, digest);
-  };
-  for (const secret of secrets) {
-    for (const [mistake, variant] of misspelt(secret)) {
-      if (await fits(variant, body)) return `a delivery was signed with the secret ${mistake}.`;
+/** Returns every usual mistake with whether this delivery shows it. */
+export async function findMistakes(
+  provider: Provider,
+  others: readonly Provider[],
+  suspect: Suspect,
+  effort: Effort = {},
+): Promise<readonly Mistake[]> {
+  const mistakes = headerMistakes(provider, others, suspect.headers);
+  const signature = provider.parseSignature(suspect.headers);
+  const isText = decode(suspect.body) !== undefined;
+  let isBodyExplained = false;
+  for (const candidate of candidatesFor(provider.signatureFormat, effort.parsed ?? PARSED_MAX)) {
+    const { name, mistake, fix } = candidate;
+    const isOfBody = name.startsWith("body-");
+    // One change to the body can contain another, so the first one that fits ends that search.
+    const isSkipped = isOfBody && (isBodyExplained || !isText);
+    let found: boolean | undefined;
+    if (
+      typeof signature !== "string" &&
+      !isSkipped &&
+      (name !== "secret-other" || suspect.otherSecrets?.length)
+    ) {
+      const fits = createFitter(signature, effort.hashed ?? HASHED_MAX);
+      found = (await firstFit(candidate, signature, suspect, fits)) !== undefined;
     }
+    isBodyExplained ||= isOfBody && found === true;
+    mistakes.push({ name, mistake, fix, found });
   }
-  for (const [mistake, variant] of altered(body)) {
-    for (const secret of secrets) {
-      if (await fits(secret, variant)) return `a delivery's signature fits the body ${mistake}.`;
+  return mistakes;
+}
+
+/** Returns the first usual mistake that makes the signature fit, and its fix, in two sentences. */
+export async function explainMismatch(
+  format: SignatureFormat,
+  signature: SignatureParts,
+  suspect: Suspect,
+): Promise<string | undefined> {
+  const fits = createFitter(signature, HASHED_MAX);
+  for (const candidate of candidatesFor(format, PARSED_MAX)) {
+    const match = await firstFit(candidate, signature, suspect, fits);
+    if (match) {
+      const { fix } = candidate;
+      return `${match.mistake ?? candidate.mistake}. ${fix.charAt(0).toUpperCase()}${fix.slice(1)}.`;
     }
   }
   return undefined;
 }
 
+type Fits = (variant: Variant) => Promise<boolean>;
+
+/** Returns a check of variants that gives up once it has hashed so many bytes. */
+function createFitter({ digest }: SignatureParts, hashedMax: number): Fits {
+  let hashed = 0;
+  return async ({ secret, prefix, body }) => {
+    hashed += body.byteLength;
+    return hashed <= hashedMax && verify([await prepareKey(secret)], prefix, body, digest);
+  };
+}
+
+async function firstFit(
+  candidate: Candidate,
+  signature: SignatureParts,
+  suspect: Suspect,
+  fits: Fits,
+): Promise<Variant | undefined> {
+  for (const variant of candidate.variants(signature, suspect)) if (await fits(variant)) return variant;
+  return undefined;
+}
+
+/** Returns the mistakes that show in the headers alone. */
+function headerMistakes(
+  provider: Provider,
+  others: readonly Provider[],
+  headers: DeliveryHeaders,
+): Mistake[] {
+  const { title, signatureFormat } = provider;
+  const other = provider.matches(headers) ? undefined : others.find((each) => each.matches(headers));
+  const { headers: names, timestamp } = signatureFormat;
+  const digest = headers.get(names[0].toLowerCase()) ?? "";
+  const time = headers.get(timestamp.header) ?? "";
+  const digits = timestamp.pattern.exec(time)?.[1];
+  return [
+    {
+      name: "wrong-provider",
+      mistake: `the headers are ${other ? `${other.title}'s` : "another provider's"}, not ${title}'s`,
+      fix: other ? `take --provider ${other.name}` : "deliver to the other provider's webhook",
+      found: other !== undefined,
+    },
+    {
+      name: "header-missing",
+      mistake: `${names.join(" or ")} is missing`,
+      fix: signatureFormat.whenMissing,
+      found: other === undefined && (digest === "" || time === ""),
+    },
+    {
+      name: "header-cut-off",
+      mistake: "the signature header is cut off, or something was added to it",
+      fix: `it looks like ${signatureFormat.example}`,
+      found: digest === "" ? undefined : !signatureFormat.complete.test(digest),
+    },
+    {
+      name: "time-unit",
+      mistake: `${timestamp.name} is not in ${timestamp.unit}`,
+      fix: `send Unix time in ${timestamp.unit}`,
+      found:
+        digits === undefined ? undefined : isMilliseconds(digits) !== (timestamp.unit === "milliseconds"),
+    },
+  ];
+}
+
+/** Unix time in milliseconds has had 12 digits or more since 1973. Seconds reach that in 3,000 years. */
+function isMilliseconds(digits: string): boolean {
+  return digits.length >= 12;
+}
+
 const HOUR_MS = 60 * 60 * 1000;
 
-/** Why a time is out of tolerance. In seconds; `now` in milliseconds. */
-export function untimely(age: number, tolerance: number, now: number): string {
+/**
+ * Returns why a time is out of tolerance, in a sentence.
+ *
+ * @param age In seconds, as `tolerance`; negative if in the future.
+ * @param now Unix time in milliseconds.
+ */
+export function explainTime(age: number, tolerance: number, now: number): string {
   const signedAt = now - age * 1000;
   if (Math.abs(now - signedAt * 1000) < HOUR_MS) {
-    return "a genuine delivery has its time in seconds where milliseconds belong.";
+    return "a genuine delivery has its time in seconds instead of milliseconds.";
   }
   const off = `${Math.round(Math.abs(age))} seconds ${age < 0 ? "in the future" : "ago"} by this clock`;
-  return `a genuine delivery was signed ${off}; ${tolerance} are tolerated. Is the clock right, or was it held up?`;
-}
-
-function* misspelt(secret: string): Generator<[mistake: string, variant: string]> {
-  for (const [name, space] of [
-    ["a line break", "\n"],
-    ["a Windows line break", "\r\n"],
-    ["a space", " "],
-    ["a tab", "\t"],
-  ] as const) {
-    yield [`and ${name} after it: register the subscription without`, secret + space];
-    yield [`and ${name} before it: register the subscription without`, space + secret];
-  }
-  const quoted = /^(["'])(.+)\1$/.exec(secret)?.[2];
-  if (quoted) yield ["without the quotes around it: take them out of this app's configuration", quoted];
-  yield ["in double quotes: register the subscription without", `"${secret}"`];
-}
-
-function* altered(body: Uint8Array): Generator<[mistake: string, variant: Uint8Array]> {
-  const serialized =
-    "serialized anew: something in front parsed it, a body parser or a proxy. Pass on the bytes as they came";
-  const encoder = new TextEncoder();
-  let text: string;
-  try {
-    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(body);
-  } catch {
-    return;
-  }
-  const trimmed = text.trim();
-  if (trimmed !== text) {
-    yield ["without the white space around it: something in front has added it", encoder.encode(trimmed)];
-  }
-  yield ["with a line break after it: something in front has cut it off", encoder.encode(`${text}\n`)];
-  if (body.byteLength > PARSED_MAX) return;
-  for (const variant of rewritten(text)) yield [serialized, encoder.encode(variant)];
-}
-
-/** A JSON text as others would have written it: JavaScript and Python, in UTF-8 and in ASCII. Empty if it is no JSON. */
-export function rewritten(text: string): readonly string[] {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return [];
-  }
-  return [JSON.stringify(value), spaced(value)].flatMap((json) => [json, escaped(json)]);
-}
-
-/** As Python's `json.dumps` writes it. */
-function spaced(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(spaced).join(", ")}]`;
-  if (typeof value !== "object" || value === null) return JSON.stringify(value);
-  const fields = Object.entries(value).map(([name, field]) => `${JSON.stringify(name)}: ${spaced(field)}`);
-  return `{${fields.join(", ")}}`;
-}
-
-/** In ASCII. */
-function escaped(json: string): string {
-  return json.replace(/[\u007f-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  return `a genuine delivery was signed ${off}; ${tolerance} are tolerated. Check this clock, and whether something held the delivery up.`;
 }

@@ -1,22 +1,25 @@
 import { type HmacKey, verify as verifyHmac } from "#hmac";
 import type { Delivery } from "../delivery.js";
 import { kindOf } from "../errors.js";
-import { andThen, isThenable, type MaybePromise } from "../maybe-promise.js";
 import type { Log } from "../observing/log.js";
 import type { ReceiverOptions } from "../options.js";
 import type { Provider, SignatureParts } from "../provider.js";
 import type { Refusal } from "../reply.js";
-import { explainMismatch, untimely } from "./explain.js";
+import { andThen, isThenable, type MaybePromise } from "../values/maybe-promise.js";
+import { explainMismatch, explainTime } from "./explain.js";
 import { keysFrom, secretsFrom } from "./secrets.js";
 
 const MISMATCH = "a delivery fits no secret: it is forged, or its subscription has another secret.";
 
-/** Checks a delivery's signature and time. Gives the signature's digest, or why the delivery is refused. */
+/**
+ * Checks a delivery's signature and time. Returns the signature's digest, `undefined` for a receiver
+ * of unsigned deliveries, or why the delivery is refused.
+ */
 export type Verify = (delivery: Delivery) => MaybePromise<string | undefined | Refusal>;
 
-/** @throws TypeError for a secret that cannot be one. */
+/** @throws TypeError for a secret that is missing, empty, not a string, or has white space around it. */
 export function createVerifier(
-  { parseSignature }: Pick<Provider, "parseSignature">,
+  { parseSignature, signatureFormat }: Pick<Provider, "parseSignature" | "signatureFormat">,
   { secret, unsigned, tolerance = 300, clock = Date.now }: ReceiverOptions,
   log: Log,
 ): Verify {
@@ -43,28 +46,29 @@ export function createVerifier(
 
   function checkTime({ digest, timestamp }: SignatureParts): string | Refusal {
     const now = clock();
-    // Written so that a clock or a timestamp that is not a number is out of tolerance, too.
+    // A clock or a timestamp that is not a number fails this comparison, too.
     if (Math.abs(now - timestamp) <= tolerance * 1000) return digest;
-    const reason = untimely((now - timestamp) / 1000, tolerance, now);
+    const reason = explainTime((now - timestamp) / 1000, tolerance, now);
     log("TIMESTAMP_OUT_OF_TOLERANCE", reason);
     return { code: "TIMESTAMP_OUT_OF_TOLERANCE", reason };
   }
 
-  /** Looks for the cause only when a line is due in the log: a forgery must stay cheap to refuse. */
+  /** Looks for the cause only when a log line is due, so that refusing a forgery stays cheap. */
   async function mismatch(signature: SignatureParts, delivery: Delivery): Promise<Refusal> {
     if (!log.isDue("SIGNATURE_MISMATCH")) return { code: "SIGNATURE_MISMATCH", reason: MISMATCH };
-    let reason: string | undefined;
+    let reason = MISMATCH;
     try {
-      reason = await explainMismatch(await secretsFrom(secret, delivery), signature, delivery.body);
+      const suspect = { ...delivery, secrets: await secretsFrom(secret, delivery) };
+      reason = (await explainMismatch(signatureFormat, signature, suspect)) ?? MISMATCH;
     } catch {
-      // The secret function can fail, and a body can be nested too deep to be serialized again.
+      // The secret function can fail, and a body can be nested too deeply to be serialized again.
     }
-    log.print("SIGNATURE_MISMATCH", reason ?? MISMATCH);
-    return { code: "SIGNATURE_MISMATCH", reason: reason ?? MISMATCH };
+    log.print("SIGNATURE_MISMATCH", reason);
+    return { code: "SIGNATURE_MISMATCH", reason };
   }
 
   function secretUnavailable(error: unknown): Refusal {
-    const reason = `the secret function failed, or gave what cannot be a secret (${kindOf(error)}).`;
+    const reason = `the secret function failed, or returned something that cannot be a secret (${kindOf(error)}).`;
     log("SECRET_UNAVAILABLE", reason);
     return { code: "SECRET_UNAVAILABLE", reason };
   }

@@ -1,7 +1,8 @@
 import * as z from "zod/mini";
 import type { DeliveryHeaders } from "../../delivery.js";
 import type { ReceivedEvent } from "../../event.js";
-import { createEventValidator, type Glances, idOf, isObject, type Schemas } from "../event-validator.js";
+import { isObject } from "../../values/describe.js";
+import { createEventValidator, idOf, type Schemas } from "../event-validator.js";
 
 /** A submission's status as documented. The set is open. */
 export type ProlificSubmissionStatus =
@@ -16,12 +17,12 @@ export type ProlificSubmissionStatus =
   // Keeps the names above in an editor's suggestions, where `string` alone would swallow them.
   | (string & {});
 
-/** What every event carries. Source: Prolific's API reference. */
+/** The fields of every event. Source: Prolific's API reference. */
 export interface ProlificEventData {
   event_type: string;
   /** The submission or study that the event is about. */
   resource_id: string;
-  /** Fields that are newer than this release are kept. */
+  /** Unknown fields, such as those newer than this release, are kept. */
   [field: string]: unknown;
 }
 
@@ -67,15 +68,7 @@ export const SCHEMAS: Schemas<ProlificEvents> = {
 
 export const EVENT_TYPES = Object.keys(SCHEMAS) as ProlificEventType[];
 
-const GLANCES: Glances<ProlificEvents> = {
-  "submission.status.change": (data) =>
-    typeof data.resource_id === "string" &&
-    typeof data.participant_id === "string" &&
-    typeof data.status === "string",
-  "study.progress.change": (data) => typeof data.resource_id === "string",
-};
-
-const judge = createEventValidator<ProlificEvents>("prolific", SCHEMAS, GLANCES, {
+const validate = createEventValidator<ProlificEvents>("prolific", SCHEMAS, {
   id: "X-Event-ID: expected a header of 1 to 255 characters",
   occurredAt: "X-Timestamp: expected Unix time in seconds",
 });
@@ -83,8 +76,8 @@ const judge = createEventValidator<ProlificEvents>("prolific", SCHEMAS, GLANCES,
 const SECONDS = /^\d{1,11}$/;
 
 /**
- * The one event of a delivery; `undefined` if the body is not an event object. Its id and time are
- * in the headers `X-Event-ID` and `X-Timestamp`, which the signature does not cover.
+ * Returns the one event of a delivery; `undefined` if the body is not an event object. The headers
+ * `X-Event-ID` and `X-Timestamp`, which the signature does not cover, hold its id and time.
  */
 export function parseEvents(
   body: unknown,
@@ -93,10 +86,10 @@ export function parseEvents(
   if (!isObject(body) || typeof body.event_type !== "string") return undefined;
   const timestamp = headers.get("x-timestamp") ?? "";
   const occurredAt = SECONDS.test(timestamp) ? new Date(Number(timestamp) * 1000) : undefined;
-  return [judge(body.event_type, idOf(headers.get("x-event-id")), occurredAt, body)];
+  return [validate(body.event_type, idOf(headers.get("x-event-id")), occurredAt, body)];
 }
 
-/** What an event is about: its submission or study. */
+/** Returns what an event is about: its submission or study. */
 export function subjectOf({ data }: ReceivedEvent<ProlificEvents>): string | undefined {
   return typeof data.resource_id === "string" ? data.resource_id : undefined;
 }

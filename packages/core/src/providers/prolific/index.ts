@@ -1,16 +1,21 @@
 import type { Provider } from "../../provider.js";
 import { EVENT_TYPES, type ProlificEvents, parseEvents, subjectOf } from "./events.js";
-import { parseSignature } from "./signature.js";
+import { matches, parseSignature, SIGNATURE_FORMAT } from "./signature.js";
 
 /** Webhooks of Prolific: the headers `X-Prolific-Request-…` and `X-Event-ID`, one event a delivery. */
 export const prolific: Provider<ProlificEvents> = {
   name: "prolific",
+  title: "Prolific",
   defaultPath: "/prolific-webhook",
+  secretVariable: "PROLIFIC_SECRET",
   eventTypes: EVENT_TYPES,
+  eventsPerDelivery: "one",
   signsEventIds: false,
-  parseSignature: parseSignature,
-  parseEvents: parseEvents,
-  subjectOf: subjectOf,
+  signatureFormat: SIGNATURE_FORMAT,
+  matches,
+  parseSignature,
+  parseEvents,
+  subjectOf,
 };
 
 export type {

@@ -1,16 +1,21 @@
 import type { Provider } from "../../provider.js";
 import { EVENT_TYPES, parseEvents, subjectOf, type TolokaEvents } from "./events.js";
-import { parseSignature } from "./signature.js";
+import { matches, parseSignature, SIGNATURE_FORMAT } from "./signature.js";
 
 /** Webhooks of Toloka: the header `Toloka-Signature`, and bodies of one or many events. */
 export const toloka: Provider<TolokaEvents> = {
   name: "toloka",
+  title: "Toloka",
   defaultPath: "/toloka-webhook",
+  secretVariable: "TOLOKA_SECRET",
   eventTypes: EVENT_TYPES,
+  eventsPerDelivery: "many",
   signsEventIds: true,
-  parseSignature: parseSignature,
-  parseEvents: parseEvents,
-  subjectOf: subjectOf,
+  signatureFormat: SIGNATURE_FORMAT,
+  matches,
+  parseSignature,
+  parseEvents,
+  subjectOf,
 };
 
 export {
@@ -23,3 +28,4 @@ export {
   type TolokaPoolClosed,
   type TolokaSubscribedData,
 } from "./events.js";
+export { parseTolokaTime } from "./time.js";

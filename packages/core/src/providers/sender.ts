@@ -1,0 +1,91 @@
+import type { EventMap } from "../event.js";
+import type { Provider } from "../provider.js";
+
+/** A signed request, for `fetch`, supertest, Fastify's `inject` or a receiver's `handle`. */
+export interface SignedDelivery {
+  readonly method: "POST";
+  /** Lower-case names. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** JSON. The signature is over its UTF-8 bytes, so send the text unchanged. */
+  readonly body: string;
+}
+
+/** Header names and values, in the order in which they are sent. */
+export type HeaderLines = readonly (readonly [name: string, value: string])[];
+
+/** The values in a provider's signature headers. */
+export interface SignatureValues {
+  /** Unix time in the provider's unit. */
+  readonly time: string;
+  /** The version of the scheme. Providers without versions ignore it. */
+  readonly version: string;
+  /** In the provider's encoding. */
+  readonly digest: string;
+}
+
+/** An event to send. */
+export interface SentEvent {
+  readonly id: string;
+  /** The event's object in the body. */
+  readonly content: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * How a provider writes and signs deliveries: for tests, the command line and the audit. A receiver
+ * never uses it, so it can be checked against one.
+ */
+export interface Sender<Events extends EventMap = EventMap> {
+  readonly provider: Provider<Events>;
+  /** The event type of a sample when none is asked for. */
+  readonly defaultType: string;
+  /** The field of an event's object that holds its type. */
+  readonly typeField: string;
+  /** The types that only the provider's own test call sends, so that nobody can subscribe to them. */
+  readonly testTypes: readonly string[];
+  readonly digestEncoding: "hex" | "base64";
+  /** Whether genuine digests lack their leading zeros. */
+  readonly dropsLeadingZeros: boolean;
+  /**
+   * Returns an event with an id of its own, about a subject of its own, with all documented fields.
+   *
+   * @param fields Replace the documented fields, or add to them.
+   */
+  sample(type: string, fields?: Readonly<Record<string, unknown>>): SentEvent;
+  /** @param milliseconds Unix time. */
+  formatTime(milliseconds: number): string;
+  /** Returns the body of a delivery, with the white space that the provider's serializer writes. */
+  composeBody(events: readonly SentEvent[]): string;
+  computeDigest(
+    secret: string,
+    signed: Pick<SignatureValues, "time" | "version">,
+    body: string | Uint8Array,
+  ): string;
+  signatureHeaders(signature: SignatureValues): HeaderLines;
+  /** Returns the headers of a delivery beside those of its signature. @param time Unix time in milliseconds. */
+  eventHeaders(event: SentEvent, time: number): HeaderLines;
+}
+
+/** Returns a delivery of these events, signed at `timestamp`, Unix time in milliseconds. */
+export function signDelivery<Events extends EventMap>(
+  sender: Sender<Events>,
+  {
+    secret,
+    events,
+    timestamp = Date.now(),
+  }: { readonly secret: string; readonly events: readonly SentEvent[]; readonly timestamp?: number },
+): SignedDelivery {
+  const body = sender.composeBody(events);
+  const signed = { time: sender.formatTime(timestamp), version: "1" };
+  const digest = sender.computeDigest(secret, signed, body);
+  const [first] = events;
+  const lines = [
+    ["content-type", "application/json"] as const,
+    ...(first === undefined ? [] : sender.eventHeaders(first, timestamp)),
+    ...sender.signatureHeaders({ ...signed, digest }),
+  ];
+  return {
+    method: "POST",
+    headers: Object.fromEntries(lines.map(([name, value]) => [name.toLowerCase(), value])),
+    body,
+  };
+}
