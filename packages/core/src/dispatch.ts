@@ -1,6 +1,7 @@
+import { Attempt } from "./claiming/attempt.js";
 import { createClaimKeys } from "./claiming/claim-keys.js";
-import { Attempt, createClaimer } from "./claiming/claimer.js";
-import { memoryClaims } from "./claiming/claims.js";
+import { createClaimer } from "./claiming/claimer.js";
+import { memoryClaims } from "./claiming/memory-claims.js";
 import { kindOf } from "./errors.js";
 import type { EventMap, ReceivedEvent } from "./event.js";
 import type { ContextFor } from "./listeners/context.js";

@@ -1,4 +1,5 @@
-export { type Claim, type ClaimStore, type MemoryClaimsOptions, memoryClaims } from "./claiming/claims.js";
+export type { Claim, ClaimStore } from "./claiming/claim-store.js";
+export { type MemoryClaimsOptions, memoryClaims } from "./claiming/memory-claims.js";
 export type {
   BodyFailure,
   Bytes,

@@ -1,4 +1,4 @@
-import type { ClaimStore } from "./claiming/claims.js";
+import type { ClaimStore } from "./claiming/claim-store.js";
 import type { ReceivedEvent } from "./event.js";
 import type { ListenerContext } from "./listeners/registry.js";
 import type { DeliveryRecord, Instrumentation } from "./observing/observe.js";

@@ -1,4 +1,4 @@
-import type { Attempt } from "./claiming/claimer.js";
+import type { Attempt } from "./claiming/attempt.js";
 import { ERRORS, type ErrorCode } from "./errors.js";
 import type { Counts, Outcome } from "./outcome.js";
 

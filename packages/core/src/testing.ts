@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import type { ClaimStore } from "./claiming/claims.js";
+import type { ClaimStore } from "./claiming/claim-store.js";
 
 export {
   prolificEvent,

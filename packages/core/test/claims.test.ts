@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from "vitest";
-import { memoryClaims } from "../src/claiming/claims.js";
+import { memoryClaims } from "../src/claiming/memory-claims.js";
 import { claimStoreChecks, testClock } from "../src/testing.js";
 
 describe("memoryClaims", () => {

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { seededRandom } from "../../../test/seeded-random.js";
-import { type ClaimStore, memoryClaims } from "../src/claiming/claims.js";
+import type { ClaimStore } from "../src/claiming/claim-store.js";
+import { memoryClaims } from "../src/claiming/memory-claims.js";
 import type { Delivery } from "../src/delivery.js";
 import type { ReceiverOptions } from "../src/options.js";
 import { prolific } from "../src/providers/prolific/index.js";

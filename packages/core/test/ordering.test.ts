@@ -1,7 +1,8 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { type ClaimStore, memoryClaims } from "../src/claiming/claims.js";
+import type { ClaimStore } from "../src/claiming/claim-store.js";
+import { memoryClaims } from "../src/claiming/memory-claims.js";
 import type { ReceiverOptions } from "../src/options.js";
 import { prolific } from "../src/providers/prolific/index.js";
 import { toloka } from "../src/providers/toloka/index.js";

@@ -1,6 +1,6 @@
 import { channel } from "node:diagnostics_channel";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { memoryClaims } from "../src/claiming/claims.js";
+import { memoryClaims } from "../src/claiming/memory-claims.js";
 import type { ReceivedEvent } from "../src/event.js";
 import type { ListenerContext } from "../src/listeners/registry.js";
 import type { DeliveryRecord, Instrumentation } from "../src/observing/observe.js";

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import * as hmac from "#hmac";
-import { type ClaimStore, memoryClaims } from "../src/claiming/claims.js";
-import { hashOf } from "../src/claiming/done.js";
+import type { ClaimStore } from "../src/claiming/claim-store.js";
+import { memoryClaims } from "../src/claiming/memory-claims.js";
 import { ERRORS } from "../src/errors.js";
 import type { ReceiverOptions } from "../src/options.js";
 import type { Provider } from "../src/provider.js";
@@ -11,7 +11,6 @@ import { createReceiver } from "../src/receiver.js";
 import type { Reply } from "../src/reply.js";
 import { prolificEvent, signProlific, signToloka, testClock, tolokaEvent } from "../src/testing.js";
 import type { MaybePromise } from "../src/values/maybe-promise.js";
-import { collidingKeys } from "./colliding-keys.js";
 
 const SECRET = "12345";
 const NOW = 1_581_682_978_000;
@@ -1396,35 +1395,6 @@ describe("construction", () => {
   });
 });
 
-describe("events whose keys have hashes that end alike", () => {
-  const ids = collidingKeys(3, (key) => hashOf(key) & 0xfff);
-  test.each([
-    [0, 1, 2],
-    [2, 1, 0],
-    [1, 0, 2],
-  ])("are told apart while they are under way, in whatever order they end: %d, %d, %d", async (...order) => {
-    const receiver = receiverWith();
-    const heard: string[] = [];
-    const finish = new Map<string, () => void>();
-    receiver.on("POOL_CLOSED", ({ id }) => {
-      heard.push(id);
-      return new Promise<void>((resolve) => finish.set(id, resolve));
-    });
-    const deliver = (id: string) => receiver.handle(signed(tolokaEvent("POOL_CLOSED", { uuid: id })));
-    const first = ids.map(deliver);
-    await vi.waitFor(() => expect(heard).toEqual(ids));
-    for (const n of order) {
-      const id = ids[n] as string;
-      const again = deliver(id);
-      await new Promise(setImmediate);
-      finish.get(id)?.();
-      expect(JSON.parse((await (first[n] as Promise<Reply>)).body)).toMatchObject({ handled: 1 });
-      expect(JSON.parse((await again).body)).toMatchObject({ duplicate: 1 });
-    }
-    expect(heard).toEqual(ids);
-  });
-});
-
 describe("what a receiver remembers by itself", () => {
   const failing = (uuid: string) => tolokaEvent("ASSIGNMENT_SUBMITTED", { uuid });
   const handled = async (receiver: ReturnType<typeof receiverWith>, ...events: object[]) =>
@@ -1446,26 +1416,6 @@ describe("what a receiver remembers by itself", () => {
     for (const reply of await Promise.all(all)) expect(reply).toMatchObject({ failed: 1000 });
     expect(await handled(receiver, first)).toMatchObject({ duplicate: 1 });
     expect(listener).toHaveBeenCalledOnce();
-  });
-
-  test("costs no event its turn where there is no room for it", async () => {
-    const log = vi.spyOn(console, "error").mockImplementation(() => {});
-    const receiver = receiverWith();
-    const ids = Array.from({ length: 100 }, (_, i) => `event-${i}`);
-    const deliver = () => handled(receiver, ...ids.map((uuid) => tolokaEvent("POOL_CLOSED", { uuid })));
-    class Full {
-      constructor() {
-        throw new RangeError("Array buffer allocation failed");
-      }
-    }
-    vi.stubGlobal("Int32Array", Full);
-    expect(await deliver()).toMatchObject({ handled: 100 });
-    vi.unstubAllGlobals();
-    const { handled: again, duplicate } = await deliver();
-    expect(duplicate).toBeGreaterThan(0);
-    expect(again + duplicate).toBe(100);
-    expect(await deliver()).toMatchObject({ duplicate: 100 });
-    expect(log.mock.calls.join()).toContain("remembering what is done failed (RangeError)");
   });
 
   test("is remembered however large the tolerance is, and as long as a delivery can be replayed", async () => {

@@ -1,23 +1,27 @@
 import type { ReceivedEvent } from "../event.js";
 import type { ReceiverOptions } from "../options.js";
 import type { Provider } from "../provider.js";
-import type { ClaimKeys } from "./claimer.js";
+
+/** The keys under which the store knows an event. */
+export interface ClaimKeys {
+  readonly event: string;
+  /** The replay guard: ties the event's id to the signature that it came with first. */
+  readonly signature?: { readonly key: string; readonly lease: number } | undefined;
+  /** For `detectStale`: of two events of one subject, the one that occurred later makes the other one stale. */
+  readonly subject?: { readonly key: string; readonly occurredAt: number } | undefined;
+}
 
 /**
- * Decides under which keys an event is claimed.
+ * Returns a function that gives the keys of an event, or `undefined` if it has nothing to be claimed by.
  *
- * @param replayable For how long a signature can be replayed, in milliseconds.
+ * @param replayable How long a signature can be replayed, in milliseconds.
  */
 export function createClaimKeys(
-  {
-    name,
-    signsEventIds,
-    subjectOf,
-  }: Pick<Provider, "name" | "signsEventIds"> & { subjectOf: Provider["subjectOf"] },
+  { name, signsEventIds, subjectOf }: Pick<Provider, "name" | "signsEventIds" | "subjectOf">,
   { claims, detectStale }: ReceiverOptions,
   replayable: number,
 ): (event: ReceivedEvent, digest: string | undefined) => ClaimKeys | undefined {
-  // A memory of its own holds nobody else's keys, and signed ids cannot collide by themselves.
+  // The process's own memory holds no other provider's keys, and signed ids cannot collide with other keys.
   const prefix = claims || !signsEventIds ? `${name}:` : "";
 
   return function claimKeysOf(event, digest) {

@@ -1,7 +1,7 @@
 import { type HmacKey, prepareKey } from "#hmac";
-import { RecentMap } from "../claiming/recent.js";
 import type { Delivery } from "../delivery.js";
 import { andThen, isThenable, type MaybePromise } from "../values/maybe-promise.js";
+import { RecentMap } from "../values/recent-map.js";
 
 export type Secrets = string | readonly string[];
 

@@ -1,6 +1,7 @@
-/** A map that forgets: of its entries it keeps at least the `max` that were used last, at most twice as many. */
-export class RecentMap<Value extends object> {
-  // Whole generations are forgotten, so that no entry costs more than looking it up and putting it in.
+/** A map that forgets. It keeps at least the `max` entries that were used last, and at most twice as many. */
+export class RecentMap<Value extends object | number> {
+  // Two generations, of which the older is forgotten as a whole. So no entry costs more than looking it
+  // up and putting it in, and the keys hash with V8's own seed.
   #young = new Map<string, Value>();
   #old = new Map<string, Value>();
   readonly #max: number;

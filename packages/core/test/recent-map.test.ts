@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { RecentMap } from "../src/claiming/recent.js";
+import { RecentMap } from "../src/values/recent-map.js";
 
 interface Entry {
   readonly n: number;

@@ -1,0 +1,30 @@
+import { RecentMap } from "../values/recent-map.js";
+import type { Attempt } from "./attempt.js";
+
+/** The least number of done keys that a process remembers where no store does. */
+const REMEMBERED = 50_000;
+
+/** This process's knowledge of keys: the attempts in flight, and the keys that are done. */
+export interface ProcessMemory {
+  /** Returns the attempt that handles the key's event now. */
+  inFlight(key: string): Attempt | undefined;
+  /** @param now Unix time in milliseconds, by the clock that `doneUntil` is of. */
+  isDone(key: string, now: number): boolean;
+  add(key: string, attempt: Attempt): void;
+  /** Removes an attempt that ended. @param doneUntil Given if the key is done. */
+  remove(key: string, doneUntil?: number): void;
+}
+
+export function createProcessMemory(): ProcessMemory {
+  const inFlight = new Map<string, Attempt>();
+  const doneUntil = new RecentMap<number>(REMEMBERED);
+  return {
+    inFlight: (key) => inFlight.get(key),
+    isDone: (key, now) => now < (doneUntil.get(key) ?? Number.NEGATIVE_INFINITY),
+    add: (key, attempt) => void inFlight.set(key, attempt),
+    remove(key, until) {
+      inFlight.delete(key);
+      if (until !== undefined) doneUntil.set(key, until);
+    },
+  };
+}
