@@ -1,12 +1,12 @@
 import type { ErrorCode } from "./errors.js";
 
-/** Counts the deliveries in flight, and refuses what is too much or too late. */
+/** Counts the deliveries in flight. Refuses those beyond `maxInFlight`, and all once it is closed. */
 export function createAdmission(maxInFlight = Number.POSITIVE_INFINITY) {
   let inFlight = 0;
   let closed: Promise<void> | undefined;
   let onIdle = () => {};
   return {
-    /** Every call needs one of `leave`, whatever it gives. */
+    /** Returns why a delivery is refused. Each call needs one call of `leave`, refused or not. */
     enter(): ErrorCode | undefined {
       const isFull = inFlight++ >= maxInFlight;
       return closed ? "SHUTTING_DOWN" : isFull ? "OVERLOADED" : undefined;
@@ -14,7 +14,7 @@ export function createAdmission(maxInFlight = Number.POSITIVE_INFINITY) {
     leave(): void {
       if (--inFlight === 0) onIdle();
     },
-    /** Resolves when nothing is in flight; from now on everything is refused. */
+    /** Refuses every delivery from now on. Resolves when none is in flight. */
     close(): Promise<void> {
       closed ??= new Promise((resolve) => {
         if (inFlight === 0) resolve();

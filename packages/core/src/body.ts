@@ -6,9 +6,9 @@ const ABORTED: BodyFailure = { code: "BODY_ABORTED" };
 const FAILURES: ReadonlySet<unknown> = new Set(["BODY_TOO_LARGE", "BODY_ABORTED", "BODY_UNAVAILABLE"]);
 
 /**
- * The exact bytes of a body, or why there are none. Never throws or rejects.
+ * Returns the exact bytes of a body, or why there are none. Never throws or rejects.
  *
- * @param limit Where a reader function may stop reading. What it gives is not measured here.
+ * @param limit In bytes. A reader function may stop reading there. The result is not measured here.
  */
 export function readBody(
   source: IncomingDelivery["body"],
@@ -29,19 +29,19 @@ function bytesOrFailure(read: Bytes | string | BodyFailure): Uint8Array | BodyFa
   return toBytes(read) ?? (isFailure(read) ? read : UNAVAILABLE);
 }
 
-/** Only a reader function may report a failure: a sender's JSON must not pass for one. */
+/** Only a reader function may report a failure: a body parsed from a sender's JSON must not pass for one. */
 function isFailure(read: unknown): read is BodyFailure {
   return typeof read === "object" && read !== null && "code" in read && FAILURES.has(read.code);
 }
 
 const encoder = new TextEncoder();
 
-/** Told by its name rather than its class, which is another one in another realm. */
+/** Compares by name, because each realm has a class of its own. */
 function isArrayBuffer(value: unknown): value is ArrayBuffer {
   return Object.prototype.toString.call(value) === "[object ArrayBuffer]";
 }
 
-/** A string's UTF-8 bytes, or bytes of any form; `undefined` for anything else, such as a parsed body. */
+/** Returns the bytes of a string in UTF-8 or of any binary form; `undefined` for anything else, such as a parsed body. */
 export function toBytes(body: unknown): Uint8Array | undefined {
   if (body instanceof Uint8Array) return body;
   if (typeof body === "string") return encoder.encode(body);
@@ -52,7 +52,7 @@ export function toBytes(body: unknown): Uint8Array | undefined {
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** The JSON in a body; `undefined` if it is none. */
+/** Returns the JSON in a body; `undefined` if the body is not JSON in UTF-8. */
 export function parseJson(body: Uint8Array): { value: unknown } | undefined {
   try {
     return { value: JSON.parse(decoder.decode(body)) };
@@ -61,17 +61,17 @@ export function parseJson(body: Uint8Array): { value: unknown } | undefined {
   }
 }
 
-/** Bytes beyond the limit that are still read, and thrown away, before a sender gets its 413. */
+/** How many bytes beyond the limit are read and discarded before the sender gets its 413. */
 const DISCARDED_MAX = 64 * 1024 * 1024;
-/** A sender of too much that is silent for this long is taken to wait for its answer. */
+/** A sender of too many bytes that pauses for this long is assumed to wait for its reply. */
 const SILENCE_MS = 250;
 
 /**
- * Gathers a body that comes in chunks, up to a limit in bytes. Beyond it nothing is kept, but the
- * answer waits for the sender to finish: a host that answers and closes while the sender is still
- * writing makes it fail at that, and never read its 413.
+ * Gathers a body that arrives in chunks, up to a limit in bytes. Beyond the limit nothing is kept, but
+ * the reply waits for the sender to finish: if the host replied and closed earlier, the sender's write
+ * would fail and it would never read its 413.
  *
- * @param contentLength The header of that name: spares keeping what is too large by its own account.
+ * @param contentLength The header of that name. A body that it declares too large is not kept at all.
  */
 export function gather(limit: number, contentLength: string | null | undefined) {
   let resolve: (body: Uint8Array | BodyFailure) => void;
@@ -87,7 +87,7 @@ export function gather(limit: number, contentLength: string | null | undefined) 
     if (finished) return;
     finished = true;
     clearTimeout(silence);
-    // The host's stream holds on to what reads it, and so to these.
+    // The host's stream keeps its listeners, and they would keep the chunks.
     chunks.length = 0;
     resolve(result);
   };
@@ -102,7 +102,7 @@ export function gather(limit: number, contentLength: string | null | undefined) 
   if (Number(contentLength) > limit) discard();
   return {
     body,
-    /** Whether more is of use: not once the body is given up. */
+    /** Returns whether more chunks are wanted: not after the body has failed. */
     push(data: Bytes | string): boolean {
       if (finished) return false;
       const chunk = toBytes(data);
@@ -126,7 +126,7 @@ export function gather(limit: number, contentLength: string | null | undefined) 
 
 function concat(chunks: readonly Uint8Array[], size: number): Uint8Array {
   const [first] = chunks;
-  // One chunk needs no copy.
+  // A single chunk needs no copy.
   if (chunks.length === 1 && first !== undefined) return first;
   const bytes = new Uint8Array(size);
   let offset = 0;

@@ -6,21 +6,21 @@ import { kindOf } from "./errors.js";
 import type { EventMap, ReceivedEvent } from "./event.js";
 import type { ContextFor } from "./listeners/context.js";
 import { createOrderingQueues, createSemaphore, type Place } from "./listeners/ordering.js";
-import type { RunListeners } from "./listeners/registry.js";
+import type { RunListeners } from "./listeners/run.js";
 import type { Log } from "./observing/log.js";
 import type { ReceiverOptions, Sink } from "./options.js";
 import type { Outcome } from "./outcome.js";
 import type { Provider } from "./provider.js";
 import { andThen, isThenable } from "./values/maybe-promise.js";
 
-/** An event that is settled counts as done for this long, or as long as it can be replayed. */
+/** How long a settled event counts as done, unless its signature can be replayed for longer. */
 const DONE_MS = 24 * 60 * 60 * 1000;
-/** Added to the time for which a signature can be replayed, for clocks that differ. */
+/** Added to the time for which a signature can be replayed, because clocks differ. */
 const CLOCK_SKEW_MS = 60_000;
 
 /**
- * Claims the events of a delivery and has each one handled once: by the listeners, or by the sink.
- * Every attempt has its outcome when the promise resolves.
+ * Claims the events of a delivery and has each one handled once, by the listeners or by the sink. Every
+ * attempt has its outcome when the promise resolves.
  */
 export type Dispatch<Events extends EventMap> = (
   events: readonly ReceivedEvent<Events>[],
@@ -34,15 +34,8 @@ export function createDispatcher<Events extends EventMap>(
   runListeners: RunListeners<Events>,
   log: Log,
 ): Dispatch<Events> {
-  const {
-    claims,
-    sink,
-    orderingKey,
-    concurrency = 1,
-    detectStale,
-    tolerance = 300,
-    clock = Date.now,
-  } = options;
+  const { claims, sink, orderingKey, concurrency = 1, detectStale, tolerance = 300 } = options;
+  const { clock = Date.now } = options;
   const replayable = 2 * tolerance * 1000 + CLOCK_SKEW_MS;
   const claimer = createClaimer({
     store: claims ?? memoryClaims({ clock }),
@@ -51,16 +44,15 @@ export function createDispatcher<Events extends EventMap>(
     clock,
     onStoreTrouble: (trouble) => log("STORE_UNAVAILABLE", `${trouble}.`),
   });
-  const { name, signsEventIds, subjectOf } = provider as Provider;
-  const claimKeysOf = createClaimKeys({ name, signsEventIds, subjectOf }, options, replayable);
-  const lanes = concurrency > 1 || orderingKey ? createOrderingQueues() : undefined;
+  const claimKeysOf = createClaimKeys(provider as Provider, options, replayable);
+  const queues = concurrency > 1 || orderingKey ? createOrderingQueues() : undefined;
 
   return function dispatch(events, digest, contextFor) {
     const batch = claimer.batch();
-    // All keys first: what throws for one event must not leave attempts behind that nobody ends.
+    // All keys come first: an exception for one event must not leave attempts behind that never end.
     const attempts = events.map((event) => new Attempt(event, claimKeysOf(event, digest), batch));
-    const orderingKeys = lanes && events.map(orderingKeyOf);
-    // All claims at once, so that a store's commands travel together.
+    const orderingKeys = queues && events.map(orderingKeyOf);
+    // All claims are asked for at once, so that a store's commands travel together.
     for (const attempt of attempts) claimer.begin(attempt);
     return claimer.renewing(
       attempts,
@@ -73,11 +65,11 @@ export function createDispatcher<Events extends EventMap>(
   };
 
   /**
-   * Handles those attempts that won their claim, one after another, and ends the others. A loop that
-   * awaits only what is not there yet: what each event costs is in here.
+   * Handles the attempts that won their claim, one after another, and ends the others. Nearly all of an
+   * event's cost is in this loop, so it awaits only promises.
    *
-   * @param accepted The outcome of those that won, where a sink took them in place of listeners.
-   * @param settling Takes the claims that are still being settled or released. Default: they are waited for.
+   * @param accepted The outcome of the winners, if a sink took them in place of the listeners.
+   * @param settling Collects the claims that are still being settled or released. Default: they are awaited.
    */
   async function handleInOrder(
     attempts: readonly Attempt[],
@@ -115,7 +107,7 @@ export function createDispatcher<Events extends EventMap>(
     return attempts;
   }
 
-  /** Gives the sink all events that won their claim, then ends each attempt by what the sink did. */
+  /** Gives the sink all events that won their claim, then ends each attempt with the sink's outcome. */
   async function handOver(sink: Sink, attempts: readonly Attempt[], contextFor: ContextFor) {
     const won: ReceivedEvent[] = [];
     for (const attempt of attempts) if ((await attempt.claim) === "won") won.push(attempt.event);
@@ -123,15 +115,16 @@ export function createDispatcher<Events extends EventMap>(
     try {
       if (won.length > 0) await sink.accept(won, contextFor(false));
     } catch {
-      log("SINK_UNAVAILABLE", "the sink failed; its events have to be delivered again.");
+      log("SINK_UNAVAILABLE", "the sink failed. The events have to be delivered again.");
       accepted = "sink_failed";
     }
     return handleInOrder(attempts, contextFor, accepted);
   }
 
   /**
-   * Handles at most `concurrency` attempts at once, those of one key one after another, across all
-   * deliveries. An attempt that did not win takes no place in its lane: it may follow one that waits there.
+   * Handles at most `concurrency` attempts at once, and those of one key one after another, across all
+   * deliveries. An attempt without the claim does not queue: it may itself be waiting for an attempt
+   * that queues.
    */
   async function handleByKey(
     attempts: readonly Attempt[],
@@ -139,7 +132,7 @@ export function createDispatcher<Events extends EventMap>(
     contextFor: ContextFor,
   ): Promise<readonly Attempt[]> {
     const semaphore = createSemaphore(concurrency);
-    const places = keys.map((key) => lanes?.enter(key) as Place);
+    const places = keys.map((key) => queues?.enter(key) as Place);
     const settling: PromiseLike<unknown>[] = [];
     const handle = async (attempt: Attempt, { ahead, leave }: Place) => {
       const claim = await attempt.claim;

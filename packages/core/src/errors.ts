@@ -1,6 +1,6 @@
 /**
- * Every way in which a delivery is not answered with 200: its status, and the sentence that the
- * sender is told. The sentences are constants, so that nothing secret can slip into one.
+ * Every reason for a reply other than 200, with its status and the sentence for the sender. The
+ * sentences are constants, so that nothing secret can reach the sender.
  */
 export const ERRORS = {
   METHOD_NOT_ALLOWED: { status: 405, message: "Webhooks are delivered with POST." },
@@ -8,7 +8,10 @@ export const ERRORS = {
   ENCODING_UNSUPPORTED: { status: 415, message: "The body must be sent without a Content-Encoding." },
   BODY_TOO_LARGE: { status: 413, message: "The body is larger than this endpoint accepts." },
   BODY_ABORTED: { status: 400, message: "The body ended before it was complete." },
-  BODY_UNAVAILABLE: { status: 500, message: "The raw body is gone, so its signature cannot be checked." },
+  BODY_UNAVAILABLE: {
+    status: 500,
+    message: "The raw body is not available, so its signature cannot be checked.",
+  },
   SIGNATURE_MISSING: { status: 401, message: "The delivery is not signed." },
   SIGNATURE_MALFORMED: { status: 401, message: "The signature header cannot be read." },
   SIGNATURE_MISMATCH: { status: 401, message: "The signature does not fit the body." },
@@ -18,19 +21,22 @@ export const ERRORS = {
   },
   BODY_NOT_JSON: { status: 400, message: "The body is not JSON in UTF-8." },
   ENVELOPE_INVALID: { status: 400, message: "The body is not an envelope of events." },
-  EVENT_FAILED: { status: 500, message: "An event could not be handled. Deliver it again." },
-  EVENT_BUSY: { status: 503, message: "An event is being handled elsewhere. Deliver it again." },
-  SECRET_UNAVAILABLE: { status: 503, message: "The secret cannot be had right now. Deliver it again." },
-  STORE_UNAVAILABLE: { status: 503, message: "The claim store is out of reach. Deliver it again." },
-  SINK_UNAVAILABLE: { status: 503, message: "The sink did not take the events. Deliver it again." },
-  OVERLOADED: { status: 503, message: "The receiver has too much in flight. Deliver it again." },
-  SHUTTING_DOWN: { status: 503, message: "The receiver is closing. Deliver it again." },
-  INTERNAL_ERROR: { status: 500, message: "The delivery could not be processed. Deliver it again." },
+  EVENT_FAILED: { status: 500, message: "An event could not be handled. Retry later." },
+  EVENT_BUSY: { status: 503, message: "An event is being handled elsewhere. Retry later." },
+  SECRET_UNAVAILABLE: { status: 503, message: "The secret is temporarily unavailable. Retry later." },
+  STORE_UNAVAILABLE: { status: 503, message: "The claim store is temporarily unavailable. Retry later." },
+  SINK_UNAVAILABLE: { status: 503, message: "The sink did not take the events. Retry later." },
+  OVERLOADED: { status: 503, message: "The receiver has too many deliveries in flight. Retry later." },
+  SHUTTING_DOWN: { status: 503, message: "The receiver is shutting down. Retry later." },
+  INTERNAL_ERROR: { status: 500, message: "The delivery could not be handled. Retry later." },
 } as const satisfies Record<string, { status: number; message: string }>;
 
+/** Why a delivery was not answered with 200. Each code has a heading in `docs/errors.md`. */
+export type ErrorCode = keyof typeof ERRORS;
+
 /**
- * What a log may say of an error: its name and its code, such as `Error ECONNREFUSED`. Never its
- * message: a listener's may hold anything, a client's its URL.
+ * Returns the part of an error that may be logged: its name and its code, such as `Error ECONNREFUSED`.
+ * Never its message: a listener's may hold anything, a client's may hold its URL.
  */
 export function kindOf(error: unknown): string {
   try {
@@ -38,10 +44,7 @@ export function kindOf(error: unknown): string {
     const { name, code } = error as { name: unknown; code?: unknown };
     return typeof code === "string" && /^\w{1,40}$/.test(code) ? `${name} ${code}` : String(name);
   } catch {
-    // What is thrown can have getters that throw, or be a proxy.
+    // A thrown value can have getters that throw, or be a proxy.
     return typeof error;
   }
 }
-
-/** Why a delivery was not answered with 200. Each code has a heading in `docs/errors.md`. */
-export type ErrorCode = keyof typeof ERRORS;

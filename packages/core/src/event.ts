@@ -5,8 +5,7 @@ export type EventMap = Record<string, any>;
 export type EventType<Events extends EventMap> = keyof Events & string;
 
 /**
- * One thing that happened, of a type that this release knows and with data that fits it.
- * A union discriminated by `type`.
+ * An event whose type this release knows and whose data fits the type. A union discriminated by `type`.
  */
 export type WebhookEvent<
   Events extends EventMap = EventMap,
@@ -18,29 +17,28 @@ export type WebhookEvent<
     readonly type: T;
     /** The provider's id of the event, the same in every delivery of it. */
     readonly id: string;
-    /** When it happened, by the provider's clock. Not when it was delivered. */
+    /** When the event happened, by the provider's clock; not when it was delivered. */
     readonly occurredAt: Date;
-    /** The provider's object with the provider's own field names; unknown fields are kept. */
+    /** The provider's object with the provider's own field names. Unknown fields are kept. */
     readonly data: Events[T];
-    /** Never set here; tells an event apart from an {@link UnrecognizedEvent}. */
+    /** Never set here. Tells the event from an {@link UnrecognizedEvent}. */
     readonly problems?: undefined;
   };
 }[Type];
 
 /**
- * An event that this release cannot vouch for: its type is new, or its data does not fit the type.
- * The data is as it was sent, unchecked.
+ * An event whose type is new, or whose data does not fit its type. The data is as it was sent, unchecked.
  */
 export interface UnrecognizedEvent {
   readonly provider: string;
   /** Empty if the provider sent none. */
   readonly type: string;
-  /** Empty if the provider sent none: such an event cannot be claimed, so a duplicate runs again. */
+  /** Empty if the provider sent none. Such an event cannot be claimed, so a duplicate of it runs again. */
   readonly id: string;
   /** `undefined` if the provider sent no time that can be read. */
   readonly occurredAt: Date | undefined;
   readonly data: Readonly<Record<string, unknown>>;
-  /** What does not fit, such as `close_reason: expected string`; empty if the type is new. */
+  /** The misfits, such as `close_reason: expected string`. Empty if the type is new. */
   readonly problems: readonly string[];
 }
 

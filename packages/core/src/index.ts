@@ -9,8 +9,10 @@ export type {
 } from "./delivery.js";
 export type { ErrorCode } from "./errors.js";
 export type { EventMap, EventType, ReceivedEvent, UnrecognizedEvent, WebhookEvent } from "./event.js";
-export type { Listener, ListenerContext, ListenerMap, Listening, Off } from "./listeners/registry.js";
-export type { DeliveryRecord, EventRecord, Instrumentation } from "./observing/observe.js";
+export type { ListenerContext } from "./listeners/context.js";
+export type { Listener, ListenerMap, Listening, Off } from "./listeners/registry.js";
+export type { Instrumentation } from "./observing/observe.js";
+export type { DeliveryRecord, EventRecord } from "./observing/trace.js";
 export type { ReceiverOptions, Sink } from "./options.js";
 export type { Counts, Outcome } from "./outcome.js";
 export type { Provider, SignatureParts } from "./provider.js";

@@ -1,23 +1,25 @@
-/** How many events of a delivery had which outcome. What no store or sink took is in none of them. */
+/** How many events of a delivery had which outcome. Events that no store or sink took are not counted. */
 export interface Counts {
   /** Listeners ran, and none failed. */
   readonly handled: number;
-  /** Handled before, or by a concurrent delivery. */
+  /** The event was handled before, or by a concurrent delivery. */
   readonly duplicate: number;
-  /** A listener failed, or the data does not fit its type and no listener took it all the same. */
+  /** A listener failed, or the data does not fit its type and no listener took the event. */
   readonly failed: number;
-  /** Another process is at it right now. */
+  /** Another attempt holds the claim. */
   readonly busy: number;
-  /** Of a type, or with data, that this release does not know; listeners for that ran. */
+  /** This release does not know the event's type, or the data does not fit it; listeners for that ran. */
   readonly unrecognized: number;
 }
 
 /**
- * What became of an event. Unclaimed: the store failed before. Unsettled: it was handled, but the
- * store failed after. Unsunk: the sink did not take it.
+ * The outcome of an attempt. `claim_failed`: the store failed before the event was handled.
+ * `settle_failed`: the event was handled, but the store failed afterwards. `sink_failed`: the sink did
+ * not take the event.
  */
 export type Outcome = keyof Counts | "claim_failed" | "settle_failed" | "sink_failed";
 
+/** Returns whether the event needs no redelivery. */
 export function isSuccess(outcome: Outcome): boolean {
   return outcome === "handled" || outcome === "unrecognized" || outcome === "duplicate";
 }

@@ -4,46 +4,47 @@ import { type BodyFailure, type Delivery, type IncomingDelivery, toHeaders } fro
 import { createDispatcher } from "./dispatch.js";
 import { type ErrorCode, kindOf } from "./errors.js";
 import type { EventMap, EventType, ReceivedEvent } from "./event.js";
-import { contextsOf, sinkContext } from "./listeners/context.js";
-import { createListeners, type ListenerContext, type Listening } from "./listeners/registry.js";
-import { createLog, quoted } from "./observing/log.js";
-import { instrumented, observed, type Trace } from "./observing/observe.js";
+import { contextsOf, type ListenerContext, sinkContext } from "./listeners/context.js";
+import { createListeners, type Listening } from "./listeners/registry.js";
+import { createLog, quote } from "./observing/log.js";
+import { instrumented, observed } from "./observing/observe.js";
+import type { Trace } from "./observing/trace.js";
 import { checkOptions, type ReceiverOptions } from "./options.js";
 import type { Provider } from "./provider.js";
 import { type Refusal, type Reply, type Result, replyTo } from "./reply.js";
 import { createVerifier } from "./signature/verify.js";
 import { isThenable } from "./values/maybe-promise.js";
 
-/** Verifies deliveries, reads their events and has each one handled once. */
+/** Verifies deliveries, reads their events, and has each event handled once. */
 export interface Receiver<Events extends EventMap = EventMap> extends Listening<Events> {
   readonly provider: Provider<Events>;
   /**
-   * Processes one delivery; never rejects. When it resolves, every event was handled and settled,
-   * or its claim was released, so that delivering it again is safe and repeats only what failed.
+   * Handles one delivery. Never rejects. When it resolves, each event was handled and settled, or its
+   * claim was released. So a redelivery is safe, and repeats only the events that failed.
    */
   handle(delivery: IncomingDelivery): Promise<Reply>;
   /**
-   * The event types that a listener is registered for now, in the provider's order; with an `onAny`
-   * listener all that this release knows. What is to be subscribed to follows from it.
+   * Returns the event types that have a listener now, in the provider's order; with an `onAny` listener,
+   * all types of this release. An app can derive its subscriptions from them.
    */
   listenedTypes(): readonly EventType<Events>[];
   /**
-   * Runs the listeners of an event that a sink kept: for the sink's worker.
+   * Runs the listeners of an event that a sink kept. A sink's worker calls it.
    *
-   * @throws what a listener threw, an `AggregateError` if several did. `onError` has heard it by then.
+   * @throws the listener's error, or an `AggregateError` if several failed. `onError` has got them by then.
    */
   dispatch(event: ReceivedEvent<Events>, context: Omit<ListenerContext, "delivery" | "stale">): Promise<void>;
   /**
-   * Refuses deliveries from now on with 503, so that they are sent again, and resolves when those
-   * that are being processed have their replies. The replies may still have to be written.
+   * Refuses deliveries from now on with 503, so that they are redelivered. Resolves when all deliveries
+   * in flight have their reply. Adapters may still have to write those replies.
    */
   close(): Promise<void>;
 }
 
 /**
- * The parts are made once; `process` is the whole way of a delivery through them, from top to bottom.
+ * Makes a receiver. Its parts are made once; `handleDelivery` takes each delivery through them.
  *
- * @throws TypeError for options that cannot work; the message names the mistake and the fix.
+ * @throws TypeError for options that cannot work. The message names the mistake and the fix.
  */
 export function createReceiver<Events extends EventMap>(
   provider: Provider<Events>,
@@ -55,26 +56,28 @@ export function createReceiver<Events extends EventMap>(
   const admission = createAdmission(maxInFlight);
   const verify = createVerifier(provider, options, log);
   const { run, ...listening } = createListeners<Events>(provider, timeout, ({ id, type }) =>
-    // Without the error's message, which may hold anything. An onError listener gets the error itself.
-    log("EVENT_FAILED", `event ${quoted(id)} of type ${quoted(type)} failed. onError hears why.`),
+    // Without the error's message, which may hold anything. An `onError` listener gets the error itself.
+    log(
+      "EVENT_FAILED",
+      `event ${quote(id)} of type ${quote(type)} failed. Register onError to get the error.`,
+    ),
   );
   const runListeners = instrumented(options, log, run);
   const dispatch = createDispatcher(provider, options, runListeners, log);
 
-  /** One delivery, from its head to its reply. Awaits only what is not there yet. Never rejects. */
-  async function process(incoming: IncomingDelivery, trace?: Trace): Promise<Reply> {
+  /** Takes one delivery from its head to its reply. Awaits only promises. Never rejects. */
+  async function handleDelivery(incoming: IncomingDelivery, trace?: Trace): Promise<Reply> {
     const refused = admission.enter();
     try {
       if (refused) return reply({ code: refused }, trace);
-      // Listeners never run on the caller's stack, so that a listener may hand over the next delivery.
+      // Listeners never run on the caller's stack, so a listener may hand over the next delivery.
       await undefined;
 
-      // 1. The head.
+      // 1. The head: method and encoding.
       const headers = toHeaders(incoming.headers);
       if (incoming.method !== "POST") return reply({ code: "METHOD_NOT_ALLOWED" }, trace);
-      const encoding = headers.get("content-encoding");
-      if (encoding && encoding.trim().toLowerCase() !== "identity")
-        return reply({ code: "ENCODING_UNSUPPORTED" }, trace);
+      const encoding = headers.get("content-encoding")?.trim().toLowerCase();
+      if (encoding && encoding !== "identity") return reply({ code: "ENCODING_UNSUPPORTED" }, trace);
 
       // 2. The body, up to its limit.
       let body = readBody(incoming.body, maxBodySize);
@@ -91,15 +94,15 @@ export function createReceiver<Events extends EventMap>(
       if (trace) trace.verified = performance.now();
       if (typeof digest === "object") return reply(digest, trace);
 
-      // 4. Only now: decode, parse, validate.
+      // 4. The events. Nothing is decoded or parsed before the signature fits.
       const events = parseEvents(delivery);
       if ("code" in events) return reply(events, trace);
 
-      // 5. Each event: claim it, run its listeners or give it to the sink, settle or release it.
+      // 5. Dispatch: claim each event, run its listeners or give it to the sink, settle or release it.
       if (trace) trace.handling = performance.now();
       return reply(await dispatch(events, digest, contextsOf(delivery, incoming)), trace);
     } catch (error) {
-      return reply(refuse("INTERNAL_ERROR", `${kindOf(error)} while processing a delivery.`), trace);
+      return reply(refuse("INTERNAL_ERROR", `${kindOf(error)} while handling a delivery.`), trace);
     } finally {
       trace?.end();
       admission.leave();
@@ -111,7 +114,7 @@ export function createReceiver<Events extends EventMap>(
     return replyTo(result);
   }
 
-  /** For what the operator should know: it is logged, too. */
+  /** Refuses, and tells the operator why. */
   function refuse(code: ErrorCode, reason: string): Refusal {
     log(code, reason);
     return { code, reason };
@@ -130,7 +133,7 @@ export function createReceiver<Events extends EventMap>(
   return {
     provider,
     ...listening,
-    handle: observed(provider.name, options, log, process),
+    handle: observed(provider.name, options, log, handleDelivery),
     async dispatch(event, context) {
       const failures = await runListeners(event, (limit) => sinkContext(context, limit));
       if (failures.length > 1) throw new AggregateError(failures, "Several listeners failed.");
@@ -140,7 +143,8 @@ export function createReceiver<Events extends EventMap>(
   };
 }
 
-const NO_BYTES = "handle was given neither bytes nor text, perhaps a parsed body. Pass the raw bytes.";
+const NO_BYTES =
+  "handle got neither bytes nor text, perhaps a parsed body. Pass the raw bytes of the request.";
 
 const UNREADABLE =
-  "a delivery that is accepted by its signature cannot be read. Its events are lost unless it is mended.";
+  "the signature of a delivery fits, but its body cannot be read. Its events are lost unless the provider sends them again in a readable form.";

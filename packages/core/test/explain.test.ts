@@ -1,7 +1,7 @@
 import { createHmac } from "node:crypto";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import * as hmac from "#hmac";
-import type { DeliveryRecord } from "../src/observing/observe.js";
+import type { DeliveryRecord } from "../src/observing/trace.js";
 import type { ReceiverOptions } from "../src/options.js";
 import { prolific } from "../src/providers/prolific/index.js";
 import { toloka } from "../src/providers/toloka/index.js";

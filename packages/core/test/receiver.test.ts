@@ -579,7 +579,7 @@ describe("emit", () => {
     await receiver.dispatch(event, { signal, attempt: 3, progress });
     expect(contexts).toEqual([{ signal, attempt: 3, progress, stale: false }]);
     expect(() => (contexts[0] as { delivery: unknown }).delivery).toThrow(
-      /context.delivery is not there behind a sink/,
+      /context.delivery does not exist behind a sink/,
     );
   });
 
@@ -1385,7 +1385,7 @@ describe("construction", () => {
     ["a size of nothing", { maxBodySize: 0 }, /maxBodySize must be a positive whole number of bytes, not 0/],
     ["a clock that stands", { clock: 0 }, /clock must be a function that returns Unix time in milliseconds/],
     ["a secret beside unsigned", { unsigned: true }, /the secret proves nothing/],
-    ["no secret", { secret: undefined }, /The secret is undefined: is its environment variable set\?/],
+    ["no secret", { secret: undefined }, /The secret is undefined. Set its environment variable/],
     ["an empty secret", { secret: "" }, /The secret is empty/],
     ["an empty list of secrets", { secret: [] }, /The list of secrets is empty/],
     ["a secret that is null", { secret: [null] }, /A secret must be a string, not null/],

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import type { ReceivedEvent } from "../event.js";
-import type { ListenerContext } from "../listeners/registry.js";
+import type { ListenerContext } from "../listeners/context.js";
 import { toloka } from "../providers/toloka/index.js";
 import { createReceiver } from "../receiver.js";
 import type { DurableSink } from "../sink.js";

@@ -1,15 +1,38 @@
 import type { Delivery, IncomingDelivery } from "../delivery.js";
-import type { ListenerContext } from "./registry.js";
 import type { TimeLimit } from "./time-limit.js";
 
-/** Makes the context of one event. With a limit, its signal also aborts when the limit is over. */
+/** The second argument of a listener. */
+export interface ListenerContext {
+  /**
+   * The verified request that carried the event. Behind a sink, which keeps events and not deliveries,
+   * reading it throws.
+   */
+  readonly delivery: Delivery;
+  /**
+   * Aborts when the sender hangs up: nobody will see the reply, and the event is redelivered if it
+   * fails. Behind a sink, it aborts when the worker gives the event up. With the option `timeout`, it
+   * also aborts when the time is over.
+   */
+  readonly signal: AbortSignal;
+  /**
+   * With `detectStale`: whether a later event of the same type and subject was handled before this one.
+   * False if the store does not know.
+   */
+  readonly stale: boolean;
+  /** Behind a sink: the number of this attempt, counted from 1. */
+  readonly attempt?: number;
+  /** Behind a sink that supports it: stores how far the listener is. */
+  readonly progress?: (value: number | object) => Promise<void>;
+}
+
+/** Makes the context of one event. With a time limit, its signal also aborts when the time is over. */
 export type ContextFor = (stale: boolean, limit?: TimeLimit) => ListenerContext;
 
 const SIGNAL_OF = Symbol("signal");
 
 /**
- * An own property, because apps copy contexts. One shared getter: V8 makes a hidden class for each
- * getter in an object literal, and that costs more than the rest of the context.
+ * An own property, because apps copy contexts. All contexts share the one getter: V8 makes a hidden
+ * class for each getter in an object literal, and that would cost more than the rest of the context.
  */
 const SIGNAL = {
   enumerable: true,
@@ -19,7 +42,7 @@ const SIGNAL = {
   },
 };
 
-/** The contexts of the events of one delivery. Its signal is read only if a listener asks for it. */
+/** Returns the contexts of a delivery's events. The delivery's signal is read only if a listener reads it. */
 export function contextsOf(delivery: Delivery, incoming: IncomingDelivery): ContextFor {
   let hangUp: AbortSignal | undefined;
   const contextFor = (stale: boolean, limit?: TimeLimit): ListenerContext => {
@@ -33,17 +56,19 @@ export function contextsOf(delivery: Delivery, incoming: IncomingDelivery): Cont
   return (stale, limit) => (stale || limit ? contextFor(stale, limit) : usual);
 }
 
-/** The context of an event that a sink kept, without its delivery. */
+/** Returns the context of an event that a sink kept, without its delivery. */
 export function sinkContext(
   { signal, ...context }: Omit<ListenerContext, "delivery" | "stale">,
   limit: TimeLimit | undefined,
 ): ListenerContext {
   const kept = { ...context, signal: limit ? limit.join(signal) : signal, stale: false };
-  // Not enumerable, so that a copy or a print of the context does not throw.
+  // Not enumerable, so that copying or printing the context does not throw.
   return Object.defineProperty(kept, "delivery", {
     enumerable: false,
     get() {
-      throw new TypeError("context.delivery is not there behind a sink, which keeps events, not deliveries.");
+      throw new TypeError(
+        "context.delivery does not exist behind a sink, which keeps events, not deliveries.",
+      );
     },
   }) as ListenerContext;
 }

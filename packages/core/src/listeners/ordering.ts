@@ -1,21 +1,21 @@
-/** A place in a lane. */
+/** A place in the queue of an ordering key. */
 export interface Place {
-  /** Resolves when all that entered the lane before have left it; `undefined` if it is empty. */
+  /** Resolves when all earlier places of the key are free; `undefined` if there are none. */
   readonly ahead: Promise<void> | undefined;
   leave(): void;
 }
 
-/** Lanes by key: who enters one is behind all that entered it before and have not left. */
+/** Makes one queue per ordering key: each place waits for all earlier places of its key. */
 export function createOrderingQueues() {
   const last = new Map<string, Promise<void>>();
   return {
-    /** Without a key there is nothing to wait for, and nobody who waits. */
+    /** An event without a key waits for nothing, and nothing waits for it. */
     enter(key: string | undefined): Place {
       if (key === undefined) return { ahead: undefined, leave() {} };
       const ahead = last.get(key);
       let leave = () => {};
-      // Who leaves early lets nobody pass those that are still ahead.
       const passed = new Promise<void>((resolve) => {
+        // Resolved with the earlier places, so that leaving early lets nobody overtake them.
         leave = () => resolve(ahead);
       });
       last.set(key, passed);
@@ -27,7 +27,7 @@ export function createOrderingQueues() {
   };
 }
 
-/** Lets `max` in at once; those that wait get in, in the order in which they came, as others leave. */
+/** Makes a semaphore: `max` holders at once, and the others wait in the order in which they came. */
 export function createSemaphore(max: number) {
   let free = max;
   const waiting: (() => void)[] = [];

@@ -1,10 +1,10 @@
 import type { ReceivedEvent } from "../event.js";
 import { isThenable, type MaybePromise } from "../values/maybe-promise.js";
 
-// biome-ignore lint/suspicious/noExplicitAny: the registry's public signatures say what a listener takes
+// biome-ignore lint/suspicious/noExplicitAny: the registry's public signatures state a listener's parameters
 export type AnyListener = (...args: any[]) => unknown;
 
-/** Calls all, waits for all, and gives what they threw; at once if there is nothing to wait for. */
+/** Calls all listeners, waits for all, and returns their errors; at once if none returned a promise. */
 export function runAll(all: readonly AnyListener[], ...args: unknown[]): MaybePromise<readonly unknown[]> {
   const failures: unknown[] = [];
   const pending: PromiseLike<unknown>[] = [];
@@ -22,34 +22,34 @@ export function runAll(all: readonly AnyListener[], ...args: unknown[]): MaybePr
   return (pending.length === 1 ? first : Promise.all(pending)).then(() => failures);
 }
 
-/** The time limit of one event. */
+/** The time limit of one event, as an abort signal. */
 export class TimeLimit {
   readonly #controller = new AbortController();
-  #joined = false;
+  #isJoined = false;
   #leave = () => {};
 
   get signal(): AbortSignal {
     return this.#controller.signal;
   }
 
-  /** The limit's signal. Until the event is over, it aborts with the other one, too. */
+  /** Returns the limit's signal. Until the event has ended, it aborts with the other signal, too. */
   join(signal: AbortSignal): AbortSignal {
-    if (!this.#joined) {
-      this.#joined = true;
+    if (!this.#isJoined) {
+      this.#isJoined = true;
       const abort = () => this.#controller.abort(signal.reason);
       if (signal.aborted) abort();
       else {
         signal.addEventListener("abort", abort, { once: true });
-        // The other one may outlive this event by far.
+        // The other signal may outlive this event by far.
         this.#leave = () => signal.removeEventListener("abort", abort);
       }
     }
     return this.signal;
   }
 
-  /** The event is over; its signal stays as it is. */
+  /** Ends the limit with its event. The signal stays as it is. */
   end(): void {
-    this.#joined = true;
+    this.#isJoined = true;
     this.#leave();
   }
 
@@ -59,7 +59,11 @@ export class TimeLimit {
   }
 }
 
-/** Runs listeners as `runAll`, but no longer than for `timeout` seconds. What comes after that is told to `onLate`. */
+/**
+ * Runs listeners as `runAll` does, for `timeout` seconds at most.
+ *
+ * @param onLate Gets what happens after that: a listener's error, or that it finished late.
+ */
 export function runWithin<Event extends ReceivedEvent>(
   timeout: number,
   all: readonly AnyListener[],
@@ -76,7 +80,7 @@ export function runWithin<Event extends ReceivedEvent>(
     else if (!isAbort(error, limit.signal.reason)) onLate(error);
   };
   const succeed = () => {
-    if (over) onLate(new Error(`A listener finished ${about} after its timeout: it may run again.`));
+    if (over) onLate(new Error(`A listener finished ${about} after its timeout. The event may run again.`));
   };
   const watched = all.map((listener) => (...args: unknown[]) => {
     try {
@@ -109,19 +113,7 @@ export function runWithin<Event extends ReceivedEvent>(
   });
 }
 
-/** Waits for a promise, but no longer than so many seconds. */
-export function atMost(seconds: number, value: MaybePromise<unknown>): MaybePromise<unknown> {
-  if (!isThenable(value)) return value;
-  return new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, seconds * 1000);
-    value.then(() => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
-}
-
-/** Whether an error is how a listener says that it was aborted. */
+/** Returns whether a listener threw because it was aborted. */
 function isAbort(error: unknown, reason: unknown): boolean {
   return error === reason || (error instanceof Error && error.cause === reason);
 }

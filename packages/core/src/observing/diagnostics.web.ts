@@ -1,4 +1,4 @@
-/** Runtimes without `node:diagnostics_channel`. */
+/** For runtimes without `node:diagnostics_channel`. */
 export function hasSubscribers(): boolean {
   return false;
 }

@@ -1,28 +1,30 @@
-/** A mistake that every request repeats is logged this often. */
-const LOG_EVERY_MS = 60_000;
+/** A mistake that every request repeats is logged once in this time. */
+const LOG_INTERVAL_MS = 60_000;
 
-/** What the operator is told on `console.error`, and the sender must not know. */
+/** Prints lines for the operator on `console.error`. The sender must not see them. */
 export interface Log {
-  /** Prints a line under a name; under each name once a minute. */
+  /** Prints a line under a name, once a minute for each name. */
   (name: string, text: string): void;
-  /** Whether it is time for a line under this name; if so, the time for the next is a while away. */
+  /** Returns whether a line under this name is due. If so, the next one is due a minute later. */
   isDue(name: string): boolean;
+  /** Prints a line whether or not one is due. */
   print(name: string, text: string): void;
 }
 
-export function createLog(of: string): Log {
+/** @param subject The first word of every line, such as the provider's name. */
+export function createLog(subject: string): Log {
   const loggedAt = new Map<string, number>();
   const isDue = (name: string) => {
     const now = Date.now();
-    if (now - (loggedAt.get(name) ?? 0) < LOG_EVERY_MS) return false;
+    if (now - (loggedAt.get(name) ?? 0) < LOG_INTERVAL_MS) return false;
     loggedAt.set(name, now);
     return true;
   };
   const print = (name: string, text: string) => {
     try {
-      console.error(`crowdhook: ${of}: ${name}: ${text}`);
+      console.error(`crowdhook: ${subject}: ${name}: ${text}`);
     } catch {
-      // Apps replace console, and a log that fails must not fail a delivery.
+      // Apps replace console, and a failing log must not fail a delivery.
     }
   };
   const log = (name: string, text: string) => {
@@ -31,7 +33,7 @@ export function createLog(of: string): Log {
   return Object.assign(log, { isDue, print });
 }
 
-/** Text from elsewhere, on one line, and short. */
-export function quoted(text: string): string {
+/** Returns a provider's text in quotes, on one line, at most 100 characters of it. */
+export function quote(text: string): string {
   return JSON.stringify(text.slice(0, 100));
 }

@@ -3,12 +3,12 @@ import crypto, { createHmac, createSecretKey, type KeyObject, timingSafeEqual } 
 const BLOCK = 64;
 const DIGEST_BYTES = 32;
 
-/** A secret made ready once, so that no delivery pays for it. */
+/** A secret prepared once, so that no delivery pays for it. */
 export interface HmacKey {
   readonly object: KeyObject;
-  /** The key as the inner hash begins with it. Source: RFC 2104, section 2. */
+  /** The key padded for the inner hash. Source: RFC 2104, section 2. */
   readonly inner: Buffer;
-  /** The key as the outer hash begins with it, and room for the inner digest. */
+  /** The key padded for the outer hash, followed by room for the inner digest. */
   readonly outer: Buffer;
 }
 
@@ -23,22 +23,22 @@ export function prepareKey(secret: string): HmacKey {
   };
 }
 
-/** Hashes in one call, which Node has since 20.12, and other runtimes may not have. */
+/** Hashes in one call. Node has it since 20.12; other runtimes may lack it. */
 const { hash } = crypto as Partial<typeof crypto>;
 
-// Scratch space, safe to share because `verify` never yields.
+// Scratch buffers. Sharing them is safe because `verify` never yields.
 const expected = Buffer.alloc(2 * DIGEST_BYTES);
 const received = Buffer.alloc(2 * DIGEST_BYTES);
 const signed = Buffer.alloc(32 * 1024);
 
 /**
- * Whether `digest` (lower-case hex) is the HMAC-SHA256 of `prefix` and `body` under one of the keys.
- * Every key is tried whatever the others gave, and compared in constant time.
+ * Returns whether `digest` (lower-case hex) is the HMAC-SHA256 of `prefix` and `body` under one of the
+ * keys. Tries every key even after one fits, and compares in constant time.
  */
 export function verify(keys: readonly HmacKey[], prefix: string, body: Uint8Array, digest: string): boolean {
-  // As UTF-8, so that no other character passes for the digit that it shares its last bits with.
+  // Written as UTF-8: as latin1, another character with the same low bits would pass for a digit.
   if (digest.length !== received.length || received.write(digest, "utf8") !== received.length) return false;
-  // A character takes three bytes of UTF-8 at the most.
+  // A UTF-16 unit takes at most three bytes of UTF-8.
   const inOneCall = hash !== undefined && BLOCK + 3 * prefix.length + body.length <= signed.length;
   let length = BLOCK;
   if (inOneCall) {
@@ -49,7 +49,7 @@ export function verify(keys: readonly HmacKey[], prefix: string, body: Uint8Arra
   let matches = 0;
   for (const { object, inner, outer } of keys) {
     if (inOneCall) {
-      // Two hashes are the HMAC, and cost half as much as an Hmac object.
+      // HMAC is two hashes. Computed so, it takes half the time of an Hmac object.
       signed.set(inner);
       outer.write(hash("sha256", signed.subarray(0, length), "binary"), BLOCK, "latin1");
       expected.write(hash("sha256", outer, "hex"), "latin1");

@@ -1,6 +1,6 @@
 import type { webcrypto } from "node:crypto";
 
-/** A secret made ready once, so that no delivery pays for it. */
+/** A secret prepared once, so that no delivery pays for it. */
 export type HmacKey = webcrypto.CryptoKey;
 
 const encoder = new TextEncoder();
@@ -13,8 +13,8 @@ export function prepareKey(secret: string): Promise<HmacKey> {
 const DIGEST = /^[0-9a-f]{64}$/;
 
 /**
- * Whether `digest` (lower-case hex) is the HMAC-SHA256 of `prefix` and `body` under one of the keys.
- * Every key is tried whatever the others gave, and compared in constant time.
+ * Returns whether `digest` (lower-case hex) is the HMAC-SHA256 of `prefix` and `body` under one of the
+ * keys. Tries every key even after one fits, and compares in constant time.
  */
 export async function verify(
   keys: readonly HmacKey[],
@@ -32,7 +32,7 @@ export async function verify(
   return results.includes(true);
 }
 
-/** By character codes: parsing every pair of digits takes ten times as long. */
+/** Reads character codes, because parsing every pair of digits takes ten times as long. */
 function bytesOfHex(hex: string): Uint8Array<ArrayBuffer> {
   const digit = (at: number) => {
     const code = hex.charCodeAt(at);

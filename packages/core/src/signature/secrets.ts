@@ -6,19 +6,19 @@ import { RecentMap } from "../values/recent-map.js";
 export type Secrets = string | readonly string[];
 
 /**
- * A secret; a list of secrets that are all valid at once (rotation, or one per subscription); or a
- * function of the delivery that returns either, now or later.
+ * A secret; a list of secrets that are all valid (rotation, or one per subscription); or a function of
+ * the delivery that returns either, or a promise of either.
  */
 export type SecretSource = Secrets | ((delivery: Delivery) => MaybePromise<Secrets | undefined>);
 
-/** Keys that a function's secrets were made into are kept for this many secrets at least. */
+/** The least number of a function's secrets whose prepared keys are kept. */
 const CACHED_KEYS = 1_000;
 
 /**
- * Turns a source into a function that gives the keys to try, prepared once per secret.
+ * Returns a function that gives the keys to try. Each secret is prepared once.
  *
- * @throws TypeError if a secret is missing, empty, not a string, or edged with white space. For a
- * function's secrets the error comes from the call instead, as do those of the function.
+ * @throws TypeError if a secret is missing, empty, not a string, or has white space around it. For a
+ * secret function, the returned function throws or rejects instead, also with the function's own error.
  */
 export function keysFrom(
   source: SecretSource | undefined,
@@ -26,7 +26,7 @@ export function keysFrom(
   if (typeof source !== "function") {
     let keys: MaybePromise<readonly HmacKey[]> = all(listOf(source).map(prepareKey));
     if (isThenable(keys)) {
-      // Resolved long before the first delivery as a rule; from then on nothing is awaited.
+      // Usually resolved long before the first delivery. From then on nothing is awaited.
       keys.then((ready) => {
         keys = ready;
       });
@@ -47,15 +47,15 @@ export function keysFrom(
   return (delivery) => andThen(source(delivery), prepare);
 }
 
-/** @throws TypeError as `keysFrom`. */
+/** Prepares the keys of these secrets. @throws TypeError as `keysFrom`. */
 export function preparedKeys(secrets: readonly string[]): MaybePromise<readonly HmacKey[]> {
   return all(listOf(secrets).map(prepareKey));
 }
 
 /**
- * The secrets themselves, for finding out why a signature does not fit.
+ * Returns the secrets themselves, to find out why a signature does not fit.
  *
- * @throws what `keysFrom` and its function throw.
+ * @throws as `keysFrom` and its function do.
  */
 export async function secretsFrom(
   source: SecretSource | undefined,
@@ -67,11 +67,11 @@ export async function secretsFrom(
 function listOf(source: Secrets | undefined): readonly string[] {
   if (source === undefined) {
     throw new TypeError(
-      "The secret is undefined: is its environment variable set? For subscriptions without a secret, pass { unsigned: true }.",
+      "The secret is undefined. Set its environment variable or, for subscriptions without a secret, pass { unsigned: true }.",
     );
   }
   const list: readonly unknown[] = Array.isArray(source) ? source : [source];
-  if (list.length === 0) throw new TypeError("The list of secrets is empty.");
+  if (list.length === 0) throw new TypeError("The list of secrets is empty. Pass at least one secret.");
   return list.map((secret) => {
     if (typeof secret !== "string") {
       throw new TypeError(`A secret must be a string, not ${secret === null ? "null" : typeof secret}.`);
@@ -83,7 +83,7 @@ function listOf(source: Secrets | undefined): readonly string[] {
     }
     if (secret !== secret.trim()) {
       throw new TypeError(
-        "The secret begins or ends with white space, perhaps the line break of the file it came from. Trim it.",
+        "The secret begins or ends with white space, perhaps a line break from a file. Trim it.",
       );
     }
     return secret;

@@ -1,0 +1,102 @@
+import type { EventMap, ReceivedEvent, UnrecognizedEvent } from "../event.js";
+import { waitAtMost } from "../values/deadline.js";
+import { andThen, isThenable, type MaybePromise } from "../values/maybe-promise.js";
+import type { ListenerContext } from "./context.js";
+import { type AnyListener, runAll, runWithin, type TimeLimit } from "./time-limit.js";
+
+/**
+ * Runs an event's listeners and returns their errors, after `onError` listeners have got them. Never
+ * throws or rejects.
+ *
+ * @param contextFor Gets the time limit, if there is one, to join it to the context's signal.
+ */
+export type RunListeners<Events extends EventMap> = (
+  event: ReceivedEvent<Events>,
+  contextFor: (limit?: TimeLimit) => ListenerContext,
+) => MaybePromise<readonly unknown[]>;
+
+/** The listeners at this moment. */
+export interface RegisteredListeners {
+  of(type: string): readonly AnyListener[];
+  any(): readonly AnyListener[];
+  unrecognized(): readonly AnyListener[];
+  errors(): readonly AnyListener[];
+}
+
+/**
+ * @param timeout How long an event's listeners may run, in seconds. Default: no limit.
+ * @param onUnreported Gets a failed event if no `onError` listener is registered.
+ */
+export function createListenerRunner<Events extends EventMap>(
+  listeners: RegisteredListeners,
+  timeout: number | undefined,
+  onUnreported: (event: ReceivedEvent<Events>) => void,
+): RunListeners<Events> {
+  return function runListeners(event, contextFor) {
+    const all = listenersFor(event);
+    if (all === undefined) return report(event, [new TypeError(misfit(event as UnrecognizedEvent))]);
+    const [first] = all;
+    if (first === undefined) return NONE;
+    if (timeout !== undefined) {
+      const ran = runWithin(timeout, all, event, contextFor, (error) => void notify(event, [error]));
+      return andThen(ran, (failures) => report(event, failures));
+    }
+    // A single listener is the usual case, and needs no lists.
+    if (all.length === 1) return runOne(first, event, contextFor(), (error) => report(event, [error]));
+    return andThen(runAll(all, event, contextFor()), (failures) => report(event, failures));
+  };
+
+  /** Returns `undefined` for data that does not fit its type and that no listener takes. */
+  function listenersFor({ type, problems }: ReceivedEvent<Events>): readonly AnyListener[] | undefined {
+    if (problems === undefined) return concat(listeners.of(type), listeners.any());
+    if (problems.length === 0) return concat(listeners.unrecognized(), listeners.any());
+    const unrecognized = listeners.unrecognized();
+    return unrecognized.length > 0 ? unrecognized : undefined;
+  }
+
+  function report(
+    event: ReceivedEvent<Events>,
+    failures: readonly unknown[],
+  ): MaybePromise<readonly unknown[]> {
+    if (failures.length === 0) return failures;
+    if (listeners.errors().length === 0) onUnreported(event);
+    const notified = notify(event, failures);
+    return andThen(timeout === undefined ? notified : waitAtMost(timeout * 1000, notified), () => failures);
+  }
+
+  /** Calls `onError` listeners, and waits for those that return a promise. */
+  function notify(event: ReceivedEvent<Events>, failures: readonly unknown[]): MaybePromise<unknown> {
+    const pending: PromiseLike<unknown>[] = [];
+    for (const error of failures) {
+      const late = runAll(listeners.errors(), error, event);
+      if (isThenable(late)) pending.push(late);
+    }
+    return pending.length === 0 ? undefined : Promise.all(pending);
+  }
+}
+
+const NONE: readonly never[] = [];
+const none = () => NONE;
+
+/** Calls one listener, waits for its promise, and returns `onFailure`'s answer to its error. */
+function runOne<Event>(
+  listener: AnyListener,
+  event: Event,
+  context: ListenerContext,
+  onFailure: (error: unknown) => MaybePromise<readonly unknown[]>,
+): MaybePromise<readonly unknown[]> {
+  try {
+    const result = listener(event, context);
+    return isThenable(result) ? Promise.resolve(result).then(none, onFailure) : NONE;
+  } catch (error) {
+    return onFailure(error);
+  }
+}
+
+function concat(a: readonly AnyListener[], b: readonly AnyListener[]): readonly AnyListener[] {
+  return b.length === 0 ? a : a.length === 0 ? b : [...a, ...b];
+}
+
+function misfit(event: UnrecognizedEvent): string {
+  return `The data of event ${event.id || "(without an id)"} does not fit ${JSON.stringify(event.type)}: ${event.problems.join("; ")}. Register onUnrecognized to take such events.`;
+}
