@@ -1,17 +1,19 @@
-const ISO_8601 = /^(\d{4}-\d\d-(\d\d))T(\d\d:\d\d(?::\d\d)?)(\.\d{1,3})?\d*(Z|[+-]\d\d:?\d\d)?$/;
+const ISO_8601 =
+  /^(?<date>\d{4}-\d\d-(?<day>\d\d))T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?<offset>Z|[+-]\d\d:?\d\d)?$/;
 
 /**
- * Reads a time as Toloka writes it: ISO 8601, in UTC unless it has an offset, with a fraction of a
- * second or without. Returns `undefined` for anything else, such as 30 February.
+ * Returns the time in a field of Toloka's, or `undefined` if the text is not a date and time in ISO 8601.
  *
- * Source: Toloka's documentation of webhook notifications and of its REST API.
+ * Toloka writes UTC without an offset, and `new Date` alone would take that for local time. An offset
+ * counts if there is one. Digits after the milliseconds are dropped. A day that its month does not have,
+ * such as 30 February, is refused.
  */
 export function parseTolokaTime(text: string): Date | undefined {
-  const [, date, day, time, fraction = "", offset = "Z"] = ISO_8601.exec(text) ?? [];
-  if (date === undefined) return undefined;
+  const { date, day, offset } = ISO_8601.exec(text)?.groups ?? {};
   // V8 reads 30 February as 1 March.
-  if (Number(day) > 28 && new Date(`${date}T00:00Z`).getUTCDate() !== Number(day)) return undefined;
-  // Digits beyond milliseconds are left out: V8 drops the leading zeros of a fraction of ten digits or more.
-  const parsed = new Date(`${date}T${time}${fraction}${offset}`);
-  return Number.isNaN(parsed.getTime()) ? undefined : parsed;
+  if (new Date(`${date}T00:00Z`).getUTCDate() !== Number(day)) return undefined;
+  // V8 drops the leading zeros of a fraction that has ten or more digits.
+  const withMilliseconds = text.replace(/(\.\d{3})\d+/, "$1");
+  const time = new Date(offset === undefined ? `${withMilliseconds}Z` : withMilliseconds);
+  return Number.isNaN(time.getTime()) ? undefined : time;
 }
