@@ -1,35 +1,36 @@
 import type { Receiver } from "@crowdhook/core";
 import type { ProlificEvents } from "@crowdhook/core/prolific";
 import type { TolokaEvents } from "@crowdhook/core/toloka";
-import { checkSecret, checkTarget, checkText } from "./options.js";
-import type { ProlificSubscriptionForm } from "./prolific.js";
-import type { TolokaSubscriptionForm } from "./toloka.js";
+import { type ProlificSubscriptionForm, prolificForms } from "./prolific/form.js";
+import { type TolokaSubscriptionForm, tolokaForms } from "./toloka/form.js";
 
-type Listened<Events extends object> = Pick<Receiver<Events>, "provider" | "listenedTypes">;
+type ListeningReceiver<Events extends object> = Pick<Receiver<Events>, "provider" | "listenedTypes">;
 
 /**
- * What has to be subscribed to for a receiver's listeners to hear anything, for `sync`: of Toloka each type
- * that is listened to, in each pool; of Prolific each type. With an `onAny` listener that is every type
- * that this release knows. Call it after the listeners are registered.
+ * Returns the forms that `sync` needs for a receiver's listeners. For Toloka that is one form for each
+ * event type with a listener, in each pool. For Prolific it is one form for each event type.
  *
- * @throws TypeError for options that cannot work, and if the receiver listens to nothing.
+ * Call it after the listeners are registered. With an `onAny` listener it returns forms for all event
+ * types that this release knows.
+ *
+ * @throws TypeError for invalid options, and if the receiver has no listeners.
  */
 export function desiredFrom(
-  receiver: Listened<TolokaEvents>,
+  receiver: ListeningReceiver<TolokaEvents>,
   options: {
-    /** Where the receiver is mounted, as seen from outside. */
+    /** The public URL of the webhook. */
     readonly url: string;
     readonly poolIds: readonly string[];
-    /** The receiver's secret; of several the newest. None only if the receiver is `unsigned`. */
+    /** The receiver's newest secret. Leave it out only if the receiver is `unsigned`. */
     readonly secret?: string | undefined;
   },
 ): TolokaSubscriptionForm[];
 export function desiredFrom(
-  receiver: Listened<ProlificEvents>,
+  receiver: ListeningReceiver<ProlificEvents>,
   options: { readonly url: string },
 ): ProlificSubscriptionForm[];
 export function desiredFrom(
-  receiver: Listened<TolokaEvents> | Listened<ProlificEvents>,
+  receiver: ListeningReceiver<TolokaEvents> | ListeningReceiver<ProlificEvents>,
   options: {
     readonly url: string;
     readonly poolIds?: readonly string[];
@@ -37,34 +38,15 @@ export function desiredFrom(
   },
 ): TolokaSubscriptionForm[] | ProlificSubscriptionForm[] {
   if (typeof receiver?.listenedTypes !== "function") {
-    throw new TypeError(
-      "desiredFrom takes a receiver. Of a mounted webhook pass its receiver: webhook.receiver.",
-    );
+    throw new TypeError("desiredFrom takes a receiver. For a mounted webhook, pass webhook.receiver.");
   }
-  const { url, poolIds, secret } = options;
-  const { name } = receiver.provider;
-  // Sent by the test call, and by nothing else: it cannot be subscribed to.
+  // Only the call that tests a subscription sends TEST_EVENT. Nobody can subscribe to it.
   const types = receiver.listenedTypes().filter((type) => type !== "TEST_EVENT");
   if (types.length === 0) {
     throw new TypeError(
-      "The receiver listens to nothing that can be subscribed to. Call desiredFrom after on and onAny, in a process that registers listeners.",
+      "The receiver has no listener for a type that can be subscribed to. Call desiredFrom after on and onAny.",
     );
   }
-  checkTarget("url", url, name === "prolific");
-  if (name === "prolific") return types.map((event_type) => ({ event_type, target_url: url }));
-  if (!Array.isArray(poolIds) || poolIds.length === 0) {
-    throw new TypeError(
-      "poolIds must be a list of pools, not empty: a subscription of Toloka's belongs to one.",
-    );
-  }
-  for (const [index, pool] of poolIds.entries()) checkText(`poolIds[${index}]`, pool);
-  if (secret !== undefined) checkSecret("secret", secret);
-  return poolIds.flatMap((pool_id) =>
-    types.map((event_type) => ({
-      webhook_url: url,
-      event_type,
-      pool_id,
-      ...(secret !== undefined && { secret_key: secret }),
-    })),
-  );
+  if (receiver.provider.name === "prolific") return prolificForms(types, options);
+  return tolokaForms(types, options);
 }

@@ -1,6 +1,8 @@
-/** What is known of a failure beside its message. */
+import type { ProviderName } from "./provider.js";
+
+/** The fields of a failed call, without its message. */
 export interface SubscriptionFailure {
-  readonly platform: "toloka" | "prolific";
+  readonly provider: ProviderName;
   readonly status?: number | undefined;
   readonly code?: string | undefined;
   readonly requestId?: string | undefined;
@@ -9,31 +11,31 @@ export interface SubscriptionFailure {
 }
 
 /**
- * A call to a provider's REST API that failed. Its message names the call and the cause. Neither it nor
- * any field holds an API key, a token or a secret: where an answer repeats one, `[hidden]` stands.
+ * A failed call to a provider's REST API. The message names the call and the cause. Neither the message
+ * nor a field contains an API key, a token or a secret: `[hidden]` replaces those that a response repeats.
  */
 export class SubscriptionError extends Error implements SubscriptionFailure {
   override readonly name = "SubscriptionError";
-  readonly platform: "toloka" | "prolific";
-  /** The answer's HTTP status; `undefined` if there was none. */
+  readonly provider: ProviderName;
+  /** The HTTP status of the response; `undefined` if there was no response. */
   readonly status?: number;
   /**
-   * The provider's own code, such as `VALIDATION_ERROR`. Where it gave none: `TIMEOUT`,
-   * `ANSWER_MALFORMED`, and without an answer what the network said, such as `ECONNREFUSED`, else
+   * The provider's own code, such as `VALIDATION_ERROR`. If the provider gives none: `TIMEOUT`,
+   * `RESPONSE_MALFORMED`, or without a response the network's code, such as `ECONNREFUSED`, else
    * `UNREACHABLE`.
    */
   readonly code?: string;
-  /** Toloka's id of the request, to name when asking its support. */
+  /** Toloka's id of the request. Quote it when you contact Toloka's support. */
   readonly requestId?: string;
-  /** What the answer says beyond that: Toloka's `payload`, Prolific's whole body. */
+  /** Further details from the response: Toloka's `payload`, or the whole body from Prolific. */
   readonly payload?: unknown;
-  /** The subscription that exists all the same, unconfirmed, after a failed `subscribe` of Prolific's. */
+  /** The subscription that Prolific's `subscribe` created but did not confirm. */
   readonly subscriptionId?: string;
 
   constructor(message: string, failure: SubscriptionFailure) {
-    // No cause: a client's error can hold the request, and so its headers.
+    // No cause: the error of an HTTP client can hold the request with its headers.
     super(message);
-    this.platform = failure.platform;
+    this.provider = failure.provider;
     const { status, code, requestId, payload, subscriptionId } = failure;
     if (status !== undefined) this.status = status;
     if (code !== undefined) this.code = code;
@@ -41,11 +43,4 @@ export class SubscriptionError extends Error implements SubscriptionFailure {
     if (payload !== undefined) this.payload = payload;
     if (subscriptionId !== undefined) this.subscriptionId = subscriptionId;
   }
-}
-
-const NAMES = { toloka: "Toloka", prolific: "Prolific" } as const;
-
-/** The provider's name as it is written in a sentence. */
-export function nameOf(platform: "toloka" | "prolific"): string {
-  return NAMES[platform];
 }

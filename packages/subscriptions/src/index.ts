@@ -1,21 +1,21 @@
 export { desiredFrom } from "./desired.js";
 export { SubscriptionError } from "./errors.js";
-export {
-  createProlificSubscriptions,
-  type ProlificSecret,
-  type ProlificSubscription,
-  type ProlificSubscriptionEvent,
-  type ProlificSubscriptionForm,
-  type ProlificSubscriptions,
-  type ProlificSubscriptionsOptions,
-} from "./prolific.js";
+export { createProlificSubscriptions } from "./prolific/client.js";
+export type { ProlificSubscriptionForm } from "./prolific/form.js";
+export type {
+  ProlificSecret,
+  ProlificSubscription,
+  ProlificSubscriptionEvent,
+  ProlificSubscriptions,
+  ProlificSubscriptionsOptions,
+} from "./prolific/subscriptions.js";
 export type { SyncOptions, SyncPlan } from "./sync.js";
-export {
-  createTolokaSubscriptions,
-  type TolokaSubscription,
-  type TolokaSubscriptionForm,
-  type TolokaSubscriptionQuery,
-  type TolokaSubscriptions,
-  type TolokaSubscriptionsOptions,
-  type TolokaTestResult,
-} from "./toloka.js";
+export { createTolokaSubscriptions } from "./toloka/client.js";
+export type { TolokaSubscriptionForm } from "./toloka/form.js";
+export type {
+  TolokaSubscription,
+  TolokaSubscriptionQuery,
+  TolokaSubscriptions,
+  TolokaSubscriptionsOptions,
+  TolokaTestResult,
+} from "./toloka/subscriptions.js";

@@ -1,115 +1,124 @@
-import type { ProlificSubscription } from "./prolific.js";
-import type { TolokaSubscription } from "./toloka.js";
+/** The fields that the subscriptions of all providers have. */
+interface Subscription {
+  readonly id: string;
+  readonly event_type: string;
+  readonly [field: string]: unknown;
+}
 
-export interface SyncOptions<Subscription = TolokaSubscription | ProlificSubscription> {
-  /** Whether what is extra is deleted. Default false: it is only shown. */
+export interface SyncOptions<S extends Subscription = Subscription> {
+  /** Deletes the extra subscriptions. Default false: the plan only lists them. */
   readonly deleteExtra?: boolean | undefined;
   /** Makes the plan and changes nothing. Default false. */
   readonly dryRun?: boolean | undefined;
   /**
-   * Which subscriptions of the account are this app's: no other is ever extra. Default: those whose URL
-   * is one of the desired. After a change of address, one that takes in the old URL is needed.
+   * Returns whether a subscription belongs to this app. A subscription of another app is never extra.
+   * Default: the subscription's URL is one of the desired URLs. After a change of the URL, pass a function
+   * that also accepts the old one.
    */
-  readonly scope?: ((subscription: Subscription) => boolean) | undefined;
+  readonly scope?: ((subscription: S) => boolean) | undefined;
 }
 
-/** What a sync does, or did. `String(plan)` can be read by people. It holds no secrets. */
+/** The changes that a sync makes, or made. `String(plan)` is readable text. It contains no secrets. */
 export interface SyncPlan<Form, Subscription> {
-  /** The desired that were missing, without their `secret_key`. */
+  /** The desired subscriptions that were missing, without their `secret_key`. */
   readonly create: readonly Form[];
-  /** What was there and is desired. */
+  /** The existing subscriptions that are desired. */
   readonly keep: readonly Subscription[];
-  /** What is in scope and not desired, duplicates included: left, or deleted if that was asked for. */
+  /** The subscriptions in scope that are not desired, and duplicates. Deleted only with `deleteExtra`. */
   readonly extra: readonly Subscription[];
   toString(): string;
 }
 
-/** How to compare the forms and the subscriptions of a provider. */
-export interface Comparison<Form, Subscription> {
-  /** What makes two of them the same subscription, in words for the plan. */
-  readonly wordsOf: (item: Form | Subscription) => readonly [url: string, ...words: string[]];
-  /** Of two for the same, the one to keep: the same in whatever process compares them. */
-  readonly prefer: (a: Subscription, b: Subscription) => Subscription;
-  /** What there is to say of one that is kept. */
-  readonly note?: (kept: Subscription) => string;
+/** Compares the forms and the subscriptions of one provider. */
+export interface Identity<Form, S> {
+  /** Returns the values that two subscriptions share if they are the same. The plan prints them. */
+  readonly fieldsOf: (item: Form | S) => readonly [url: string, ...fields: string[]];
+  /** Returns the one of two duplicates to keep. All processes must choose the same one. */
+  readonly prefer: (a: S, b: S) => S;
+  /** Returns a remark for the plan's line about a kept subscription. */
+  readonly note?: (kept: S) => string;
 }
 
-/** A URL as it is compared: providers may write a host or an escape in another way. */
-function sameUrl(url: string): string {
+/** Providers may change the spelling of a URL, such as the case of the host. */
+function normalizeUrl(url: string): string {
   return URL.canParse(url) ? new URL(url).href : url;
 }
 
-export function keyOf([url, ...words]: readonly [string, ...string[]]): string {
-  return JSON.stringify([sameUrl(url), ...words]);
+/** Returns a key that is equal for fields of the same identity. */
+export function keyOf([url, ...fields]: readonly [string, ...string[]]): string {
+  return JSON.stringify([normalizeUrl(url), ...fields]);
 }
 
 /**
- * @param done What was created since the plan was made first: it is neither missing nor kept.
+ * Compares the desired with the present subscriptions.
+ *
+ * @param created The forms that this sync has already created, with the new ids. The plan keeps listing
+ * them under `create`, and not under `keep`.
  */
-export function planOf<Form, Subscription extends { readonly id: string }>(
+export function planSync<Form, S extends Subscription>(
   desired: readonly Form[],
-  present: readonly Subscription[],
-  options: SyncOptions<Subscription>,
-  { wordsOf, prefer, note = () => "" }: Comparison<Form, Subscription>,
-  done?: { readonly create: readonly Form[]; readonly ids: ReadonlySet<string> },
-): SyncPlan<Form, Subscription> {
-  const urls = new Set(desired.map((form) => sameUrl(wordsOf(form)[0])));
-  const { scope = (subscription: Subscription) => urls.has(sameUrl(wordsOf(subscription)[0])) } = options;
-  const wanted = new Map(desired.map((form) => [keyOf(wordsOf(form)), form]));
-  const kept = new Map<string, Subscription>();
+  present: readonly S[],
+  options: SyncOptions<S>,
+  { fieldsOf, prefer, note = () => "" }: Identity<Form, S>,
+  created?: { readonly forms: readonly Form[]; readonly ids: ReadonlySet<string> },
+): SyncPlan<Form, S> {
+  const urls = new Set(desired.map((form) => normalizeUrl(fieldsOf(form)[0])));
+  const { scope = (subscription: S) => urls.has(normalizeUrl(fieldsOf(subscription)[0])) } = options;
+  const formByKey = new Map(desired.map((form) => [keyOf(fieldsOf(form)), form]));
+  const keptByKey = new Map<string, S>();
   for (const subscription of present) {
-    const key = keyOf(wordsOf(subscription));
-    if (!wanted.has(key)) continue;
-    const other = kept.get(key);
-    kept.set(key, other === undefined ? subscription : prefer(other, subscription));
+    const key = keyOf(fieldsOf(subscription));
+    if (!formByKey.has(key)) continue;
+    const other = keptByKey.get(key);
+    keptByKey.set(key, other === undefined ? subscription : prefer(other, subscription));
   }
-  const keep = [...wanted.keys()].flatMap((key) => kept.get(key) ?? []);
-  const keeping = new Set(keep);
+  const kept = [...formByKey.keys()].flatMap((key) => keptByKey.get(key) ?? []);
+  const keptSet = new Set(kept);
   return new Plan(
-    done?.create ?? [...wanted].filter(([key]) => !kept.has(key)).map(([, form]) => form),
-    keep.filter(({ id }) => !done?.ids.has(id)),
-    present.filter((subscription) => !keeping.has(subscription) && scope(subscription)),
-    (item) => wordsOf(item).join(" "),
+    created?.forms ?? [...formByKey].filter(([key]) => !keptByKey.has(key)).map(([, form]) => form),
+    kept.filter(({ id }) => !created?.ids.has(id)),
+    present.filter((subscription) => !keptSet.has(subscription) && scope(subscription)),
+    (item) => fieldsOf(item).join(" "),
     note,
     options,
   );
 }
 
-/** A class, so that a plan that is printed whole shows its three lists and nothing else. */
-class Plan<Form, Subscription> implements SyncPlan<Form, Subscription> {
-  readonly #write: () => string;
+/** A class with a private field, so that `console.log` of a plan shows its three lists and nothing else. */
+class Plan<Form, S> implements SyncPlan<Form, S> {
+  readonly #format: () => string;
 
   constructor(
     readonly create: readonly Form[],
-    readonly keep: readonly Subscription[],
-    readonly extra: readonly Subscription[],
-    words: (item: Form | Subscription) => string,
-    note: (kept: Subscription) => string,
+    readonly keep: readonly S[],
+    readonly extra: readonly S[],
+    describe: (item: Form | S) => string,
+    note: (kept: S) => string,
     { dryRun = false, deleteExtra = false }: Pick<SyncOptions, "dryRun" | "deleteExtra">,
   ) {
-    const fate = deleteExtra ? "to delete" : "extra, left as it is";
-    this.#write = () =>
+    const fate = deleteExtra ? "to delete" : "extra (not deleted)";
+    this.#format = () =>
       [
-        `${create.length} to create, ${keep.length} to keep, ${extra.length} ${fate}${dryRun ? " (dry run: nothing was changed)" : ""}`,
-        ...create.map((form) => `+ ${words(form)}`),
-        ...keep.map((kept) => `= ${words(kept)}${note(kept)}`),
-        ...extra.map((each) => `${deleteExtra ? "-" : "?"} ${words(each)}`),
+        `${create.length} to create, ${keep.length} to keep, ${extra.length} ${fate}${dryRun ? "; dry run, nothing changed" : ""}`,
+        ...create.map((form) => `+ ${describe(form)}`),
+        ...keep.map((kept) => `= ${describe(kept)}${note(kept)}`),
+        ...extra.map((each) => `${deleteExtra ? "-" : "?"} ${describe(each)}`),
       ].join("\n");
   }
 
   toString(): string {
-    return this.#write();
+    return this.#format();
   }
 }
 
-/** Everything that an asynchronous list gives. */
-export async function all<T>(list: AsyncIterable<T>): Promise<T[]> {
+/** Returns all items of an asynchronous list. */
+export async function collect<T>(list: AsyncIterable<T>): Promise<T[]> {
   const items: T[] = [];
   for await (const item of list) items.push(item);
   return items;
 }
 
-/** Of two ids, the one that comes first: so any two processes choose the same. */
+/** Returns the item whose id comes first, so that all processes choose the same one. */
 export function firstById<T extends { readonly id: string }>(a: T, b: T): T {
   return b.id < a.id ? b : a;
 }
