@@ -1,0 +1,157 @@
+import { type ApiResponse, type ApiServer, startApiServer } from "./subscriptions-server.js";
+
+interface Form {
+  event_type: string;
+  target_url: string;
+  is_enabled?: boolean;
+}
+
+export interface ProlificApi extends ApiServer {
+  /** The workspace's subscriptions by id. */
+  readonly subscriptions: Map<string, Record<string, unknown>>;
+  /** The ids of the confirmed subscriptions. */
+  readonly confirmed: Set<string>;
+  /** Adds a subscription to the workspace and returns its id. */
+  add(form: Form): string;
+}
+
+/** Returns the `X-Hook-Secret` of a subscription. */
+export const hookSecretOf = (id: string) => `hook-secret-of-${id}`;
+
+/** Starts Prolific's API as its reference describes it. Like Prolific, it accepts duplicate subscriptions. */
+export async function startProlificApi(
+  workspaceId: string,
+  token = "Token test-token",
+): Promise<ProlificApi> {
+  const workspace = createWorkspace(workspaceId);
+  const server = await startApiServer(({ method, path, query, headers, body: json }) => {
+    if (headers.authorization !== token) return refused(401, "Unauthorised", "Invalid token.");
+    const body = (json ?? {}) as Record<string, unknown>;
+    if ((query.workspace_id ?? body.workspace_id ?? workspaceId) !== workspaceId) {
+      return refused(400, "Validation error", { workspace_id: ["No such workspace."] });
+    }
+    return (
+      handleWorkspaceCall(workspace, `${method} ${path}`, query, body) ??
+      handleSubscriptionCall(workspace, method, path, query, body)
+    );
+  });
+  return {
+    ...server,
+    subscriptions: workspace.subscriptions,
+    confirmed: workspace.confirmed,
+    add: workspace.add,
+    reset() {
+      server.reset();
+      workspace.clear();
+    },
+  };
+}
+
+type Workspace = ReturnType<typeof createWorkspace>;
+
+function createWorkspace(id: string) {
+  const subscriptions = new Map<string, Record<string, unknown>>();
+  const confirmed = new Set<string>();
+  let count = 0;
+  return {
+    id,
+    subscriptions,
+    confirmed,
+    add(form: Form): string {
+      const hookId = `hook-${String(++count).padStart(4, "0")}`;
+      subscriptions.set(hookId, { is_enabled: true, ...form, id: hookId, workspace_id: id });
+      return hookId;
+    },
+    clear() {
+      subscriptions.clear();
+      confirmed.clear();
+      count = 0;
+    },
+  };
+}
+
+/** Handles the calls whose path names no subscription. */
+function handleWorkspaceCall(
+  { id: workspace_id, subscriptions, add }: Workspace,
+  call: string,
+  query: Record<string, string>,
+  body: Record<string, unknown>,
+): ApiResponse | undefined {
+  switch (call) {
+    case "GET /hooks/event-types/":
+      return { status: 200, body: [{ event_type: "study.status.change", description: "A new status." }] };
+    case "GET /hooks/secrets/":
+      return { status: 200, body: { results: [{ id: "s1", value: "old", workspace_id }] } };
+    case "POST /hooks/secrets/":
+      return { status: 201, body: { id: "s2", value: "new", workspace_id } };
+    case "GET /hooks/subscriptions": {
+      const { is_enabled } = query;
+      const all = [...subscriptions.values()].filter(
+        (each) => !is_enabled || String(each.is_enabled) === is_enabled,
+      );
+      return page(all, query);
+    }
+    case "POST /hooks/subscriptions/": {
+      const { event_type, target_url, is_enabled } = body as Record<string, string>;
+      const id = add({
+        event_type: `${event_type}`,
+        target_url: `${target_url}`,
+        ...(is_enabled !== undefined && { is_enabled: Boolean(is_enabled) }),
+      });
+      return { status: 201, body: subscriptions.get(id), headers: { "X-Hook-Secret": hookSecretOf(id) } };
+    }
+    default:
+      return undefined;
+  }
+}
+
+/** Handles the calls whose path names a subscription. */
+function handleSubscriptionCall(
+  { subscriptions, confirmed }: Workspace,
+  method: string,
+  path: string,
+  query: Record<string, string>,
+  body: Record<string, unknown>,
+): ApiResponse {
+  const [, id = "", rest] = /^\/hooks\/subscriptions\/([\w-]+)\/(events\/)?$/.exec(path) ?? [];
+  const subscription = subscriptions.get(id);
+  if (!subscription) return refused(404, "Not found", "No such thing.");
+  if (rest) return page(eventsOf(subscription, query.status), query);
+  switch (method) {
+    case "GET":
+      return { status: 200, body: subscription };
+    case "PATCH":
+      return { status: 200, body: Object.assign(subscription, body) };
+    case "DELETE":
+      subscriptions.delete(id);
+      return { status: 204 };
+    case "POST":
+      if (body.secret !== hookSecretOf(id)) return refused(400, "Bad secret", `${body.secret} is not it.`);
+      confirmed.add(id);
+      return { status: 200, body: subscription };
+    default:
+      return refused(405, "Method not allowed", undefined);
+  }
+}
+
+function eventsOf({ event_type, target_url }: Record<string, unknown>, status = "SUCCEEDED") {
+  return ["e1", "e2", "e3"].map((id) => ({
+    id,
+    datetime_created: "2024-01-01T00:00:00Z",
+    datetime_updated: "2024-01-01T00:00:00Z",
+    event_type,
+    resource_id: "submission-1",
+    status,
+    target_url,
+  }));
+}
+
+function refused(status: number, title: string, detail: unknown): ApiResponse {
+  return { status, body: { error: { status, error_code: 140_000 + status, title, detail } } };
+}
+
+/** Returns one page of at most two items, whatever `limit` asks for. */
+function page(all: readonly object[], { limit = "20", offset = "0" }: Record<string, string>): ApiResponse {
+  const size = Math.min(2, Number(limit));
+  return { status: 200, body: { results: all.slice(Number(offset), Number(offset) + size) } };
+}

@@ -1,0 +1,144 @@
+import { describe, expect, test } from "vitest";
+import { collect, failureOf, PROLIFIC_URL, startApis, status, WORKSPACE } from "./subscriptions-clients.js";
+import { hookSecretOf } from "./subscriptions-prolific-api.js";
+import type { Handler } from "./subscriptions-server.js";
+
+const { prolificApi, prolificClient } = await startApis();
+
+describe("createProlificSubscriptions", () => {
+  const wanted = { event_type: "study.status.change", target_url: PROLIFIC_URL };
+
+  test("subscribe creates a subscription and confirms it with the secret in the header", async () => {
+    const subscription = await prolificClient().subscribe({ ...wanted, is_enabled: true });
+    const view = { ...wanted, id: "hook-0001", is_enabled: true, workspace_id: WORKSPACE };
+    expect(subscription).toEqual(view);
+    expect([...prolificApi.confirmed]).toEqual(["hook-0001"]);
+    const headers = { authorization: "Token test-token", "content-type": "application/json" };
+    expect(prolificApi.requests).toMatchObject([
+      {
+        method: "POST",
+        path: "/hooks/subscriptions/",
+        query: {},
+        headers,
+        body: { workspace_id: WORKSPACE, ...wanted, is_enabled: true },
+      },
+      {
+        method: "POST",
+        path: "/hooks/subscriptions/hook-0001/",
+        query: {},
+        headers,
+        body: { secret: hookSecretOf("hook-0001") },
+      },
+    ]);
+  });
+
+  test("each other method sends its call and parses the response", async () => {
+    const subscriptions = prolificClient();
+    const id = prolificApi.add(wanted);
+    expect(await subscriptions.eventTypes()).toEqual([
+      { event_type: "study.status.change", description: "A new status." },
+    ]);
+    expect((await subscriptions.secrets()).map(({ value }) => value)).toEqual(["old"]);
+    expect((await subscriptions.createSecret()).value).toBe("new");
+    expect((await subscriptions.confirm(id, hookSecretOf(id))).id).toBe(id);
+    expect((await subscriptions.disable(id)).is_enabled).toBe(false);
+    expect((await subscriptions.enable(id)).is_enabled).toBe(true);
+    expect((await subscriptions.get(id)).id).toBe(id);
+    expect(await subscriptions.delete(id)).toBe(true);
+    expect(await subscriptions.delete(id)).toBe(false);
+    expect(await failureOf(subscriptions.delete(id, { mustExist: true }))).toMatchObject({
+      provider: "prolific",
+      status: 404,
+      code: "140404",
+      message: expect.stringContaining("Not found: No such thing."),
+    });
+    expect(
+      prolificApi.requests.map(({ method, path, query, body }) => ({ method, path, query, body })),
+    ).toEqual([
+      { method: "GET", path: "/hooks/event-types/", query: {}, body: undefined },
+      { method: "GET", path: "/hooks/secrets/", query: { workspace_id: WORKSPACE }, body: undefined },
+      { method: "POST", path: "/hooks/secrets/", query: {}, body: { workspace_id: WORKSPACE } },
+      { method: "POST", path: `/hooks/subscriptions/${id}/`, query: {}, body: { secret: hookSecretOf(id) } },
+      { method: "PATCH", path: `/hooks/subscriptions/${id}/`, query: {}, body: { is_enabled: false } },
+      { method: "PATCH", path: `/hooks/subscriptions/${id}/`, query: {}, body: { is_enabled: true } },
+      { method: "GET", path: `/hooks/subscriptions/${id}/`, query: {}, body: undefined },
+      ...Array(3).fill({ method: "DELETE", path: `/hooks/subscriptions/${id}/`, query: {}, body: undefined }),
+    ]);
+  });
+
+  test("eventTypes accepts a page of results", async () => {
+    const types = [{ event_type: "new.type", description: "" }];
+    prolificApi.nextHandlers.push(() => ({ status: 200, body: { results: types } }));
+    expect(await prolificClient().eventTypes()).toEqual(types);
+  });
+
+  test("list and events fetch all pages when Prolific returns short ones", async () => {
+    for (const event_type of ["a", "b", "c"]) prolificApi.add({ event_type, target_url: PROLIFIC_URL });
+    prolificApi.add({ event_type: "d", target_url: PROLIFIC_URL, is_enabled: false });
+    const query = { workspace_id: WORKSPACE, is_enabled: "true", limit: "100" };
+    const found = await collect(prolificClient().list({ is_enabled: true }));
+    expect(found.map(({ event_type }) => event_type)).toEqual(["a", "b", "c"]);
+    expect(prolificApi.requests.map(({ path, query }) => ({ path, query }))).toEqual(
+      ["0", "2", "3"].map((offset) => ({ path: "/hooks/subscriptions", query: { ...query, offset } })),
+    );
+    prolificApi.requests.length = 0;
+    const events = await collect(prolificClient().events("hook-0001", { status: "FAILED" }));
+    expect(events.map(({ id, status }) => `${id} ${status}`)).toEqual([
+      "e1 FAILED",
+      "e2 FAILED",
+      "e3 FAILED",
+    ]);
+    expect(prolificApi.requests[0]).toMatchObject({
+      path: "/hooks/subscriptions/hook-0001/events/",
+      query: { status: "FAILED", limit: "100", offset: "0" },
+    });
+  });
+
+  test("list ends at the count, and when the API ignores offset", async () => {
+    const results = [{ ...wanted, id: "a", is_enabled: true, workspace_id: WORKSPACE }];
+    prolificApi.nextHandlers.push(() => ({ status: 200, body: { results, meta: { count: 1 } } }));
+    expect(await collect(prolificClient().list())).toHaveLength(1);
+    expect(prolificApi.takeCalls()).toHaveLength(1);
+    const again: Handler = () => ({ status: 200, body: { results } });
+    prolificApi.nextHandlers.push(again, again);
+    expect(await collect(prolificClient().list())).toHaveLength(1);
+    expect(prolificApi.takeCalls()).toHaveLength(2);
+  });
+
+  test.each<[string, Handler, object]>([
+    ["Prolific refuses the confirmation", status(400), { status: 400 }],
+    ["the subscription no longer exists", status(404), { status: 404 }],
+  ])("subscribe rejects with the subscription's id when %s", async (_, answer, failure) => {
+    const passed = prolificApi.nextHandlers;
+    passed.push(({ body }) => {
+      const id = prolificApi.add(body as typeof wanted);
+      passed.push(answer);
+      return {
+        status: 201,
+        body: prolificApi.subscriptions.get(id),
+        headers: { "x-hook-secret": hookSecretOf(id) },
+      };
+    });
+    const error = await failureOf(prolificClient().subscribe(wanted));
+    expect(error).toMatchObject({ ...failure, subscriptionId: "hook-0001" });
+    expect(error.message).toMatch(/^Subscription hook-0001 exists but is not confirmed/);
+  });
+
+  test("subscribe rejects with the subscription's id when the response has no X-Hook-Secret", async () => {
+    prolificApi.nextHandlers.push(({ body }) => ({
+      status: 201,
+      body: prolificApi.subscriptions.get(prolificApi.add(body as typeof wanted)),
+    }));
+    const error = await failureOf(prolificClient().subscribe(wanted));
+    expect(error.subscriptionId).toBe("hook-0001");
+    expect(error.message).toContain("X-Hook-Secret");
+    expect(prolificApi.takeCalls()).toHaveLength(1);
+  });
+
+  test("confirm hides the secret when the response repeats it", async () => {
+    const id = prolificApi.add(wanted);
+    const error = await failureOf(prolificClient().confirm(id, "hook-secret-of-another"));
+    expect(error.message).toContain("[hidden] is not it.");
+    expect(JSON.stringify(error.payload)).toContain("[hidden] is not it.");
+  });
+});
