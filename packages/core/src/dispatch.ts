@@ -34,17 +34,18 @@ export function createDispatcher<Events extends EventMap>(
   runListeners: RunListeners<Events>,
   log: Log,
 ): Dispatch<Events> {
-  const { claims, sink, orderingKey, concurrency = 1, detectStale, tolerance = 300 } = options;
+  const { claims, sink, orderingKey, concurrency = 1, detectStale = false, tolerance = 300 } = options;
   const { clock = Date.now } = options;
   const replayable = 2 * tolerance * 1000 + CLOCK_SKEW_MS;
+  const isShared = claims !== undefined;
   const claimer = createClaimer({
     store: claims ?? memoryClaims({ clock }),
-    isShared: claims !== undefined,
+    isShared,
     doneFor: Math.max(DONE_MS, replayable),
     clock,
     onStoreTrouble: (trouble) => log("STORE_UNAVAILABLE", `${trouble}.`),
   });
-  const claimKeysOf = createClaimKeys(provider as Provider, options, replayable);
+  const claimKeysOf = createClaimKeys(provider as Provider, { isShared, detectStale, replayable });
   const queues = concurrency > 1 || orderingKey ? createOrderingQueues() : undefined;
 
   return function dispatch(events, digest, contextFor) {

@@ -1,5 +1,4 @@
 import type { ReceivedEvent } from "../event.js";
-import type { ReceiverOptions } from "../options.js";
 import type { Provider } from "../provider.js";
 
 /** The keys under which the store knows an event. */
@@ -13,16 +12,19 @@ export interface ClaimKeys {
 
 /**
  * Returns a function that gives the keys of an event, or `undefined` if it has nothing to be claimed by.
- *
- * @param replayable How long a signature can be replayed, in milliseconds.
+ * `isShared` tells whether other receivers use the same store, and `replayable` how long a signature can
+ * be replayed, in milliseconds.
  */
 export function createClaimKeys(
   { name, signsEventIds, subjectOf }: Pick<Provider, "name" | "signsEventIds" | "subjectOf">,
-  { claims, detectStale }: ReceiverOptions,
-  replayable: number,
+  {
+    isShared,
+    detectStale,
+    replayable,
+  }: { readonly isShared: boolean; readonly detectStale: boolean; readonly replayable: number },
 ): (event: ReceivedEvent, digest: string | undefined) => ClaimKeys | undefined {
   // The process's own memory holds no other provider's keys, and signed ids cannot collide with other keys.
-  const prefix = claims || !signsEventIds ? `${name}:` : "";
+  const prefix = isShared || !signsEventIds ? `${name}:` : "";
 
   return function claimKeysOf(event, digest) {
     const signature = signsEventIds ? undefined : digest;
