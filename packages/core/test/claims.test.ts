@@ -9,7 +9,7 @@ describe("memoryClaims", () => {
     await check({ store: memoryClaims({ clock }), advance: clock.advance });
   });
 
-  test("what is done, and the latest time of a subject, are known up to their last millisecond and not beyond", () => {
+  test("memoryClaims forgets a settled key and an occurrence exactly when their time to live ends", () => {
     clock.set(0);
     const claims = memoryClaims({ clock });
     claims.claim("key", "a", 1000);
@@ -19,12 +19,12 @@ describe("memoryClaims", () => {
     expect([claims.claim("key", "b", 1000), claims.latestOccurrence("subject")]).toEqual(["done", 7]);
     clock.set(1000);
     expect([claims.claim("key", "b", 1000), claims.latestOccurrence("subject")]).toEqual(["won", undefined]);
-    // What is forgotten is no longer the later one of two.
+    // A forgotten occurrence no longer wins over an earlier one.
     claims.recordOccurrence("subject", 3, 1000);
     expect(claims.latestOccurrence("subject")).toBe(3);
   });
 
-  test("a claim is held up to the last millisecond of its lease and not beyond", () => {
+  test("a claim is free exactly when its lease ends", () => {
     clock.set(0);
     const claims = memoryClaims({ clock });
     claims.claim("key", "a", 1000);
@@ -34,14 +34,14 @@ describe("memoryClaims", () => {
     expect(claims.claim("key", "b", 1000)).toBe("won");
   });
 
-  test("a max of 1 is room for what was done last", () => {
+  test("memoryClaims remembers the last settled key when max is 1", () => {
     const claims = memoryClaims({ max: 1, clock });
     claims.claim("key", "a", 1000);
     claims.settle("key", "a", 1000);
     expect(claims.claim("key", "b", 1000)).toBe("done");
   });
 
-  test("of what is done at least max are remembered, at most twice as many; what is held never goes", () => {
+  test("memoryClaims remembers at least max settled keys, at most twice as many, and every held claim", () => {
     clock.set(0);
     const claims = memoryClaims({ max: 100, clock });
     claims.claim("held", "a", 1_000_000);
@@ -55,7 +55,7 @@ describe("memoryClaims", () => {
     expect(done.filter((claim) => claim === "done").length).toBeLessThanOrEqual(200);
   });
 
-  test("claims that nobody settles or releases are dropped when their lease is over", () => {
+  test("memoryClaims drops expired claims that were neither settled nor released", () => {
     clock.set(0);
     const claims = memoryClaims({ clock });
     for (let i = 0; i < 1000; i++) claims.claim(`k${i}`, "a", 1000);
@@ -66,7 +66,10 @@ describe("memoryClaims", () => {
     dropped.mockRestore();
   });
 
-  test.each([0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY])("a max of %d throws", (max) => {
-    expect(() => memoryClaims({ max })).toThrow(/max must be a positive whole number/);
-  });
+  test.each([0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY])(
+    "memoryClaims throws when max is %d",
+    (max) => {
+      expect(() => memoryClaims({ max })).toThrow(/max must be a positive whole number/);
+    },
+  );
 });

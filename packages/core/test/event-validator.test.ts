@@ -3,7 +3,7 @@ import * as prolificEvents from "../src/providers/prolific/events.js";
 import * as tolokaEvents from "../src/providers/toloka/events.js";
 import { prolificEvent, tolokaEvent } from "../src/testing.js";
 
-/** What may stand in a field: all that JSON has, and nothing at all. */
+/** Every kind of JSON value, and a missing one. */
 const VALUES = [undefined, null, true, 0, 1.5, "", "text", [], ["a"], [1], {}, { a: 1 }, [{ a: 1 }], [[]]];
 
 const providers = [
@@ -25,7 +25,7 @@ const providers = [
   },
 ];
 
-/** The documented fields by their kinds, written down a second time. Source: the providers' documentation. */
+/** The kind of each documented field, written independently of the schemas. Source: the providers' documentation. */
 const KINDS: Readonly<Record<string, (value: unknown) => boolean>> = {
   confidence: (value) => typeof value === "number",
   assignment_ids: (value) => Array.isArray(value) && value.every((id) => typeof id === "string"),
@@ -39,22 +39,25 @@ function isObject(value: unknown): boolean {
 }
 
 describe.each(providers)("$name", ({ types, sample, read }) => {
-  test.each(types)("%s fits with all of its fields, and with no field missing or of another kind", (type) => {
-    const data = sample(type);
-    expect(read(data)).toBeUndefined();
-    const keys = Object.keys(data).filter((field) => !["type", "event_type"].includes(field));
-    for (const field of keys) {
-      for (const value of VALUES) {
-        const changed = JSON.parse(JSON.stringify({ ...data, [field]: value }));
-        const fits = (KINDS[field] ?? isText)(value);
-        // The id and the time are more than text.
-        if (fits && ["uuid", "event_time"].includes(field)) continue;
-        expect([field, value, read(changed) === undefined]).toEqual([field, value, fits]);
+  test.each(types)(
+    "%s fits its schema when it has all of its fields, and not when a field is missing or of another kind",
+    (type) => {
+      const data = sample(type);
+      expect(read(data)).toBeUndefined();
+      const keys = Object.keys(data).filter((field) => !["type", "event_type"].includes(field));
+      for (const field of keys) {
+        for (const value of VALUES) {
+          const changed = JSON.parse(JSON.stringify({ ...data, [field]: value }));
+          const fits = (KINDS[field] ?? isText)(value);
+          // Not every text is a valid id or time.
+          if (fits && ["uuid", "event_time"].includes(field)) continue;
+          expect([field, value, read(changed) === undefined]).toEqual([field, value, fits]);
+        }
       }
-    }
-  });
+    },
+  );
 
-  test.each(types)("%s keeps fields that it does not know, whatever they hold", (type) => {
+  test.each(types)("%s fits its schema when it has unknown fields of any kind", (type) => {
     for (const value of VALUES) {
       expect(read({ ...sample(type), newer: value, constructor: value })).toBeUndefined();
     }

@@ -19,7 +19,7 @@ const implementations: [string, Hmac][] = [
   ["WebCrypto", web],
 ];
 
-/** RFC 4231, test cases 1 and 2, and below case 4: those whose keys are text in UTF-8. */
+/** RFC 4231, test cases 1 and 2. Their keys are text. Case 4 is below. */
 const RFC_4231: [secret: string, data: string, digest: string][] = [
   ["\x0b".repeat(20), "Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"],
   [
@@ -39,15 +39,15 @@ describe.each(implementations)("%s", (_, hmac) => {
     return hmac.verify(keys as never[], prefix, body, digest);
   };
 
-  test.each(RFC_4231)("agrees with RFC 4231 for the key %j", async (secret, data, digest) => {
-    // Wherever the data is split into prefix and body.
+  test.each(RFC_4231)("verify agrees with RFC 4231 for the key %j", async (secret, data, digest) => {
+    // The result must not depend on where prefix and body meet.
     for (let i = 0; i <= data.length; i++) {
       expect(await verify([secret], data.slice(0, i), bytes(data.slice(i)), digest)).toBe(true);
     }
     expect(await verify([`${secret}x`], "", bytes(data), digest)).toBe(false);
   });
 
-  test("agrees with RFC 4231 for data that is no text", async () => {
+  test("verify agrees with RFC 4231 when the data is not text", async () => {
     const secret = String.fromCharCode(...Array.from({ length: 25 }, (_, i) => i + 1));
     const data = new Uint8Array(50).fill(0xcd);
     const digest = "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b";
@@ -55,9 +55,9 @@ describe.each(implementations)("%s", (_, hmac) => {
     expect(await verify([secret], "", data.subarray(1), digest)).toBe(false);
   });
 
-  // Keys around the block of 64 bytes and bodies around the 32 KiB up to which node:crypto hashes in one call.
+  // Keys around the HMAC block of 64 bytes. Bodies around 32 KiB: up to there, node:crypto hashes in one call.
   test.each([1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 300])(
-    "agrees with an Hmac of node:crypto for a secret of %d bytes, whatever the body's size",
+    "verify agrees with createHmac of node:crypto for a secret of %d bytes and bodies of any size",
     async (length) => {
       const secret = "k".repeat(length);
       for (const size of [0, 1, 55, 56, 63, 64, 65, 1000, 32_687, 32_688, 32_689, 32_704, 33_000, 100_000]) {
@@ -70,15 +70,18 @@ describe.each(implementations)("%s", (_, hmac) => {
     },
   );
 
-  test.each(genuine)("verifies the genuine delivery $name", async ({ secret, ts, v, body, header }) => {
-    const digest = (/sign=([0-9a-f]+)/.exec(header)?.[1] ?? "").padStart(64, "0");
-    expect(await verify([secret], `${ts}.${v}.`, bytes(body), digest)).toBe(true);
-    expect(await verify([secret], `${ts}.${v}.`, bytes(`${body} `), digest)).toBe(false);
-  });
+  test.each(genuine)(
+    "verify accepts the genuine delivery $name, and refuses it when its body changed",
+    async ({ secret, ts, v, body, header }) => {
+      const digest = (/sign=([0-9a-f]+)/.exec(header)?.[1] ?? "").padStart(64, "0");
+      expect(await verify([secret], `${ts}.${v}.`, bytes(body), digest)).toBe(true);
+      expect(await verify([secret], `${ts}.${v}.`, bytes(`${body} `), digest)).toBe(false);
+    },
+  );
 
   const [secret, data, digest] = RFC_4231[1] as [string, string, string];
 
-  test("finds the secret wherever it stands in the list", async () => {
+  test("verify finds the matching secret at any position of the list", async () => {
     expect(await verify([secret, "b", "c"], "", bytes(data), digest)).toBe(true);
     expect(await verify(["a", "b", secret], "", bytes(data), digest)).toBe(true);
     expect(await verify([secret, secret], "", bytes(data), digest)).toBe(true);
@@ -93,12 +96,12 @@ describe.each(implementations)("%s", (_, hmac) => {
     ["in upper case", digest.toUpperCase()],
     ["not hex", `${digest.slice(0, 63)}g`],
     ["not ASCII", `${digest.slice(0, 63)}\u0133`],
-  ])("a digest that is %s does not fit, even after one that did", async (_, wrong) => {
+  ])("verify refuses a digest that is %s, also after it accepted one", async (_, wrong) => {
     expect(await verify([secret], "", bytes(data), digest)).toBe(true);
     expect(await verify([secret], "", bytes(data), wrong)).toBe(false);
   });
 
-  test("verifies bytes that are no text, and a view into a larger buffer", async () => {
+  test("verify accepts bytes that are not text, and a view into a larger buffer", async () => {
     const all = Uint8Array.from({ length: 256 }, (_, i) => i);
     const view = all.subarray(100, 200);
     const sign = createHmac("sha256", "k").update("1.1.").update(view).digest("hex");
@@ -107,7 +110,7 @@ describe.each(implementations)("%s", (_, hmac) => {
   });
 });
 
-test("verifies in releases of Node that do not hash in one call, too", async () => {
+test("verify agrees with RFC 4231 when node:crypto has no one-call hash", async () => {
   vi.resetModules();
   vi.doMock("node:crypto", () => ({ ...crypto, default: { ...crypto, hash: undefined } }));
   const old: typeof node = await import("../src/signature/hmac.node.js");

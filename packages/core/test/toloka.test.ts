@@ -6,7 +6,7 @@ import { tolokaEvent } from "../src/testing.js";
 
 const SIGN = "609af3eefd4c12b6afad30ab456efcd21fe82f4247d3340151a3ca0c97a6cbcb";
 
-describe("the header", () => {
+describe("parseSignature", () => {
   const read = (header: string | null | undefined) => parseSignature({ get: () => header });
   const parts = { prefix: "946728000000.1.", digest: SIGN, timestamp: 946728000000 };
 
@@ -15,16 +15,16 @@ describe("the header", () => {
     ["without spaces", `{v=1,ts=946728000000,sign=${SIGN}}`],
     ["with many spaces", `{ v = 1 ,  ts = 946728000000 , sign = ${SIGN} }`],
     ["in another order", `{sign=${SIGN}, ts=946728000000, v=1}`],
-    ["with a field to come", `{v=1, ts=946728000000, kid=key-7, sign=${SIGN}}`],
-  ])("is read %s", (_, header) => {
+    ["with an unknown field", `{v=1, ts=946728000000, kid=key-7, sign=${SIGN}}`],
+  ])("parseSignature reads a header %s", (_, header) => {
     expect(read(header)).toEqual(parts);
   });
 
-  test("keeps the version's and the time's own digits, for they are signed", () => {
+  test("parseSignature keeps leading zeros of version and time, because the signature covers them", () => {
     expect(read(`{v=02, ts=0946728000000, sign=${SIGN}}`)).toMatchObject({ prefix: "0946728000000.02." });
   });
 
-  test("of 256 characters is read, of one more it is malformed", () => {
+  test("parseSignature reads a header of 256 characters and refuses a longer one", () => {
     const padded = (length: number) => {
       const header = `{v=1, ts=946728000000, sign=${SIGN}, pad=`;
       return `${header.padEnd(length - 1, "x")}}`;
@@ -33,14 +33,20 @@ describe("the header", () => {
     expect(read(padded(257))).toBe("SIGNATURE_MALFORMED");
   });
 
-  test.each([63, 62, 50, 41, 40])("a signature of %i digits has lost its leading zeros", (length) => {
-    const short = SIGN.slice(-length);
-    expect(read(`{v=1, ts=1, sign=${short}}`)).toMatchObject({ digest: short.padStart(64, "0") });
-  });
+  test.each([63, 62, 50, 41, 40])(
+    "parseSignature restores leading zeros when the digest has only %i digits",
+    (length) => {
+      const short = SIGN.slice(-length);
+      expect(read(`{v=1, ts=1, sign=${short}}`)).toMatchObject({ digest: short.padStart(64, "0") });
+    },
+  );
 
-  test.each([null, undefined, ""])("%j is a missing signature", (header) => {
-    expect(read(header)).toBe("SIGNATURE_MISSING");
-  });
+  test.each([null, undefined, ""])(
+    "parseSignature returns SIGNATURE_MISSING when the header is %j",
+    (header) => {
+      expect(read(header)).toBe("SIGNATURE_MISSING");
+    },
+  );
 
   test.each([
     ["without braces", `v=1, ts=1, sign=${SIGN}`],
@@ -55,12 +61,12 @@ describe("the header", () => {
     ["that is two headers", `{v=1, ts=1, sign=${SIGN}}, {v=1, ts=1, sign=${SIGN}}`],
     ["with an empty field", `{v=1, , ts=1, sign=${SIGN}}`],
     ["with a comma at the end", `{v=1, ts=1, sign=${SIGN},}`],
-    ["with a version that is no integer", `{v=1.5, ts=1, sign=${SIGN}}`],
+    ["with a fractional version", `{v=1.5, ts=1, sign=${SIGN}}`],
     ["with a negative version", `{v=-1, ts=1, sign=${SIGN}}`],
-    ["with a version in words", `{v=one, ts=1, sign=${SIGN}}`],
+    ["with a version that is text", `{v=one, ts=1, sign=${SIGN}}`],
     ["with a hexadecimal version", `{v=0x1, ts=1, sign=${SIGN}}`],
     ["with a negative time", `{v=1, ts=-1, sign=${SIGN}}`],
-    ["with a fractional time", `{v=1, ts=1e3, sign=${SIGN}}`],
+    ["with a time in exponent notation", `{v=1, ts=1e3, sign=${SIGN}}`],
     ["with a time of 16 digits", `{v=1, ts=${"1".repeat(16)}, sign=${SIGN}}`],
     ["with 39 digits", `{v=1, ts=1, sign=${SIGN.slice(0, 39)}}`],
     ["with 65 digits", `{v=1, ts=1, sign=0${SIGN}}`],
@@ -72,14 +78,14 @@ describe("the header", () => {
     ["with junk in place of a brace", `xv=1, ts=1, sign=${SIGN}}`],
     ["with junk in front of a field", `{!v=1, ts=1, sign=${SIGN}}`],
     ["with junk behind", `{v=1, ts=1, sign=${SIGN}}x`],
-    ["of more than a sane length", `{v=1, ts=1, sign=${SIGN}, pad=${"x".repeat(200)}}`],
-  ])("%s is malformed", (_, header) => {
+    ["of more than 256 characters", `{v=1, ts=1, sign=${SIGN}, pad=${"x".repeat(200)}}`],
+  ])("parseSignature returns SIGNATURE_MALFORMED for a header %s", (_, header) => {
     expect(read(header)).toBe("SIGNATURE_MALFORMED");
   });
 });
 
-describe("the events", () => {
-  test("there are nine types, under a name and a path of their own", () => {
+describe("parseEvents", () => {
+  test("the provider has nine event types, its own name and default path, and signed event ids", () => {
     expect(toloka.eventTypes).toHaveLength(9);
     expect(toloka).toMatchObject({ name: "toloka", defaultPath: "/toloka-webhook", signsEventIds: true });
   });
@@ -87,7 +93,7 @@ describe("the events", () => {
   const read = (event: object) => parseEvents({ events: [event] })?.[0];
 
   describe.each(toloka.eventTypes)("%s", (type: TolokaEventType) => {
-    test("is recognized, its data kept as it is, unknown fields and all", () => {
+    test("parseEvents recognizes the event and keeps its data, unknown fields included", () => {
       const data = tolokaEvent(type, { added_later: { deep: [1, null] }, event_time: "2020-02-14T12:22:58" });
       const event = read(data);
       expect(event).toEqual({
@@ -100,7 +106,7 @@ describe("the events", () => {
       expect(event?.data).toBe(data);
     });
 
-    test("is not recognized without any one of its fields, or with one of another kind", () => {
+    test("parseEvents names the field when a field is missing or of another kind", () => {
       const data = tolokaEvent(type);
       for (const field of Object.keys(data).filter((name) => name !== "type")) {
         const { [field]: _, ...without } = data as Record<string, unknown>;
@@ -111,7 +117,7 @@ describe("the events", () => {
     });
   });
 
-  test("output_values may be one object or a list of them, as the documentation has it both ways", () => {
+  test("parseEvents accepts output_values as an object or a list of objects, because the documentation shows both", () => {
     const type = "DYNAMIC_OVERLAP_COMPLETED";
     expect(read(tolokaEvent(type, { output_values: { a: 1 } }))?.problems).toBeUndefined();
     expect(read(tolokaEvent(type, { output_values: [{ a: 1 }, {}] }))?.problems).toBeUndefined();
@@ -123,10 +129,13 @@ describe("the events", () => {
     ]);
   });
 
-  test.each(["", "x".repeat(256)])("a uuid that is empty or too long is none", (uuid) => {
-    const event = read(tolokaEvent("POOL_CLOSED", { uuid }));
-    expect(event).toMatchObject({ id: "", problems: ["uuid: expected a string of 1 to 255 characters"] });
-  });
+  test.each(["", "x".repeat(256)])(
+    "parseEvents returns an empty id and a problem when the uuid is empty or too long",
+    (uuid) => {
+      const event = read(tolokaEvent("POOL_CLOSED", { uuid }));
+      expect(event).toMatchObject({ id: "", problems: ["uuid: expected a string of 1 to 255 characters"] });
+    },
+  );
 
   test.each([
     ["2020-02-14T12:22:58", "2020-02-14T12:22:58.000Z"],
@@ -139,18 +148,18 @@ describe("the events", () => {
     ["2020-02-29T23:59:59", "2020-02-29T23:59:59.000Z"],
     ["1999-12-31T23:59:59", "1999-12-31T23:59:59.000Z"],
     ["0050-01-01T00:00:00", "0050-01-01T00:00:00.000Z"],
-  ])("the time %s is %s, wherever the process runs", (event_time, iso) => {
+  ])("parseEvents reads the time %s as %s in any time zone", (event_time, iso) => {
     expect(read(tolokaEvent("POOL_CLOSED", { event_time }))?.occurredAt?.toISOString()).toBe(iso);
   });
 
-  test("a time as Toloka writes it is read as Date reads it, or not at all where that does not", () => {
+  test("parseEvents reads a time in Toloka's format as Date does, and refuses days that do not exist", () => {
     const two = (n: number) => String(n).padStart(2, "0");
     for (let i = 0; i < 20_000; i++) {
-      // Of each field some values that it does not have.
+      // The loop also gives every field values out of range.
       const date = `${1900 + (i % 300)}-${two(i % 14)}-${two((i * 7) % 33)}`;
       const time = `${two((i * 5) % 26)}:${two((i * 11) % 62)}:${two((i * 13) % 62)}`;
       const event_time = `${date}T${time}`;
-      // Date takes 30 February for 1 March.
+      // Date reads 30 February as 1 March.
       const isDay = new Date(`${date}T00:00Z`).getUTCDate() === (i * 7) % 33;
       const expected = isDay ? Date.parse(`${event_time}Z`) : Number.NaN;
       const read = parseEvents({ events: [{ event_time }] })?.[0]?.occurredAt;
@@ -161,7 +170,7 @@ describe("the events", () => {
     }
   });
 
-  test("events that happened at the same time have a Date of their own each", () => {
+  test("parseEvents gives each event its own Date when their times are equal", () => {
     const [a, b] = parseEvents({ events: [tolokaEvent("POOL_CLOSED"), tolokaEvent("POOL_CLOSED")] }) ?? [];
     a?.occurredAt?.setTime(0);
     expect(b?.occurredAt?.getTime()).toBeGreaterThan(0);
@@ -185,14 +194,14 @@ describe("the events", () => {
     "12020-02-14T12:22:58",
     "2020-02-14T12:22:58 (in summer)",
     "2020-02-14T12:22:58Z (in summer)",
-  ])("the time %j cannot be read", (event_time) => {
+  ])("parseEvents returns no time and a problem when the time is %j", (event_time) => {
     expect(read(tolokaEvent("POOL_CLOSED", { event_time }))).toMatchObject({
       occurredAt: undefined,
       problems: ["event_time: expected ISO 8601"],
     });
   });
 
-  test("a time that is not text is none, whatever is in it", () => {
+  test("parseEvents returns no time and a problem when the time is a list", () => {
     const event_time = ["2020-02-14T12:22:58"];
     expect(read(tolokaEvent("POOL_CLOSED", { event_time }))).toMatchObject({
       occurredAt: undefined,
@@ -216,21 +225,21 @@ describe("the events", () => {
     { events: ["text"] },
     { events: [[]] },
     { events: [{ type: "TEST_EVENT" }, null] },
-  ])("%j is neither an envelope nor an event", (body) => {
+  ])("parseEvents returns undefined when the body is %j", (body) => {
     expect(parseEvents(body)).toBeUndefined();
   });
 
-  test("a bare event object is a delivery of one event", () => {
+  test("parseEvents returns one event when the body is a bare event", () => {
     expect(parseEvents(tolokaEvent("TEST_EVENT"))).toMatchObject([{ type: "TEST_EVENT" }]);
   });
 
-  test("an envelope with a type of its own is still an envelope", () => {
+  test("parseEvents reads an envelope when it has a type of its own", () => {
     expect(parseEvents({ type: "BATCH", events: [tolokaEvent("TEST_EVENT")] })).toMatchObject([
       { type: "TEST_EVENT" },
     ]);
   });
 
-  test("an event without a type or an id spoils none of its siblings", () => {
+  test("parseEvents recognizes an event when its siblings lack type and id", () => {
     const events = parseEvents({ events: [{}, { type: 7, uuid: [] }, tolokaEvent("TEST_EVENT")] });
     expect(events).toMatchObject([
       { type: "", id: "", problems: ["type: expected string"] },
@@ -239,7 +248,7 @@ describe("the events", () => {
     ]);
   });
 
-  test("no value of the data gets into what is said of it", () => {
+  test("problems name fields and never quote their values", () => {
     const event = read(
       tolokaEvent("POOL_CLOSED", { close_reason: ["hunter2"], pool_id: { hunter2: "hunter2" } }),
     );
@@ -247,7 +256,7 @@ describe("the events", () => {
     expect(event?.problems?.join()).not.toContain("hunter2");
   });
 
-  test("data nested a hundred thousand deep is read", () => {
+  test("parseEvents accepts data that is nested 100,000 levels deep", () => {
     const deep = JSON.parse(`${"[".repeat(100_000)}${"]".repeat(100_000)}`);
     expect(read(tolokaEvent("POOL_CLOSED", { deep }))?.problems).toBeUndefined();
   });
