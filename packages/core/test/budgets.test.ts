@@ -49,7 +49,10 @@ describe("the receiver", () => {
     ["one event with a synchronous listener", 6, 1, () => {}],
     ["one event with an asynchronous listener", 9, 1, async () => {}],
     ["ten events with asynchronous listeners", 36, 10, async () => {}],
-  ] as const)("creates at most the promises of its budget for %s: %d", async (_, budget, events, listener) => {
-    expect((await promisesPerDelivery(events, listener)) - OF_THE_TEST).toBeLessThanOrEqual(budget);
-  });
+  ] as const)(
+    "creates at most the promises of its budget for %s: %d",
+    async (_, budget, events, listener) => {
+      expect((await promisesPerDelivery(events, listener)) - OF_THE_TEST).toBeLessThanOrEqual(budget);
+    },
+  );
 });

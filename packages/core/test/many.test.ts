@@ -1,46 +1,25 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { seededRandom } from "../../../test/seeded-random.js";
 import type { ClaimStore } from "../src/claiming/claim-store.js";
-import { memoryClaims } from "../src/claiming/memory-claims.js";
 import type { Delivery } from "../src/delivery.js";
 import type { ReceiverOptions } from "../src/options.js";
-import { prolific } from "../src/providers/prolific/index.js";
-import { toloka } from "../src/providers/toloka/index.js";
-import { createReceiver } from "../src/receiver.js";
-import type { Reply } from "../src/reply.js";
-import { prolificEvent, signProlific, signToloka, tolokaEvent } from "../src/testing.js";
+import {
+  closed,
+  contentOf,
+  deferred,
+  NOW,
+  never,
+  prolificWith,
+  receiverWith,
+  signed,
+  signedStudy,
+  submitted,
+} from "./deliveries.js";
+import { after, slowClaims, virtualTime } from "./virtual-time.js";
 
-const SECRET = "12345";
-const NOW = 1_581_682_978_000;
 const SEED = 20_261_122;
 
-const receiverWith = (options: ReceiverOptions = {}) =>
-  createReceiver(toloka, { secret: SECRET, clock: () => NOW, ...options });
-const signed = (...events: object[]) => signToloka({ secret: SECRET, timestamp: NOW, events });
-const submitted = (uuid: string, assignment_id: string) =>
-  tolokaEvent("ASSIGNMENT_SUBMITTED", { uuid, assignment_id });
-const contentOf = (reply: Reply) => JSON.parse(reply.body);
-/** Virtual time: how long a listener, a store or a sender takes. */
-const after = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds));
-
-/** The store in memory, its answers as late as `latency` says, so that they overtake each other. */
-function slowClaims(latency: () => number): ClaimStore {
-  const store = memoryClaims();
-  return {
-    claim: (...args) => after(latency()).then(() => store.claim(...args)),
-    settle: (...args) => after(latency()).then(() => store.settle(...args)),
-    release: (...args) => after(latency()).then(() => store.release(...args)),
-  };
-}
-
-beforeEach(() => {
-  vi.restoreAllMocks();
-  vi.useFakeTimers({ now: NOW });
-});
-afterEach(() => {
-  expect(vi.getTimerCount()).toBe(0);
-  vi.useRealTimers();
-});
+virtualTime();
 
 interface Planned {
   readonly id: string;
@@ -50,7 +29,7 @@ interface Planned {
 
 const sum = (events: readonly Planned[]) => events.reduce((total, { takes }) => total + takes, 0);
 
-/** 1,000 events of random length, of 50 keys in random order. */
+/** Returns 1,000 events of random duration, spread over 50 keys at random. */
 function planned(random: () => number): Planned[] {
   return Array.from({ length: 1_000 }, (_, i) => ({
     id: `event-${i}`,
@@ -59,7 +38,7 @@ function planned(random: () => number): Planned[] {
   }));
 }
 
-/** Writes down what a receiver's listeners do with planned events. */
+/** Registers a listener that takes as long as planned, and records how the events ran. */
 function watch(receiver: ReturnType<typeof receiverWith>, events: readonly Planned[]) {
   const plan = new Map(events.map((event) => [event.id, event]));
   const begun: string[] = [];
@@ -84,7 +63,7 @@ function watch(receiver: ReturnType<typeof receiverWith>, events: readonly Plann
     overlaps,
     begun,
     most: () => most,
-    /** The events of each key, in the order in which they began. */
+    /** Returns the events of each key in the order in which they started. */
     order: () => byKey(begun.map((id) => plan.get(id) as Planned)),
   };
 }
@@ -99,11 +78,14 @@ function byKey(events: readonly Planned[]): Map<string, string[]> {
 
 const stores: [string, (random: () => number) => ReceiverOptions][] = [
   ["claims in memory", () => ({})],
-  ["a store whose answers overtake each other", (random) => ({ claims: slowClaims(() => random() * 20) })],
+  [
+    "a claim store whose answers overtake each other",
+    (random) => ({ claims: slowClaims(() => random() * 20) }),
+  ],
 ];
 
-describe.each(stores)("1,000 events of 50 keys, 16 at once, with %s", (_, optionsWith) => {
-  test("of one delivery keep their order within each key, and take little longer than they must", async () => {
+describe.each(stores)("1,000 events of 50 keys with %s", (_, optionsWith) => {
+  test("the events of one delivery keep the order of each key and take at most 1.3 times the ideal time", async () => {
     const random = seededRandom(SEED);
     const events = planned(random);
     const receiver = receiverWith({ concurrency: 16, ...optionsWith(random) });
@@ -122,7 +104,7 @@ describe.each(stores)("1,000 events of 50 keys, 16 at once, with %s", (_, option
     expect(await took).toBeLessThanOrEqual(1.3 * least);
   });
 
-  test("of 25 deliveries that come one upon another keep their order within each key, and wait for no other", async () => {
+  test("the events of 25 overlapping deliveries keep the order of each key and take at most 1.3 times the ideal time", async () => {
     const random = seededRandom(SEED + 1);
     const events = planned(random);
     const receiver = receiverWith({ concurrency: 16, ...optionsWith(random) });
@@ -141,7 +123,7 @@ describe.each(stores)("1,000 events of 50 keys, 16 at once, with %s", (_, option
     expect(watched.overlaps).toEqual([]);
     expect(watched.order()).toEqual(byKey(events));
     expect(watched.most()).toBeLessThanOrEqual(16);
-    // Each key's events back to back from when they came, and each delivery's on 16 at once.
+    // The ideal runs each key's events back to back from their arrival, and 16 events of a delivery at once.
     const ends = new Map<string, number>();
     for (const [i, { key, takes }] of events.entries()) {
       ends.set(key, Math.max(ends.get(key) ?? 0, every * Math.floor(i / 40)) + takes);
@@ -151,7 +133,7 @@ describe.each(stores)("1,000 events of 50 keys, 16 at once, with %s", (_, option
     expect(took).toBeLessThanOrEqual(1.3 * least);
   });
 
-  test("one at a time run in the exact order of their delivery", async () => {
+  test("events run in the exact order of their delivery when concurrency is 1", async () => {
     const random = seededRandom(SEED + 2);
     const events = planned(random);
     const receiver = receiverWith({ concurrency: 1, ...optionsWith(random) });
@@ -166,7 +148,7 @@ describe.each(stores)("1,000 events of 50 keys, 16 at once, with %s", (_, option
 
 describe("many duplicates at once", () => {
   test.each(stores)(
-    "deliveries that hold the same events of one key in other orders all come to an end, each event run once (%s)",
+    "deliveries finish and run each event once when they hold the same events in random orders (%s)",
     async (_, optionsWith) => {
       const random = seededRandom(SEED + 3);
       const receiver = receiverWith({ concurrency: 16, ...optionsWith(random) });
@@ -189,65 +171,49 @@ describe("many duplicates at once", () => {
     },
   );
 
-  const sign = (id: string, seconds: number) =>
-    signProlific({
-      secret: SECRET,
-      id,
-      timestamp: NOW + seconds * 1000,
-      event: prolificEvent("study.status.change", { resource_id: "one study" }),
-    });
-
-  test("whichever claim comes first, copies and redeliveries of one study of Prolific all come to an end", async () => {
+  test("copies and redeliveries of one Prolific study finish when claims come in any order, late or never", async () => {
     vi.spyOn(console, "error").mockImplementation(() => {});
     const random = seededRandom(SEED + 4);
     for (let round = 0; round < 100; round++) {
-      // Some answers are late, some never come, some are failures.
+      // The store answers late, never, or with a failure.
       const store = slowClaims(() => random() * 50);
       const claims: ClaimStore = {
         ...store,
         claim(...args) {
           const luck = random();
           if (luck < 0.05) throw new Error("broken");
-          return luck < 0.1 ? new Promise(() => {}) : store.claim(...args);
+          return luck < 0.1 ? never() : store.claim(...args);
         },
       };
-      const receiver = createReceiver(prolific, {
-        secret: SECRET,
-        clock: () => NOW,
-        concurrency: 4,
-        claims,
-      });
+      const receiver = prolificWith({ concurrency: 4, claims });
       const ran: string[] = [];
       receiver.onAny(async ({ id }) => {
         await after(random() * 30);
         ran.push(id);
       });
       const replies = Array.from({ length: 12 }, (_, i) =>
-        receiver.handle(sign(`${round}-${i % 3}`, Math.floor(i / 6))),
+        receiver.handle(signedStudy("one study", `${round}-${i % 3}`, Math.floor(i / 6))),
       );
       await vi.advanceTimersByTimeAsync(20_000);
       const contents = (await Promise.all(replies)).map(contentOf);
       for (const { code } of contents) {
         expect([undefined, "STORE_UNAVAILABLE", "EVENT_BUSY"]).toContain(code);
       }
-      // Once each, or not at all where the store was in the way.
+      // An event runs once, or not at all when the store failed it.
       expect(ran).toHaveLength(new Set(ran).size);
       expect(contents.reduce((total, { handled }) => total + handled, 0)).toBe(ran.length);
     }
   });
 });
 
-describe("what is remembered", () => {
-  test("the last 50,000 handled events are remembered, and one under way is whatever comes after it", async () => {
+describe("memory of handled events", () => {
+  test("the receiver recognizes the last 50,000 handled events, and a running event however many follow it", async () => {
     const receiver = receiverWith();
-    let finish = () => {};
-    const finished = new Promise<void>((resolve) => {
-      finish = resolve;
-    });
+    const { passed: finished, open: finish } = deferred();
     const listener = vi.fn((event: { id: string }) => (event.id === "slow" ? finished : undefined));
     receiver.on("POOL_CLOSED", listener);
     const deliver = async (...ids: string[]) => {
-      const events = ids.map((uuid) => tolokaEvent("POOL_CLOSED", { uuid }));
+      const events = ids.map((uuid) => closed(uuid));
       return JSON.parse((await receiver.handle(signed(...events))).body);
     };
     const slow = deliver("slow");
@@ -261,5 +227,24 @@ describe("what is remembered", () => {
     expect(await slow).toMatchObject({ handled: 1 });
     expect(await again).toMatchObject({ duplicate: 1 });
     expect(listener).toHaveBeenCalledTimes(130_001);
+  });
+
+  test("a handled event stays known when 110,000 other events run and fail", async () => {
+    const receiver = receiverWith();
+    const handle = async (...events: object[]) => contentOf(await receiver.handle(signed(...events)));
+    const listener = vi.fn();
+    receiver.on("POOL_CLOSED", listener);
+    receiver.on("ASSIGNMENT_SUBMITTED", () => {
+      throw new Error("never");
+    });
+    receiver.onError(() => {});
+    const first = closed("first");
+    expect(await handle(first)).toMatchObject({ handled: 1 });
+    const all = Array.from({ length: 110 }, (_, i) =>
+      handle(...Array.from({ length: 1000 }, (_, j) => submitted(`${i}-${j}`, "assignment"))),
+    );
+    for (const reply of await Promise.all(all)) expect(reply).toMatchObject({ failed: 1000 });
+    expect(await handle(first)).toMatchObject({ duplicate: 1 });
+    expect(listener).toHaveBeenCalledOnce();
   });
 });

@@ -1,50 +1,29 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import type { ClaimStore } from "../src/claiming/claim-store.js";
 import { memoryClaims } from "../src/claiming/memory-claims.js";
 import type { ReceiverOptions } from "../src/options.js";
-import { prolific } from "../src/providers/prolific/index.js";
-import { toloka } from "../src/providers/toloka/index.js";
-import { createReceiver } from "../src/receiver.js";
-import type { Reply } from "../src/reply.js";
-import { prolificEvent, signProlific, signToloka, tolokaEvent } from "../src/testing.js";
+import { tolokaEvent } from "../src/testing.js";
+import {
+  contentOf,
+  deferred,
+  never,
+  prolificWith,
+  receiverWith,
+  signed,
+  signedStudy,
+  submitted,
+} from "./deliveries.js";
+import { after, virtualTime } from "./virtual-time.js";
 
-const SECRET = "12345";
-const NOW = 1_581_682_978_000;
+virtualTime();
 
-const receiverWith = (options: ReceiverOptions = {}) =>
-  createReceiver(toloka, { secret: SECRET, clock: () => NOW, ...options });
-const signed = (...events: object[]) => signToloka({ secret: SECRET, timestamp: NOW, events });
-const submitted = (uuid: string, assignment_id: string) =>
-  tolokaEvent("ASSIGNMENT_SUBMITTED", { uuid, assignment_id });
-const contentOf = (reply: Reply) => JSON.parse(reply.body);
-/** Virtual time: how long a listener, a store or a sender takes. */
-const after = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds));
-
-/** Resolves when asked to, so that a test decides when a listener is done. */
-function gate() {
-  let open = () => {};
-  const passed = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { passed, open };
-}
-
-beforeEach(() => {
-  vi.restoreAllMocks();
-  vi.useFakeTimers({ now: NOW });
-});
-afterEach(() => {
-  expect(vi.getTimerCount()).toBe(0);
-  vi.useRealTimers();
-});
-
-describe("keys", () => {
-  /** Which of these events begin before any of them ends. */
+describe("ordering keys", () => {
+  /** Returns the ids of the events that start before any of them ends. */
   async function beginAtOnce(options: ReceiverOptions, events: readonly object[]) {
     const receiver = receiverWith({ concurrency: 100, ...options });
-    const { passed, open } = gate();
+    const { passed, open } = deferred();
     const begun: string[] = [];
     receiver.onAny(({ id }) => {
       begun.push(id);
@@ -59,7 +38,7 @@ describe("keys", () => {
     return first;
   }
 
-  test("are by default what an event is about: its assignment, else its task, else its pool", async () => {
+  test("an event's default ordering key is its assignment, else its task, else its pool", async () => {
     const about = { assignment_id: "assignment", task_id: "task", pool_id: "pool" };
     const begun = await beginAtOnce({}, [
       tolokaEvent("ASSIGNMENT_CREATED", { uuid: "assignment 1", ...about }),
@@ -72,15 +51,15 @@ describe("keys", () => {
     expect(begun).toEqual(["assignment 1", "task 1", "pool 1"]);
   });
 
-  test("are what orderingKey says; what it gives no key for waits for nobody", async () => {
+  test("events run one after another when orderingKey returns the same key, and at once when it returns none", async () => {
     const events = ["a1", "a2", "b1", "-1", "-2"].map((uuid) => submitted(uuid, "the same"));
     const orderingKey = ({ id }: { id: string }) => (id.startsWith("-") ? undefined : id.slice(0, 1));
-    expect(await beginAtOnce({ orderingKey: orderingKey }, events)).toEqual(["a1", "b1", "-1", "-2"]);
+    expect(await beginAtOnce({ orderingKey }, events)).toEqual(["a1", "b1", "-1", "-2"]);
   });
 
-  test("are kept in order across deliveries by orderingKey alone, too", async () => {
+  test("events of one key run in order across deliveries when concurrency is 1", async () => {
     const receiver = receiverWith({ orderingKey: () => "one key" });
-    const { passed, open } = gate();
+    const { passed, open } = deferred();
     const begun: string[] = [];
     receiver.onAny(({ id }) => {
       begun.push(id);
@@ -94,10 +73,10 @@ describe("keys", () => {
     expect(begun).toEqual(["first", "second"]);
   });
 
-  test("who comes as one of two of its key has left still waits for the other", async () => {
+  test("an event waits for all running events of its key when one of them ends", async () => {
     const receiver = receiverWith({ orderingKey: () => "one key" });
     const begun: string[] = [];
-    const gates = new Map(["first", "second", "third"].map((id) => [id, gate()]));
+    const gates = new Map(["first", "second", "third"].map((id) => [id, deferred()]));
     receiver.onAny(({ id }) => {
       begun.push(id);
       return gates.get(id)?.passed;
@@ -115,11 +94,11 @@ describe("keys", () => {
     expect(begun).toEqual(["first", "second", "third"]);
   });
 
-  test("at most so many of a delivery's events run at once; as each ends, the next one begins", async () => {
+  test("a delivery runs as many events at once as concurrency allows, and starts the next when one ends", async () => {
     const receiver = receiverWith({ concurrency: 2 });
     const begun: string[] = [];
     const ids = ["a", "b", "c", "d", "e"];
-    const gates = new Map(ids.map((id) => [id, gate()]));
+    const gates = new Map(ids.map((id) => [id, deferred()]));
     receiver.onAny(({ id }) => {
       begun.push(id);
       return gates.get(id)?.passed;
@@ -138,9 +117,9 @@ describe("keys", () => {
     expect(contentOf(await reply)).toMatchObject({ handled: 5 });
   });
 
-  test("orderingKey alone leaves the order of a delivery as it is", async () => {
+  test("a delivery keeps its order when orderingKey is set and concurrency is 1", async () => {
     const receiver = receiverWith({ orderingKey: ({ id }) => id.slice(0, 1) });
-    const { passed, open } = gate();
+    const { passed, open } = deferred();
     const begun: string[] = [];
     receiver.onAny(({ id }) => {
       begun.push(id);
@@ -155,7 +134,7 @@ describe("keys", () => {
     expect(begun).toEqual(["a0", "a1", "b1"]);
   });
 
-  test("an orderingKey that throws costs INTERNAL_ERROR; nothing has run, and nothing is left behind", async () => {
+  test("the reply is INTERNAL_ERROR when orderingKey throws, no event runs, and a redelivery is handled", async () => {
     const log = vi.spyOn(console, "error").mockImplementation(() => {});
     const store = memoryClaims();
     let broken = true;
@@ -185,20 +164,23 @@ describe("keys", () => {
     ["a number", 7],
     ["null", null],
     ["a promise", Promise.resolve("key")],
-  ])("an orderingKey that returns %s is a mistake, said in the log", async (_, key) => {
-    const log = vi.spyOn(console, "error").mockImplementation(() => {});
-    const receiver = receiverWith({ orderingKey: () => key as string });
-    const ran = vi.fn();
-    receiver.onAny(ran);
-    const reply = await receiver.handle(signed(submitted("x", "x")));
-    expect([reply.status, contentOf(reply).code]).toEqual([500, "INTERNAL_ERROR"]);
-    expect(log.mock.calls.join()).toContain(
-      "orderingKey: failed, or returned neither a string nor undefined",
-    );
-    expect(ran).not.toHaveBeenCalled();
-  });
+  ])(
+    "the reply is INTERNAL_ERROR and the log names the mistake when orderingKey returns %s",
+    async (_, key) => {
+      const log = vi.spyOn(console, "error").mockImplementation(() => {});
+      const receiver = receiverWith({ orderingKey: () => key as string });
+      const ran = vi.fn();
+      receiver.onAny(ran);
+      const reply = await receiver.handle(signed(submitted("x", "x")));
+      expect([reply.status, contentOf(reply).code]).toEqual([500, "INTERNAL_ERROR"]);
+      expect(log.mock.calls.join()).toContain(
+        "orderingKey: failed, or returned neither a string nor undefined",
+      );
+      expect(ran).not.toHaveBeenCalled();
+    },
+  );
 
-  test("an event that fails lets those behind it pass, and runs again when it comes again", async () => {
+  test("a failed event lets the next events of its key run, and runs again when it is redelivered", async () => {
     const receiver = receiverWith({ concurrency: 16 });
     const ran: string[] = [];
     let broken = true;
@@ -219,11 +201,11 @@ describe("keys", () => {
     expect(ran).toEqual(["first", "second", "third", "second"]);
   });
 
-  test("a listener that hangs holds up its own key until the time limit, and no other key", async () => {
+  test("a hanging listener blocks its own key until the timeout, and no other key", async () => {
     const receiver = receiverWith({ concurrency: 16, timeout: 5 });
     const ended: string[] = [];
     receiver.onError(() => {});
-    receiver.onAny(({ id }) => (id === "hangs" ? new Promise(() => {}) : void ended.push(id)));
+    receiver.onAny(({ id }) => (id === "hangs" ? never() : void ended.push(id)));
     const hanging = receiver.handle(signed(submitted("hangs", "x"), submitted("free", "y")));
     const behind = receiver.handle(signed(submitted("behind", "x")));
     await vi.advanceTimersByTimeAsync(4_999);
@@ -234,8 +216,8 @@ describe("keys", () => {
   });
 });
 
-describe("duplicates in lanes", () => {
-  test("events that another process holds are busy at once, and hold up nobody", async () => {
+describe("claims and ordering keys", () => {
+  test("an event is busy at once when another process holds it, and blocks no event of its key", async () => {
     const store = memoryClaims();
     store.claim("toloka:x", "another process", 60_000);
     const receiver = receiverWith({ concurrency: 16, claims: store });
@@ -251,9 +233,9 @@ describe("duplicates in lanes", () => {
     expect(ran).toEqual(["y"]);
   });
 
-  test("events that wait for those of another delivery take no place from those that can run", async () => {
+  test("duplicates that wait for another delivery do not count towards concurrency", async () => {
     const receiver = receiverWith({ concurrency: 2, orderingKey: () => undefined });
-    const { passed, open } = gate();
+    const { passed, open } = deferred();
     const begun: string[] = [];
     receiver.onAny(({ id }) => {
       begun.push(id);
@@ -273,12 +255,12 @@ describe("duplicates in lanes", () => {
     ]);
   });
 
-  test("a claim that never comes holds up its key for three seconds, and is not run", async () => {
+  test("an event without a claim blocks its key for 3 seconds and does not run", async () => {
     vi.spyOn(console, "error").mockImplementation(() => {});
     const store = memoryClaims();
     const claims: ClaimStore = {
       ...store,
-      claim: (key, ...rest) => (key === "toloka:x" ? new Promise(() => {}) : store.claim(key, ...rest)),
+      claim: (key, ...rest) => (key === "toloka:x" ? never() : store.claim(key, ...rest)),
     };
     const receiver = receiverWith({ concurrency: 16, claims });
     const ran: string[] = [];
@@ -293,10 +275,10 @@ describe("duplicates in lanes", () => {
     expect(ran).toEqual(["z", "y"]);
   });
 
-  test("an event whose claim was lost while it waited in its lane is not run, and lets the next one pass", async () => {
+  test("an event does not run when it lost its claim while it waited for its key, and the next event runs", async () => {
     const store = memoryClaims();
     const receiver = receiverWith({ concurrency: 16, claims: store });
-    const { passed, open } = gate();
+    const { passed, open } = deferred();
     const ran: string[] = [];
     receiver.onAny(({ id }) => {
       ran.push(id);
@@ -313,16 +295,8 @@ describe("duplicates in lanes", () => {
     expect(ran).toEqual(["first", "last"]);
   });
 
-  describe("of Prolific, whose signatures are claimed, too", () => {
-    const sign = (id: string, seconds: number) =>
-      signProlific({
-        secret: SECRET,
-        id,
-        timestamp: NOW + seconds * 1000,
-        event: prolificEvent("study.status.change", { resource_id: "one study" }),
-      });
-
-    test("a redelivery whose signature is claimed first runs in place of the first, which shares its outcome", async () => {
+  describe("with signature claims", () => {
+    test("a redelivery runs first when its signature is claimed first, and the first delivery shares its outcome", async () => {
       const store = memoryClaims();
       let answer = () => {};
       let asked = 0;
@@ -335,11 +309,11 @@ describe("duplicates in lanes", () => {
               })
             : store.claim(...args),
       };
-      const receiver = createReceiver(prolific, { secret: SECRET, clock: () => NOW, concurrency: 4, claims });
+      const receiver = prolificWith({ concurrency: 4, claims });
       const ran: string[] = [];
       receiver.onAny(({ id }) => ran.push(id));
-      const first = receiver.handle(sign("id", 0));
-      const second = receiver.handle(sign("id", 60));
+      const first = receiver.handle(signedStudy("one study", "id"));
+      const second = receiver.handle(signedStudy("one study", "id", 60));
       await vi.advanceTimersByTimeAsync(0);
       expect(ran).toEqual([]);
       answer();
@@ -352,11 +326,11 @@ describe("duplicates in lanes", () => {
   });
 });
 
-describe("what is left behind", () => {
+describe("memory", () => {
   setFlagsFromString("--expose-gc");
   const gc: () => void = runInNewContext("gc");
 
-  test("is nothing: 200 keys of 100 kB have come and gone, and memory is as it was", async () => {
+  test("the receiver frees ordering keys when their events have ended", async () => {
     const receiver = receiverWith({
       concurrency: 4,
       claims: memoryClaims({ max: 1 }),
@@ -367,7 +341,7 @@ describe("what is left behind", () => {
     let last = 0;
     const deliver = () => {
       const events = Array.from({ length: 10 }, () => submitted(String(last++), "assignment"));
-      // Two of each, so that some events follow others.
+      // Each event twice, so that the second one waits for the first.
       const delivery = signed(...events, ...events);
       return Promise.all([receiver.handle(delivery), receiver.handle(delivery)]);
     };
@@ -376,7 +350,7 @@ describe("what is left behind", () => {
     const before = process.memoryUsage().heapUsed;
     for (let i = 0; i < 20; i++) await deliver();
     gc();
-    // If the lanes remembered their keys, that were 20 MB.
+    // The 200 keys of 100 kB would take 20 MB.
     expect(process.memoryUsage().heapUsed - before).toBeLessThan(10 * 1024 * 1024);
   });
 });
