@@ -1,12 +1,12 @@
 import { mergeConfig } from "vitest/config";
 import core from "./vitest.config.js";
 
-// The tests run in threads here, whose time zone is their process's.
+// Stryker runs the tests in threads, which share the time zone of their process.
 process.env.TZ = core.test?.env?.TZ;
 
-// Without the tests of many events, which take longer than all others together: what one mutant breaks
-// has to show in a test of a few events, too. What hangs is given up sooner, and modules are loaded once
-// for all files, as no test replaces one.
+// many.test.ts takes longer than all other tests together, and the others must find every mutant alone.
+// The short timeout ends mutants that hang. Without isolation all files share their modules, which saves
+// loading them again. No test may replace a module for the others.
 export default mergeConfig(core, {
   test: { exclude: ["test/many.test.ts"], testTimeout: 5_000, isolate: false },
 });
