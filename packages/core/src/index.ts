@@ -15,7 +15,7 @@ export type { Instrumentation } from "./observing/observe.js";
 export type { DeliveryRecord, EventRecord } from "./observing/trace.js";
 export type { ReceiverOptions, Sink } from "./options.js";
 export type { Counts, Outcome } from "./outcome.js";
-export type { Provider, SignatureParts } from "./provider.js";
+export type { Provider, SignatureFormat, SignatureParts } from "./provider.js";
 export { createReceiver, type Receiver } from "./receiver.js";
 export type { Reply } from "./reply.js";
 export type { SecretSource, Secrets } from "./signature/secrets.js";
