@@ -16,3 +16,10 @@ export {
   nodeDelivery,
   writeNodeReply,
 } from "./mounting/node-request.js";
+export {
+  type Closable,
+  type HttpServer,
+  type ShutdownOptions,
+  shutdownGracefully,
+  trackReplies,
+} from "./mounting/shutdown.js";
