@@ -12,11 +12,43 @@ import { type TolokaEvents, toloka } from "@crowdhook/core/toloka";
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
 import plugin from "fastify-plugin";
 
+export type {
+  ClaimStore,
+  Delivery,
+  DeliveryRecord,
+  ErrorCode,
+  EventMap,
+  EventType,
+  Instrumentation,
+  Listener,
+  ListenerContext,
+  ListenerMap,
+  Provider,
+  ReceivedEvent,
+  Receiver,
+  ReceiverOptions,
+  Reply,
+  SecretSource,
+  Sink,
+  UnrecognizedEvent,
+  WebhookEvent,
+} from "@crowdhook/core";
+export {
+  type ShutdownOptions,
+  shutdownGracefully,
+  trackReplies,
+  type Webhook,
+  type WebhookOptions,
+  type WebhookSource,
+} from "@crowdhook/core/adapter";
+export type { ProlificEvents, ProlificEventType } from "@crowdhook/core/prolific";
+export type { TolokaEvents, TolokaEventType } from "@crowdhook/core/toloka";
+
 declare module "fastify" {
   interface FastifyInstance {
-    /** Where listeners for Toloka's events are registered. */
+    /** Registers listeners for Toloka's events. Present once `tolokaWebhook` is registered. */
     toloka: Webhook<TolokaEvents>;
-    /** Where listeners for Prolific's events are registered. */
+    /** Registers listeners for Prolific's events. Present once `prolificWebhook` is registered. */
     prolific: Webhook<ProlificEvents>;
   }
 }
@@ -25,14 +57,22 @@ declare module "fastify" {
 export interface FastifyWebhookOptions<Events extends EventMap> extends WebhookOptions<Events> {
   readonly secret?: SecretSource | undefined;
   readonly receiver?: Receiver<Events>;
-  /** As for any plugin, put in front of `path`. */
+  /** Comes before `path`, as for any plugin. */
   readonly prefix?: string;
 }
 
 const HINT =
-  "a hook read the request before the webhook. Let preParsing hooks leave this route alone, or keep the exact bytes in request.rawBody.";
+  "a hook read the request before the webhook. Skip this route in preParsing hooks, or keep the exact bytes in request.rawBody.";
 
-function webhook<Events extends EventMap>(
+/**
+ * Returns a Fastify plugin that receives the webhooks of any provider at `path`:
+ * `app.register(webhook(provider), { secret })`. The plugin decorates the app with the provider's name.
+ * A second webhook of one provider belongs in a scope of its own, because the name is taken.
+ *
+ * Registration fails with a `TypeError` for options that cannot work. The message names the mistake and
+ * the fix.
+ */
+export function webhook<Events extends EventMap>(
   provider: Provider<Events>,
 ): FastifyPluginAsync<FastifyWebhookOptions<Events>> {
   const register = async (app: FastifyInstance, options: FastifyWebhookOptions<Events>) => {
@@ -50,24 +90,24 @@ function webhook<Events extends EventMap>(
       return reply.code(status).headers(headers).send(Buffer.from(body));
     };
 
-    // A scope of its own: what it does to parsing ends here, and the app's other routes keep theirs.
+    // A scope of its own, so that the app's other routes keep their content type parsers.
     await app.register(
       async (scope) => {
         scope.removeAllContentTypeParsers();
         scope.addContentTypeParser("*", (_request, payload, done) => done(null, payload));
         scope.all(path || "/", handler);
-        // Known already where the app ignores trailing slashes.
+        // With ignoreTrailingSlash Fastify has this route already.
         const slashed = { method: "POST", url: `${scope.prefix}${path}/` } as const;
         if (path !== "" && scope.findRoute(slashed) === null) scope.all(`${path}/`, handler);
       },
       { prefix },
     );
   };
-  // Not encapsulated, so that the decorator is visible to the app that registers the plugin.
+  // Not encapsulated, so that the app that registers the plugin sees the decorator.
   return plugin(register, { name: `@crowdhook/fastify/${provider.name}`, fastify: "5.x" });
 }
 
-/** A class, so that its getter is the same function for all requests. */
+/** A class, so that all requests share its getter. */
 class FastifyBody implements ParsedBody {
   readonly #request: FastifyRequest;
   readonly stream: NodeStream;
@@ -83,12 +123,21 @@ class FastifyBody implements ParsedBody {
 }
 
 /**
- * Receives Toloka's webhooks in Fastify at `path`. The app gets the decorator `toloka`, and a second
- * webhook goes into a scope of its own.
+ * Receives Toloka's webhooks in Fastify: `app.register(tolokaWebhook, { secret })`. Answers at `path`, by
+ * default `/toloka-webhook`, and decorates the app with `toloka`. A second webhook belongs in a scope of
+ * its own.
  *
- * @throws TypeError for options that cannot work; the message names the mistake and the fix.
+ * Registration fails with a `TypeError` for options that cannot work. The message names the mistake and
+ * the fix.
  */
 export const tolokaWebhook = /* @__PURE__ */ webhook(toloka);
 
-/** Receives Prolific's webhooks in Fastify, the decorator being `prolific`; as `tolokaWebhook`. */
+/**
+ * Receives Prolific's webhooks in Fastify: `app.register(prolificWebhook, { secret })`. Answers at
+ * `path`, by default `/prolific-webhook`, and decorates the app with `prolific`. A second webhook belongs
+ * in a scope of its own.
+ *
+ * Registration fails with a `TypeError` for options that cannot work. The message names the mistake and
+ * the fix.
+ */
 export const prolificWebhook = /* @__PURE__ */ webhook(prolific);

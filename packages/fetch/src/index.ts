@@ -7,29 +7,62 @@ import {
   type WebhookOptions,
   type WebhookSource,
 } from "@crowdhook/core/adapter";
-import { type ProlificEvents, prolific } from "@crowdhook/core/prolific";
-import { type TolokaEvents, toloka } from "@crowdhook/core/toloka";
+import { prolific } from "@crowdhook/core/prolific";
+import { toloka } from "@crowdhook/core/toloka";
 
-/** A fetch-style handler: `Request` in, `Response` out. Never rejects. */
+export type {
+  ClaimStore,
+  Delivery,
+  DeliveryRecord,
+  ErrorCode,
+  EventMap,
+  EventType,
+  Instrumentation,
+  Listener,
+  ListenerContext,
+  ListenerMap,
+  Provider,
+  ReceivedEvent,
+  Receiver,
+  ReceiverOptions,
+  Reply,
+  SecretSource,
+  Sink,
+  UnrecognizedEvent,
+  WebhookEvent,
+} from "@crowdhook/core";
+export type { Webhook, WebhookOptions, WebhookSource } from "@crowdhook/core/adapter";
+export type { ProlificEvents, ProlificEventType } from "@crowdhook/core/prolific";
+export type { TolokaEvents, TolokaEventType } from "@crowdhook/core/toloka";
+
+/** A fetch-style handler: takes a `Request`, returns a `Response`. Never rejects. */
 export interface FetchWebhook<Events extends EventMap> extends Webhook<Events> {
   /**
-   * @param host What else the host hands to its handlers. What has a `waitUntil` is told to wait for
-   *   the response: a Worker is stopped in the middle of a listener otherwise when its sender hangs up.
+   * @param host Everything else that the host passes to its handlers. The handler calls `waitUntil` of
+   *   each argument that has it: otherwise a Worker stops in the middle of a listener when the sender
+   *   hangs up.
    */
   (request: Request, ...host: readonly unknown[]): Promise<Response>;
 }
 
-/** A Worker's context, a FetchEvent, and the like. */
+/** A Worker's context, or a FetchEvent. */
 interface Host {
   waitUntil(work: Promise<unknown>): void;
 }
 
 const HINT =
-  "something read the request before the webhook. Hand over the request itself, before anything calls its json() or text(), or hand over a clone.";
+  "something read the request before the webhook. Pass the request before anything calls its json() or text(), or pass a clone.";
 
-const GONE: BodyFailure = { code: "BODY_UNAVAILABLE", hint: HINT };
+const UNAVAILABLE: BodyFailure = { code: "BODY_UNAVAILABLE", hint: HINT };
 
-function webhook<Events extends EventMap>(
+/**
+ * Receives the webhooks of any provider in a fetch-style handler. The host routes: the webhook checks
+ * the path only if `path` is given, and then answers other paths with 404.
+ *
+ * @param source A secret, a list of secrets, a function that returns either, or a ready receiver.
+ * @throws TypeError for arguments that cannot work. The message names the mistake and the fix.
+ */
+export function webhook<Events extends EventMap>(
   provider: Provider<Events>,
   source: WebhookSource<Events>,
   options?: WebhookOptions<Events>,
@@ -49,7 +82,7 @@ function webhook<Events extends EventMap>(
   return Object.assign(handler, mounted);
 }
 
-/** A class, so that its getter, which spares making a signal that nobody asks for, is one for all. */
+/** A class, so that all deliveries share its getter. The getter makes a signal only if a listener asks. */
 class FetchDelivery implements IncomingDelivery {
   readonly method: string;
   readonly headers: Headers;
@@ -76,29 +109,31 @@ function readBody(
   request: Request,
   limit: number,
 ): Uint8Array | BodyFailure | Promise<Uint8Array | BodyFailure> {
-  if (request.bodyUsed) return GONE;
+  if (request.bodyUsed) return UNAVAILABLE;
   const length = request.headers.get("content-length");
   if (isWithin(limit, length) && !request.headers.has("transfer-encoding")) return readWhole(request);
   if (request.body === null) return new Uint8Array();
-  if (request.body.locked) return GONE;
+  if (request.body.locked) return UNAVAILABLE;
   const gathered = gather(limit, length);
-  // Goes on after the body is given up, so that the sender can finish and read the answer.
+  // Not awaited: after a refusal it reads on, so that the sender can finish and read the answer.
   void pump(request.body.getReader(), gathered);
   return gathered.body;
 }
 
-/** Whether a Content-Length is one, and within the limit. HTTP holds a body to it. */
+/** Whether a Content-Length is a number within the limit. Hosts enforce that a body is no longer. */
 function isWithin(limit: number, length: string | null): boolean {
   return length !== null && /^\d+$/.test(length) && Number(length) <= limit;
 }
 
-/** At once: hosts have ways for that which take a fraction of the time of a body's stream. */
+/** Reads the body in one call, which takes hosts a fraction of the time that its stream takes. */
 async function readWhole(request: Request): Promise<Uint8Array | BodyFailure> {
   try {
     return new Uint8Array(await request.arrayBuffer());
   } catch (error) {
-    // So the standard has it where something else has read the body, or is about to.
-    return (error as Partial<Error> | undefined)?.name === "TypeError" ? GONE : { code: "BODY_ABORTED" };
+    // The fetch standard prescribes a TypeError if something else reads the body.
+    return (error as Partial<Error> | undefined)?.name === "TypeError"
+      ? UNAVAILABLE
+      : { code: "BODY_ABORTED" };
   }
 }
 
@@ -117,23 +152,23 @@ async function pump(
   }
 }
 
-/**
- * Receives Toloka's webhooks wherever a `Request` is answered with a `Response`. The host routes:
- * the path is checked only if `path` is given, and then other paths get 404.
- *
- * @throws TypeError for arguments that cannot work; the message names the mistake and the fix.
- */
-export function tolokaWebhook(
-  source: WebhookSource<TolokaEvents>,
-  options?: WebhookOptions<TolokaEvents>,
-): FetchWebhook<TolokaEvents> {
-  return webhook(toloka, source, options);
+function webhookFor<Events extends EventMap>(provider: Provider<Events>) {
+  return (source: WebhookSource<Events>, options?: WebhookOptions<Events>) =>
+    webhook(provider, source, options);
 }
 
-/** Receives Prolific's webhooks wherever a `Request` is answered with a `Response`; as `tolokaWebhook`. */
-export function prolificWebhook(
-  source: WebhookSource<ProlificEvents>,
-  options?: WebhookOptions<ProlificEvents>,
-): FetchWebhook<ProlificEvents> {
-  return webhook(prolific, source, options);
-}
+/**
+ * Receives Toloka's webhooks in a fetch-style handler (Next.js, Hono, Workers, Deno, Bun). The host
+ * routes: the webhook checks the path only if `path` is given, and then answers other paths with 404.
+ *
+ * @throws TypeError for arguments that cannot work. The message names the mistake and the fix.
+ */
+export const tolokaWebhook = /* @__PURE__ */ webhookFor(toloka);
+
+/**
+ * Receives Prolific's webhooks in a fetch-style handler (Next.js, Hono, Workers, Deno, Bun). The host
+ * routes: the webhook checks the path only if `path` is given, and then answers other paths with 404.
+ *
+ * @throws TypeError for arguments that cannot work. The message names the mistake and the fix.
+ */
+export const prolificWebhook = /* @__PURE__ */ webhookFor(prolific);

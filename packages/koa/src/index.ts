@@ -7,23 +7,63 @@ import {
   type WebhookOptions,
   type WebhookSource,
 } from "@crowdhook/core/adapter";
-import { type ProlificEvents, prolific } from "@crowdhook/core/prolific";
-import { type TolokaEvents, toloka } from "@crowdhook/core/toloka";
+import { prolific } from "@crowdhook/core/prolific";
+import { toloka } from "@crowdhook/core/toloka";
 import type { Middleware, ParameterizedContext } from "koa";
 
-/** Koa middleware. It rejects only if what comes after it does. */
+export type {
+  ClaimStore,
+  Delivery,
+  DeliveryRecord,
+  ErrorCode,
+  EventMap,
+  EventType,
+  Instrumentation,
+  Listener,
+  ListenerContext,
+  ListenerMap,
+  Provider,
+  ReceivedEvent,
+  Receiver,
+  ReceiverOptions,
+  Reply,
+  SecretSource,
+  Sink,
+  UnrecognizedEvent,
+  WebhookEvent,
+} from "@crowdhook/core";
+export {
+  type ShutdownOptions,
+  shutdownGracefully,
+  trackReplies,
+  type Webhook,
+  type WebhookOptions,
+  type WebhookSource,
+} from "@crowdhook/core/adapter";
+export type { ProlificEvents, ProlificEventType } from "@crowdhook/core/prolific";
+export type { TolokaEvents, TolokaEventType } from "@crowdhook/core/toloka";
+
+/** Koa middleware. Rejects only if a later middleware does. */
 export type KoaWebhook<Events extends EventMap> = Middleware & Webhook<Events>;
 
-/** What @koa/router and koa-mount leave on the context, of what is used here. */
+/** Fields that @koa/router and koa-mount add to the context. */
 interface Routed {
   readonly matched?: readonly { readonly methods: readonly string[]; readonly stack: readonly unknown[] }[];
   readonly mountPath?: string;
 }
 
 const HINT =
-  "a body parser read the request before the webhook. Mount the webhook before it, or have it keep the bytes in ctx.request.rawBody.";
+  "a body parser read the request before the webhook. Mount the webhook before the parser, or let the parser keep the bytes in ctx.request.rawBody.";
 
-function webhook<Events extends EventMap>(
+/**
+ * Receives the webhooks of any provider in Koa. `app.use(webhook)` answers at `path`;
+ * `router.post("/hooks", webhook)` and koa-mount's `mount("/hooks", webhook)` answer at `/hooks`. Every
+ * other request passes on with its body unread.
+ *
+ * @param source A secret, a list of secrets, a function that returns either, or a ready receiver.
+ * @throws TypeError for arguments that cannot work. The message names the mistake and the fix.
+ */
+export function webhook<Events extends EventMap>(
   provider: Provider<Events>,
   source: WebhookSource<Events>,
   options?: WebhookOptions<Events>,
@@ -31,7 +71,7 @@ function webhook<Events extends EventMap>(
   const { mounted, answers } = mount(provider, source, options);
   const { handle } = mounted.receiver;
 
-  /** In `router.post(path, webhook)` and `mount(path, webhook)` it is they that matched the path. */
+  /** In `router.post(path, webhook)` and `mount(path, webhook)` the router has matched the path. */
   const matches = (ctx: Routed & { readonly path: string }) =>
     answers(ctx.path) ||
     ctx.matched?.some((layer) => layer.methods.length > 0 && layer.stack.includes(middleware)) ||
@@ -50,7 +90,7 @@ function webhook<Events extends EventMap>(
   return Object.assign(middleware, mounted);
 }
 
-/** A class, so that its getters are the same functions for all requests. */
+/** A class, so that all requests share its getters. */
 class KoaBody implements ParsedBody {
   readonly #ctx: ParameterizedContext;
 
@@ -68,24 +108,25 @@ class KoaBody implements ParsedBody {
   }
 }
 
-/**
- * Receives Toloka's webhooks in Koa. Mounted by `app.use(webhook)` it answers at `path`, mounted by
- * `router.post("/hooks", webhook)` or koa-mount's `mount("/hooks", webhook)` there; everything else
- * passes on with its body unread.
- *
- * @throws TypeError for arguments that cannot work; the message names the mistake and the fix.
- */
-export function tolokaWebhook(
-  source: WebhookSource<TolokaEvents>,
-  options?: WebhookOptions<TolokaEvents>,
-): KoaWebhook<TolokaEvents> {
-  return webhook(toloka, source, options);
+function webhookFor<Events extends EventMap>(provider: Provider<Events>) {
+  return (source: WebhookSource<Events>, options?: WebhookOptions<Events>) =>
+    webhook(provider, source, options);
 }
 
-/** Receives Prolific's webhooks in Koa, at `/prolific-webhook` unless told otherwise; as `tolokaWebhook`. */
-export function prolificWebhook(
-  source: WebhookSource<ProlificEvents>,
-  options?: WebhookOptions<ProlificEvents>,
-): KoaWebhook<ProlificEvents> {
-  return webhook(prolific, source, options);
-}
+/**
+ * Receives Toloka's webhooks in Koa. `app.use(webhook)` answers at `path`, by default
+ * `/toloka-webhook`; `router.post("/hooks", webhook)` and koa-mount's `mount("/hooks", webhook)` answer
+ * at `/hooks`. Every other request passes on with its body unread.
+ *
+ * @throws TypeError for arguments that cannot work. The message names the mistake and the fix.
+ */
+export const tolokaWebhook = /* @__PURE__ */ webhookFor(toloka);
+
+/**
+ * Receives Prolific's webhooks in Koa. `app.use(webhook)` answers at `path`, by default
+ * `/prolific-webhook`; `router.post("/hooks", webhook)` and koa-mount's `mount("/hooks", webhook)`
+ * answer at `/hooks`. Every other request passes on with its body unread.
+ *
+ * @throws TypeError for arguments that cannot work. The message names the mistake and the fix.
+ */
+export const prolificWebhook = /* @__PURE__ */ webhookFor(prolific);

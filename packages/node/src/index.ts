@@ -9,10 +9,42 @@ import {
   type WebhookSource,
   writeNodeReply,
 } from "@crowdhook/core/adapter";
-import { type ProlificEvents, prolific } from "@crowdhook/core/prolific";
-import { type TolokaEvents, toloka } from "@crowdhook/core/toloka";
+import { prolific } from "@crowdhook/core/prolific";
+import { toloka } from "@crowdhook/core/toloka";
 
-/** A request listener for `http.createServer`. Resolves when the request is answered; never rejects. */
+export type {
+  ClaimStore,
+  Delivery,
+  DeliveryRecord,
+  ErrorCode,
+  EventMap,
+  EventType,
+  Instrumentation,
+  Listener,
+  ListenerContext,
+  ListenerMap,
+  Provider,
+  ReceivedEvent,
+  Receiver,
+  ReceiverOptions,
+  Reply,
+  SecretSource,
+  Sink,
+  UnrecognizedEvent,
+  WebhookEvent,
+} from "@crowdhook/core";
+export {
+  type ShutdownOptions,
+  shutdownGracefully,
+  trackReplies,
+  type Webhook,
+  type WebhookOptions,
+  type WebhookSource,
+} from "@crowdhook/core/adapter";
+export type { ProlificEvents, ProlificEventType } from "@crowdhook/core/prolific";
+export type { TolokaEvents, TolokaEventType } from "@crowdhook/core/toloka";
+
+/** A request listener for `http.createServer`. Resolves when the request is answered. Never rejects. */
 export interface NodeWebhook<Events extends EventMap> extends Webhook<Events> {
   (request: IncomingMessage, response: ServerResponse): Promise<void>;
 }
@@ -20,7 +52,13 @@ export interface NodeWebhook<Events extends EventMap> extends Webhook<Events> {
 const HINT =
   "something read the request before the webhook. Call the webhook first, or leave the exact bytes in request.rawBody.";
 
-function webhook<Events extends EventMap>(
+/**
+ * Receives the webhooks of any provider in a plain `node:http` server. Requests to other paths get 404.
+ *
+ * @param source A secret, a list of secrets, a function that returns either, or a ready receiver.
+ * @throws TypeError for arguments that cannot work. The message names the mistake and the fix.
+ */
+export function webhook<Events extends EventMap>(
   provider: Provider<Events>,
   source: WebhookSource<Events>,
   options?: WebhookOptions<Events>,
@@ -36,22 +74,23 @@ function webhook<Events extends EventMap>(
   return Object.assign(listener, mounted);
 }
 
-/**
- * Receives Toloka's webhooks in a plain `node:http` server. Other paths than `path` get 404.
- *
- * @throws TypeError for arguments that cannot work; the message names the mistake and the fix.
- */
-export function tolokaWebhook(
-  source: WebhookSource<TolokaEvents>,
-  options?: WebhookOptions<TolokaEvents>,
-): NodeWebhook<TolokaEvents> {
-  return webhook(toloka, source, options);
+function webhookFor<Events extends EventMap>(provider: Provider<Events>) {
+  return (source: WebhookSource<Events>, options?: WebhookOptions<Events>) =>
+    webhook(provider, source, options);
 }
 
-/** Receives Prolific's webhooks in a plain `node:http` server, at `/prolific-webhook` unless told otherwise; as `tolokaWebhook`. */
-export function prolificWebhook(
-  source: WebhookSource<ProlificEvents>,
-  options?: WebhookOptions<ProlificEvents>,
-): NodeWebhook<ProlificEvents> {
-  return webhook(prolific, source, options);
-}
+/**
+ * Receives Toloka's webhooks in a plain `node:http` server, at `/toloka-webhook` unless `path` is given.
+ * Requests to other paths get 404.
+ *
+ * @throws TypeError for arguments that cannot work. The message names the mistake and the fix.
+ */
+export const tolokaWebhook = /* @__PURE__ */ webhookFor(toloka);
+
+/**
+ * Receives Prolific's webhooks in a plain `node:http` server, at `/prolific-webhook` unless `path` is
+ * given. Requests to other paths get 404.
+ *
+ * @throws TypeError for arguments that cannot work. The message names the mistake and the fix.
+ */
+export const prolificWebhook = /* @__PURE__ */ webhookFor(prolific);
