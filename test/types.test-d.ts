@@ -1,4 +1,5 @@
-import { createServer } from "node:http";
+import { createServer, type Server } from "node:http";
+import { createServer as createSecureServer } from "node:https";
 import {
   createReceiver,
   type DeliveryRecord,
@@ -9,23 +10,31 @@ import {
   type UnrecognizedEvent,
 } from "@crowdhook/core";
 import type { Webhook } from "@crowdhook/core/adapter";
+import type { ProlificEvents } from "@crowdhook/core/prolific";
 import { ASSIGNMENT_EVENT_TYPES, type TolokaEvents, toloka } from "@crowdhook/core/toloka";
-import { tolokaWebhook as expressWebhook } from "@crowdhook/express";
-import { tolokaWebhook as fastifyWebhook } from "@crowdhook/fastify";
-import { tolokaWebhook as fetchWebhook } from "@crowdhook/fetch";
-import { tolokaWebhook as koaWebhook } from "@crowdhook/koa";
-import { tolokaWebhook as nodeWebhook } from "@crowdhook/node";
+import * as expressAdapter from "@crowdhook/express";
+import * as fastifyAdapter from "@crowdhook/fastify";
+import * as fetchAdapter from "@crowdhook/fetch";
+import * as koaAdapter from "@crowdhook/koa";
+import * as nodeAdapter from "@crowdhook/node";
 import Router from "@koa/router";
 import express from "express";
-import fastify from "fastify";
+import fastify, { type FastifyPluginAsync } from "fastify";
 import { Hono } from "hono";
 import Koa from "koa";
 import { describe, expectTypeOf, test } from "vitest";
+import { type ToyEvents, toy } from "./toy-provider.js";
+
+const { tolokaWebhook: expressWebhook } = expressAdapter;
+const { tolokaWebhook: fastifyWebhook } = fastifyAdapter;
+const { tolokaWebhook: fetchWebhook } = fetchAdapter;
+const { tolokaWebhook: koaWebhook } = koaAdapter;
+const { tolokaWebhook: nodeWebhook } = nodeAdapter;
 
 const receiver = createReceiver(toloka, { secret: "s" });
 
 describe("listeners", () => {
-  test("get the event of the type they are registered for", () => {
+  test("get the event of their type", () => {
     expectTypeOf(receiver).toEqualTypeOf<Receiver<TolokaEvents>>();
     receiver.on("POOL_CLOSED", (event, context) => {
       expectTypeOf(event).not.toBeAny();
@@ -45,7 +54,7 @@ describe("listeners", () => {
     });
   });
 
-  test("of a list of types get their union", () => {
+  test("get the union for a list of types", () => {
     receiver.on(ASSIGNMENT_EVENT_TYPES, (event) => {
       expectTypeOf(event.type).toEqualTypeOf<(typeof ASSIGNMENT_EVENT_TYPES)[number]>();
       expectTypeOf(event.data.assignment_id).toEqualTypeOf<string>();
@@ -56,7 +65,7 @@ describe("listeners", () => {
     });
   });
 
-  test("for types that do not exist are refused", () => {
+  test("are refused for types that do not exist", () => {
     // @ts-expect-error: no such type
     receiver.on("POOL_CLOSE", () => {});
     // @ts-expect-error: one of the types does not exist
@@ -65,7 +74,7 @@ describe("listeners", () => {
     expressWebhook("s", { on: { POOL_CLOSE: () => {} } });
   });
 
-  test("for any event can tell the known from the unrecognized", () => {
+  test("of onAny tell known events from unrecognized ones by problems", () => {
     receiver.onAny((event) => {
       if (event.problems) {
         expectTypeOf(event).toEqualTypeOf<UnrecognizedEvent>();
@@ -80,7 +89,7 @@ describe("listeners", () => {
     });
   });
 
-  test("are taken off by what on… gives back", () => {
+  test("are removed by the function that on… returns", () => {
     expectTypeOf(receiver.on("TEST_EVENT", () => {})).toEqualTypeOf<() => void>();
   });
 });
@@ -88,7 +97,7 @@ describe("listeners", () => {
 describe("adapters", () => {
   const secret = process.env.TOLOKA_SECRET;
 
-  test("take what the environment gives, and mount without a cast", async () => {
+  test("take an environment variable as the secret, and mount without a cast", async () => {
     const app = express();
     const webhook = expressWebhook(secret);
     app.use(webhook);
@@ -135,12 +144,74 @@ describe("adapters", () => {
   test("take a function of the delivery, or a ready receiver", () => {
     nodeWebhook(async (delivery) => [delivery.headers.get("x-tenant") ?? "none"]);
     nodeWebhook(receiver, { path: "/hooks/toloka" });
-    // @ts-expect-error: a number is no secret
+    // @ts-expect-error: a number is not a secret
     nodeWebhook(12345);
   });
 });
 
-test("what is observed and ordered by is typed, from an adapter as from createReceiver", () => {
+describe("webhook of an adapter", () => {
+  test("types its events by the provider", () => {
+    for (const webhook of [
+      nodeAdapter.webhook(toy, "s"),
+      expressAdapter.webhook(toy, ["old", "new"], { path: "/toy" }),
+      koaAdapter.webhook(toy, async () => "s"),
+      fetchAdapter.webhook(toy, createReceiver(toy, { secret: "s" })),
+    ]) {
+      expectTypeOf(webhook.receiver).toEqualTypeOf<Receiver<ToyEvents>>();
+      webhook.on("toy.sold", ({ type, data }) => {
+        expectTypeOf(type).toEqualTypeOf<"toy.sold">();
+        expectTypeOf(data.price).toEqualTypeOf<number>();
+      });
+      // @ts-expect-error: a type of another provider
+      webhook.on("POOL_CLOSED", () => {});
+    }
+    // @ts-expect-error: a receiver of another provider
+    nodeAdapter.webhook(toy, receiver);
+  });
+
+  test("mounts without a cast", () => {
+    createServer(nodeAdapter.webhook(toy, "s"));
+    express().use(expressAdapter.webhook(toy, "s"));
+    new Koa().use(koaAdapter.webhook(toy, "s"));
+    const POST = fetchAdapter.webhook(toy, "s");
+    new Hono().post("/hooks", (c) => POST(c.req.raw));
+    fastify().register(fastifyAdapter.webhook(toy), {
+      secret: "s",
+      prefix: "/hooks",
+      on: { "toy.returned": ({ data }) => expectTypeOf(data.reason).toEqualTypeOf<string>() },
+    });
+    fastify().register(fastifyAdapter.webhook(toy), { receiver: createReceiver(toy, { secret: "s" }) });
+  });
+
+  test("gives tolokaWebhook and prolificWebhook their types", () => {
+    expectTypeOf(nodeAdapter.tolokaWebhook).returns.toEqualTypeOf<nodeAdapter.NodeWebhook<TolokaEvents>>();
+    expectTypeOf(expressAdapter.prolificWebhook).returns.toEqualTypeOf<
+      expressAdapter.ExpressWebhook<ProlificEvents>
+    >();
+    expectTypeOf(koaAdapter.tolokaWebhook).returns.toEqualTypeOf<koaAdapter.KoaWebhook<TolokaEvents>>();
+    expectTypeOf(fetchAdapter.prolificWebhook).returns.toEqualTypeOf<
+      fetchAdapter.FetchWebhook<ProlificEvents>
+    >();
+    expectTypeOf(fastifyAdapter.tolokaWebhook).toEqualTypeOf<
+      FastifyPluginAsync<fastifyAdapter.FastifyWebhookOptions<TolokaEvents>>
+    >();
+  });
+});
+
+test("shutdownGracefully takes servers, webhooks and receivers", () => {
+  const webhook = nodeWebhook("s");
+  const app = fastify();
+  const server = nodeAdapter.trackReplies(createServer(webhook));
+  expectTypeOf(server).toEqualTypeOf<Server>();
+  const shutDown = () => nodeAdapter.shutdownGracefully(server, [webhook, receiver], { timeout: 20 });
+  expectTypeOf(shutDown).returns.resolves.toEqualTypeOf<void>();
+  void (() => fastifyAdapter.shutdownGracefully(app.server, [app.toloka, app.prolific]));
+  void (() => koaAdapter.shutdownGracefully(createSecureServer(), [koaWebhook("s")]));
+  // @ts-expect-error: an app is not a server
+  void (() => expressAdapter.shutdownGracefully(express(), [webhook]));
+});
+
+test("observe and orderingKey get typed arguments in adapters and in createReceiver", () => {
   const options = {
     orderingKey: (event: ReceivedEvent) => event.id,
     observe: (record: DeliveryRecord) => record.code,
@@ -156,7 +227,7 @@ test("what is observed and ordered by is typed, from an adapter as from createRe
       expectTypeOf(durations.total).toEqualTypeOf<number>();
     },
   });
-  // @ts-expect-error: a key is there at once, and is a string
+  // @ts-expect-error: orderingKey returns a string, not a promise
   nodeWebhook("s", { orderingKey: async () => "key" });
 });
 

@@ -1,0 +1,232 @@
+import type http from "node:http";
+import { signToloka, tolokaEvent } from "@crowdhook/core/testing";
+import { tolokaWebhook } from "@crowdhook/express";
+import express5 from "express";
+import express4 from "express4";
+import supertest from "supertest";
+import { describe, expect, test, vi } from "vitest";
+import { ask, askInTwoPieces, genuine, logged, SECRET, statusAndCode, UNAVAILABLE } from "./mounted.js";
+
+describe.each([
+  ["Express 5", express5],
+  ["Express 4", express4 as unknown as typeof express5],
+])("%s", (_, express) => {
+  const keepBytes = (req: http.IncomingMessage, _res: unknown, bytes: Buffer) => {
+    Object.assign(req, { rawBody: bytes });
+  };
+  const keepText = (req: http.IncomingMessage, _res: unknown, bytes: Buffer) => {
+    Object.assign(req, { rawBody: bytes.toString() });
+  };
+  const paths: [string, () => express5.Express, string][] = [
+    ["app.use(webhook)", () => express().use(tolokaWebhook(SECRET)), "/toloka-webhook"],
+    ["app.use(webhook) with a path", () => express().use(tolokaWebhook(SECRET, { path: "/a/b/" })), "/a/b"],
+    ["app.use(path, webhook)", () => express().use("/hooks/toloka", tolokaWebhook(SECRET)), "/hooks/toloka"],
+    [
+      "app.use(path, webhook) with a path",
+      () => express().use("/hooks", tolokaWebhook(SECRET, { path: "/toloka" })),
+      "/hooks/toloka",
+    ],
+    [
+      "app.post(path, webhook)",
+      () => express().post("/hooks/toloka", tolokaWebhook(SECRET)),
+      "/hooks/toloka",
+    ],
+    [
+      "app.all(pattern, webhook)",
+      () => express().all("/hooks/:name", tolokaWebhook(SECRET)),
+      "/hooks/toloka",
+    ],
+    [
+      "app.post(path, other, webhook)",
+      () => express().post("/hooks", (_req, _res, next) => next(), tolokaWebhook(SECRET)),
+      "/hooks",
+    ],
+    [
+      "router.use(webhook)",
+      () => express().use("/api", express.Router().use(tolokaWebhook(SECRET))),
+      "/api/toloka-webhook",
+    ],
+    [
+      "router.post(path, webhook)",
+      () => express().use("/api", express.Router().post("/hooks", tolokaWebhook(SECRET))),
+      "/api/hooks",
+    ],
+    [
+      "router.use(path, webhook)",
+      () => express().use("/api", express.Router().use("/hooks", tolokaWebhook(SECRET))),
+      "/api/hooks",
+    ],
+    ["a sub-app", () => express().use("/api", express().use(tolokaWebhook(SECRET))), "/api/toloka-webhook"],
+  ];
+
+  test.each(paths)("%s answers at its path, with a query and with a trailing slash", async (_, app, path) => {
+    for (const variant of [path, `${path}/`, `${path}?a=b`, `${path}/?a=b`]) {
+      expect([variant, statusAndCode(await ask(app(), { ...genuine(), path: variant }))]).toEqual([
+        variant,
+        { status: 200 },
+      ]);
+    }
+  });
+
+  test.each(paths)("%s passes requests for other paths on with their bodies unread", async (_, app, path) => {
+    const echo = app().use(
+      express.text({ type: "*/*" }),
+      (req, res) => void res.send(`passed on: ${req.body}`),
+    );
+    for (const variant of ["/", "/other", "/api", `${path}x`, `/x${path}`]) {
+      if (path.startsWith("/hooks") && variant === `${path}x`) continue;
+      const answer = await ask(echo, {
+        path: variant,
+        body: "abc",
+        headers: { "content-type": "text/plain" },
+      });
+      // A router at /api with a webhook that has no path also answers at /api: see docs/adapters.md.
+      if (variant === "/api" && path === "/api/toloka-webhook" && answer.status === 401) continue;
+      expect([variant, answer.text]).toEqual([variant, "passed on: abc"]);
+    }
+  });
+
+  test("a webhook does not answer at the path of an earlier route that calls next", async () => {
+    const app = express();
+    app.post("/first", (_req, _res, next) => next());
+    app.use(tolokaWebhook(SECRET));
+    app.use((_req, res) => void res.status(418).end());
+    expect((await ask(app, { ...genuine(), path: "/first" })).status).toBe(418);
+  });
+
+  test.each<[string, () => express5.RequestHandler]>([
+    ["express.raw()", () => express.raw({ type: "*/*" })],
+    ["express.text()", () => express.text({ type: "*/*" })],
+    ["express.json() that keeps the bytes in rawBody", () => express.json({ verify: keepBytes })],
+    ["express.json() that keeps the text in rawBody", () => express.json({ verify: keepText })],
+    ["express.json() for other types", () => express.json({ type: "application/vnd.api+json" })],
+    [
+      "a host that sets rawBody and a parsed body",
+      () => async (req, _res, next) => {
+        const chunks = [];
+        for await (const chunk of req) chunks.push(chunk);
+        const rawBody = Buffer.concat(chunks);
+        Object.assign(req, { rawBody, body: JSON.parse(rawBody.toString()) });
+        next();
+      },
+    ],
+    [
+      "a listener that appends each chunk to rawBody",
+      () => (req, _res, next) => {
+        const gathered = Object.assign(req, { rawBody: "" });
+        req.on("data", (chunk) => {
+          gathered.rawBody += chunk;
+        });
+        next();
+      },
+    ],
+    [
+      "code that paused the request",
+      () => (req, _res, next) => {
+        req.pause();
+        next();
+      },
+    ],
+    [
+      "middleware whose writeHead wrapper does not return the response",
+      () => (_req, res, next) => {
+        const { writeHead } = res;
+        Object.assign(res, {
+          writeHead(...args: Parameters<typeof writeHead>) {
+            writeHead.apply(this, args);
+          },
+        });
+        next();
+      },
+    ],
+    [
+      "a body getter that throws",
+      () => (req, _res, next) => {
+        Object.defineProperty(req, "body", {
+          get() {
+            throw new Error("not JSON");
+          },
+        });
+        next();
+      },
+    ],
+  ])("webhook reads the bytes after %s", async (_, before) => {
+    const app = express().use(before(), tolokaWebhook(SECRET));
+    expect(statusAndCode(await ask(app, genuine()))).toEqual({ status: 200 });
+  });
+
+  test("webhook after a plain express.json() answers BODY_UNAVAILABLE at once and logs the fix", async () => {
+    const received = vi.fn();
+    const webhook = tolokaWebhook(SECRET, { on: { POOL_CLOSED: received } });
+    const app = express().use(express.json(), webhook);
+    const log = await logged(async () =>
+      expect(statusAndCode(await ask(app, genuine()))).toEqual(UNAVAILABLE),
+    );
+    expect(log).toContain("before app.use(express.json())");
+    expect(log).toContain("req.rawBody = bytes");
+    expect(received).not.toHaveBeenCalled();
+  });
+
+  test("webhook waits for text that other code still appends to rawBody", async () => {
+    const app = express().use((req, _res, next) => {
+      const gathered = Object.assign(req, { rawBody: "" });
+      req.setEncoding("utf8");
+      req.on("data", (chunk) => {
+        gathered.rawBody += chunk;
+        if (gathered.rawBody.length === chunk.length) next();
+      });
+    }, tolokaWebhook(SECRET));
+    expect(await askInTwoPieces(app)).toBe(200);
+  });
+
+  test.each<[string, (req: http.IncomingMessage) => unknown]>([
+    ["other code reads by read()", (req) => req.on("readable", () => {})],
+    ["the request decodes its bytes as latin1", (req) => req.setEncoding("latin1")],
+  ])("webhook answers BODY_UNAVAILABLE at once when %s", async (_, before) => {
+    const app = express().use((req, _res, next) => {
+      before(req);
+      next();
+    }, tolokaWebhook(SECRET));
+    await logged(async () => expect(statusAndCode(await ask(app, genuine()))).toEqual(UNAVAILABLE));
+  });
+
+  test("webhook answers BODY_UNAVAILABLE at once while other code reads the stream", async () => {
+    const app = express().use((req, _res, next) => {
+      req.once("data", () => {
+        req.pause();
+        next();
+      });
+    }, tolokaWebhook(SECRET));
+    await logged(async () => expect(statusAndCode(await ask(app, genuine()))).toEqual(UNAVAILABLE));
+  });
+
+  test("the app's own JSON routes work beside the webhook", async () => {
+    const app = express().use(tolokaWebhook(SECRET), express.json());
+    app.post("/own", (req, res) => void res.json({ got: req.body }));
+    const own = await supertest(app).post("/own").send({ a: 1 });
+    expect(own.body).toEqual({ got: { a: 1 } });
+  });
+
+  test("webhooks in one app do not share secrets or listeners", async () => {
+    const one = tolokaWebhook("one", { path: "/one" });
+    const two = tolokaWebhook("two", { path: "/two" });
+    const received: string[] = [];
+    one.on("POOL_CLOSED", () => received.push("one"));
+    two.on("POOL_CLOSED", () => received.push("two"));
+    const app = express().use(one, two);
+    const events = [tolokaEvent("POOL_CLOSED")];
+    expect((await ask(app, { ...signToloka({ secret: "two", events }), path: "/one" })).status).toBe(401);
+    expect((await ask(app, { ...signToloka({ secret: "one", events }), path: "/one" })).status).toBe(200);
+    expect((await ask(app, { ...signToloka({ secret: "two", events }), path: "/two" })).status).toBe(200);
+    expect(received).toEqual(["one", "two"]);
+  });
+
+  test("supertest sends the headers and body of signToloka unchanged", async () => {
+    const { headers, body } = genuine();
+    await supertest(express().use(tolokaWebhook(SECRET)))
+      .post("/toloka-webhook")
+      .set(headers)
+      .send(body)
+      .expect(200);
+  });
+});

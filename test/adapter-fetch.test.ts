@@ -1,0 +1,140 @@
+import { tolokaWebhook } from "@crowdhook/fetch";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { genuine, logged, SECRET, statusAndCode, UNAVAILABLE } from "./mounted.js";
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+describe("fetch", () => {
+  const url = "http://localhost/any/path?a=b";
+
+  test("handler without a path answers every URL", async () => {
+    const POST = tolokaWebhook(SECRET, { on: { POOL_CLOSED: () => {} } });
+    expect((await POST(new Request(url, genuine()))).status).toBe(200);
+  });
+
+  test("handler with a path answers other URLs with 404", async () => {
+    const POST = tolokaWebhook(SECRET, { path: "/any/path" });
+    expect((await POST(new Request(url, genuine()))).status).toBe(200);
+    expect((await POST(new Request("http://localhost/other", genuine()))).status).toBe(404);
+  });
+
+  /** Requests from a server have a Content-Length, and then the handler reads the body in one call. */
+  const withLength = (init: RequestInit & { readonly headers: Record<string, string> }, length: number) => ({
+    ...init,
+    headers: { ...init.headers, "content-length": `${length}` },
+  });
+  const sized = () => {
+    const delivery = genuine();
+    return withLength(delivery, Buffer.byteLength(delivery.body));
+  };
+
+  test("handler reads a body of known length", async () => {
+    const POST = tolokaWebhook(SECRET, { on: { POOL_CLOSED: () => {} } });
+    const response = await POST(new Request(url, sized()));
+    expect([response.status, await response.json()]).toMatchObject([200, { handled: 1 }]);
+  });
+
+  test.each<[string, () => RequestInit, (request: Request) => unknown]>([
+    ["was used", genuine, (request) => request.json()],
+    ["is being read", genuine, (request) => request.body?.getReader()],
+    ["of known length was used", sized, (request) => request.json()],
+    ["of known length is being read", sized, (request) => request.body?.getReader()],
+  ])("handler answers BODY_UNAVAILABLE at once when the body %s", async (_, init, before) => {
+    const POST = tolokaWebhook(SECRET);
+    const request = new Request(url, init());
+    await before(request);
+    const log = await logged(async () => {
+      const response = await POST(request);
+      expect(statusAndCode({ status: response.status, text: await response.text() })).toEqual(UNAVAILABLE);
+    });
+    expect(log).toContain("clone");
+  });
+
+  test("handler passes its response to waitUntil of the host", async () => {
+    const POST = tolokaWebhook(SECRET);
+    const waited: Promise<unknown>[] = [];
+    // A Worker calls its handler with its bindings and its context.
+    const context = {
+      count: 0,
+      waitUntil(work: Promise<unknown>) {
+        this.count++;
+        waited.push(work);
+      },
+    };
+    const response = POST(new Request(url, genuine()), {}, context);
+    expect(context.count).toBe(1);
+    expect((await response).status).toBe(200);
+    expect(await waited[0]).toBe(await response);
+  });
+
+  test.each([undefined, null, "x", { params: {} }])(
+    "handler ignores a second argument of %o",
+    async (host) => {
+      expect((await tolokaWebhook(SECRET)(new Request(url, genuine()), host)).status).toBe(200);
+    },
+  );
+
+  test("handler reads a clone of a request", async () => {
+    const POST = tolokaWebhook(SECRET);
+    const request = new Request(url, genuine());
+    const clone = request.clone();
+    await request.json();
+    expect((await POST(clone)).status).toBe(200);
+  });
+
+  test.each([
+    ["of unknown length", genuine],
+    ["of known length", sized],
+  ])("the app can clone a request %s right after it called the handler", async (_, init) => {
+    const POST = tolokaWebhook(SECRET);
+    const request = new Request(url, init());
+    const response = POST(request);
+    expect(await request.clone().json()).toHaveProperty("events");
+    expect((await response).status).toBe(200);
+  });
+
+  test.each(["", "-1", "0x10", "1e1", "5, 5"])(
+    "handler ignores a Content-Length of %j and keeps no more bytes than the limit",
+    async (length) => {
+      const POST = tolokaWebhook(SECRET, { maxBodySize: 10 });
+      const arrayBuffer = vi.spyOn(Request.prototype, "arrayBuffer");
+      const request = new Request(url, withLength(genuine(), 0));
+      request.headers.set("content-length", length);
+      expect((await POST(request)).status).toBe(413);
+      expect(arrayBuffer).not.toHaveBeenCalled();
+      arrayBuffer.mockRestore();
+    },
+  );
+
+  test("handler ignores a Content-Length beside a Transfer-Encoding", async () => {
+    const POST = tolokaWebhook(SECRET, { maxBodySize: 10 });
+    const request = new Request(url, withLength(genuine(), 5));
+    request.headers.set("transfer-encoding", "chunked");
+    const arrayBuffer = vi.spyOn(request, "arrayBuffer");
+    expect((await POST(request)).status).toBe(413);
+    expect(arrayBuffer).not.toHaveBeenCalled();
+  });
+
+  test("handler answers 413 to a stream over the limit, whatever its Content-Length", async () => {
+    const POST = tolokaWebhook(SECRET, { maxBodySize: 10 });
+    const body = new Blob(["x".repeat(100)]).stream();
+    const init = { method: "POST", body, duplex: "half", headers: { "content-length": "5" } } as RequestInit;
+    expect((await POST(new Request(url, init))).status).toBe(413);
+  });
+
+  test.each<[string, Record<string, string>]>([
+    ["of unknown length", {}],
+    ["of known length", { "content-length": "100" }],
+  ])("handler answers BODY_ABORTED when a stream %s fails", async (_, headers) => {
+    const POST = tolokaWebhook(SECRET);
+    const body = new ReadableStream({ pull: (controller) => controller.error(new Error("gone")) });
+    const init = { method: "POST", body, duplex: "half", headers } as RequestInit;
+    const response = await POST(new Request(url, init));
+    expect(statusAndCode({ status: response.status, text: await response.text() })).toEqual({
+      status: 400,
+      code: "BODY_ABORTED",
+    });
+  });
+});

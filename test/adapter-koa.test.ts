@@ -1,0 +1,105 @@
+import { tolokaWebhook } from "@crowdhook/koa";
+import { bodyParser } from "@koa/bodyparser";
+import Router from "@koa/router";
+import Koa from "koa";
+import mount from "koa-mount";
+import { describe, expect, test } from "vitest";
+import { ask, askInTwoPieces, genuine, logged, SECRET, statusAndCode, UNAVAILABLE } from "./mounted.js";
+
+describe("Koa", () => {
+  const paths: [string, () => Pick<Koa, "use" | "callback">, string][] = [
+    ["app.use(webhook)", () => new Koa().use(tolokaWebhook(SECRET)), "/toloka-webhook"],
+    ["app.use(webhook) with a path", () => new Koa().use(tolokaWebhook(SECRET, { path: "/a/b" })), "/a/b"],
+    [
+      "mount(path, webhook)",
+      () => new Koa().use(mount("/hooks/toloka", tolokaWebhook(SECRET))),
+      "/hooks/toloka",
+    ],
+    [
+      "mount(path, webhook) with a path",
+      () => new Koa().use(mount("/hooks", tolokaWebhook(SECRET, { path: "/t" }))),
+      "/hooks/t",
+    ],
+    [
+      "router.post(path, webhook)",
+      () => new Koa().use(new Router().post("/hooks/toloka", tolokaWebhook(SECRET)).routes()),
+      "/hooks/toloka",
+    ],
+    [
+      "a router in a router",
+      () => {
+        const inner = new Router().post("/:name", tolokaWebhook(SECRET));
+        return new Koa().use(new Router().use("/hooks", inner.routes()).routes());
+      },
+      "/hooks/toloka",
+    ],
+  ];
+
+  test.each(paths)("%s answers at its path, with a query and with a trailing slash", async (_, app, path) => {
+    for (const variant of [path, `${path}/`, `${path}?a=b`]) {
+      expect([variant, statusAndCode(await ask(app().callback(), { ...genuine(), path: variant }))]).toEqual([
+        variant,
+        { status: 200 },
+      ]);
+    }
+  });
+
+  test.each(paths)("%s passes requests for other paths on", async (_, app, path) => {
+    const echo = app().use(bodyParser({ enableTypes: ["text"] }));
+    echo.use((ctx) => {
+      ctx.body = `passed on: ${ctx.request.body}`;
+    });
+    for (const variant of ["/", "/other", `/x${path}`]) {
+      const answer = await ask(echo.callback(), {
+        path: variant,
+        body: "abc",
+        headers: { "content-type": "text/plain" },
+      });
+      expect([variant, answer.text]).toEqual([variant, "passed on: abc"]);
+    }
+  });
+
+  test("a webhook in router.use does not answer for the router's other routes", async () => {
+    const router = new Router().use(tolokaWebhook(SECRET)).post("/own", (ctx) => {
+      ctx.body = "own";
+    });
+    expect((await ask(new Koa().use(router.routes()).callback(), { path: "/own" })).text).toBe("own");
+  });
+
+  test("webhook reads the bytes after a body parser that keeps rawBody", async () => {
+    const app = new Koa().use(bodyParser()).use(tolokaWebhook(SECRET));
+    expect(statusAndCode(await ask(app.callback(), genuine()))).toEqual({ status: 200 });
+  });
+
+  test("webhook waits for text that other code still appends to rawBody", async () => {
+    const app = new Koa();
+    app.use(async (ctx, next) => {
+      const gathered = Object.assign(ctx.req, { rawBody: "" });
+      gathered.setEncoding("utf8");
+      await new Promise<void>((resolve) => {
+        gathered.on("data", (chunk) => {
+          gathered.rawBody += chunk;
+          resolve();
+        });
+      });
+      await next();
+    });
+    app.use(tolokaWebhook(SECRET));
+    expect(await askInTwoPieces(app.callback())).toBe(200);
+  });
+
+  test("webhook answers BODY_UNAVAILABLE at once after a body parser that keeps no bytes", async () => {
+    const app = new Koa();
+    app.use(async (ctx, next) => {
+      const chunks = [];
+      for await (const chunk of ctx.req) chunks.push(chunk);
+      Object.assign(ctx.request, { body: JSON.parse(Buffer.concat(chunks).toString()) });
+      await next();
+    });
+    app.use(tolokaWebhook(SECRET));
+    const log = await logged(async () =>
+      expect(statusAndCode(await ask(app.callback(), genuine()))).toEqual(UNAVAILABLE),
+    );
+    expect(log).toContain("ctx.request.rawBody");
+  });
+});
