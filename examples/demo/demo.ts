@@ -1,6 +1,6 @@
 /**
- * Sends deliveries over HTTP to the Express example, and shows what was sent, what was answered and
- * what the listeners got. Exits with 0 only if all of it is as the table below says.
+ * Sends deliveries over HTTP to the Express example, and prints each one with its answer and the lines of
+ * the listeners. Exits with 0 only if every answer and every line is as in the tables below.
  */
 import { once } from "node:events";
 import { createServer } from "node:http";
@@ -16,15 +16,15 @@ import { createApp } from "@crowdhook/example-express";
 
 interface Sending {
   readonly sent: string;
-  /** Default: the one for Toloka. */
+  /** Default: the path of Toloka's webhook. */
   readonly path?: string;
   readonly delivery: Pick<SignedDelivery, "headers" | "body">;
   readonly answer: string;
-  /** The lines that the listeners print. */
-  readonly heard: readonly string[];
+  /** Lines that the listeners print. */
+  readonly lines: readonly string[];
 }
 
-/** The example of Toloka's documentation, genuinely signed. */
+/** The signed example in Toloka's documentation. */
 const DOCUMENTED = {
   secret: "12345",
   timestamp: 946728000000,
@@ -51,7 +51,7 @@ function oneOf(type: Parameters<typeof tolokaEvent>[0], line: string): Sending {
     sent: type,
     delivery: signed(tolokaEvent(type)),
     answer: "200 1 handled",
-    heard: [`${type} ${line}`],
+    lines: [`${type} ${line}`],
   };
 }
 
@@ -63,7 +63,7 @@ const GENUINE: readonly Sending[] = [
     sent: "documented example",
     delivery: DOCUMENTED.delivery,
     answer: "200 1 handled",
-    heard: ["ASSIGNMENT_APPROVED assignment-1"],
+    lines: ["ASSIGNMENT_APPROVED assignment-1"],
   },
   oneOf("POOL_CLOSED", "pool-1, MANUAL"),
   oneOf("ASSIGNMENT_CREATED", "assignment-1"),
@@ -82,7 +82,7 @@ const GENUINE: readonly Sending[] = [
       tolokaEvent("POOL_CLOSED", { pool_id: "pool-2" }),
     ),
     answer: "200 3 handled",
-    heard: [
+    lines: [
       "ASSIGNMENT_CREATED assignment-2",
       "ASSIGNMENT_SUBMITTED assignment-2",
       "POOL_CLOSED pool-2, MANUAL",
@@ -92,14 +92,14 @@ const GENUINE: readonly Sending[] = [
     sent: "a type that is new",
     delivery: signed(tolokaEvent("TEST_EVENT", { type: "POOL_REOPENED" })),
     answer: "200 1 unrecognized",
-    heard: ["unrecognized POOL_REOPENED"],
+    lines: ["unrecognized POOL_REOPENED"],
   },
   {
     sent: "from Prolific",
     path: "/prolific-webhook",
     delivery: submitted,
     answer: "200 1 handled",
-    heard: ["submission.status.change submission-1"],
+    lines: ["submission.status.change submission-1"],
   },
 ];
 
@@ -108,7 +108,7 @@ const REFUSED: readonly Sending[] = [
     sent: "tampered, one byte changed",
     delivery: { ...poolClosed, body: poolClosed.body.replace("pool-1", "pool-9") },
     answer: "401 SIGNATURE_MISMATCH",
-    heard: [],
+    lines: [],
   },
   {
     sent: "stale, 6 minutes old",
@@ -118,26 +118,26 @@ const REFUSED: readonly Sending[] = [
       events: [tolokaEvent("POOL_CLOSED")],
     }),
     answer: "401 TIMESTAMP_OUT_OF_TOLERANCE",
-    heard: [],
+    lines: [],
   },
   {
     sent: "unsigned",
     delivery: { headers: { "content-type": "application/json" }, body: poolClosed.body },
     answer: "401 SIGNATURE_MISSING",
-    heard: [],
+    lines: [],
   },
   {
     sent: "duplicate, the first again",
     delivery: DOCUMENTED.delivery,
     answer: "200 1 duplicate",
-    heard: [],
+    lines: [],
   },
   {
     sent: "Prolific's, with a new id",
     path: "/prolific-webhook",
     delivery: { ...submitted, headers: { ...submitted.headers, "x-event-id": "another" } },
     answer: "200 1 duplicate",
-    heard: [],
+    lines: [],
   },
 ];
 
@@ -148,11 +148,11 @@ function paint(colour: keyof typeof COLOURS, text: string): string {
   return isPlain ? text : `\x1b[${COLOURS[colour]}m${text}\x1b[0m`;
 }
 
-function row(sent: string, answer: string, heard: string): string {
-  return sent.padEnd(28) + answer.padEnd(32) + heard;
+function row(sent: string, answer: string, line: string): string {
+  return sent.padEnd(28) + answer.padEnd(32) + line;
 }
 
-/** `200 1 handled`, `401 SIGNATURE_MISSING`: the status, then the code or the counts that are not 0. */
+/** Returns the status, then the code or the counts above 0: `401 SIGNATURE_MISSING`, `200 1 handled`. */
 async function answerOf(response: Response): Promise<string> {
   const reply: unknown = await response.json();
   if (typeof reply !== "object" || reply === null) return `${response.status} ${JSON.stringify(reply)}`;
@@ -161,20 +161,20 @@ async function answerOf(response: Response): Promise<string> {
   return `${response.status} ${counts.map(([outcome, count]) => `${count} ${outcome}`).join(", ")}`;
 }
 
-let heard: string[] = [];
-const { app } = createApp(secret, { prolificSecret: secret, clock, log: (line) => heard.push(line) });
+let printed: string[] = [];
+const { app } = createApp(secret, { prolificSecret: secret, clock, log: (line) => printed.push(line) });
 const server = createServer(app).listen(0, "127.0.0.1");
 await once(server, "listening");
 const address = server.address();
 const origin = `http://127.0.0.1:${typeof address === "object" ? address?.port : address}`;
 
-// What is refused is logged as well; that would stand in the middle of the table.
+// The receiver logs what it refuses. Those lines would interrupt the table, so they come after it.
 const logged: unknown[][] = [];
 console.error = (...line) => void logged.push(line);
 
-/** Sends, prints and compares. True if all was as expected. */
+/** Sends a delivery and prints the outcome. Returns whether it is the expected one. */
 async function show({ sent, path = "/toloka-webhook", delivery, ...expected }: Sending): Promise<boolean> {
-  heard = [];
+  printed = [];
   const response = await fetch(`${origin}${path}`, {
     method: "POST",
     headers: delivery.headers,
@@ -182,13 +182,13 @@ async function show({ sent, path = "/toloka-webhook", delivery, ...expected }: S
     signal: AbortSignal.timeout(10_000),
   });
   const answer = await answerOf(response);
-  const isExpected = answer === expected.answer && heard.join("\n") === expected.heard.join("\n");
-  const [first = "-", ...others] = heard;
+  const isExpected = answer === expected.answer && printed.join("\n") === expected.lines.join("\n");
+  const [first = "-", ...others] = printed;
   const line = row(sent, answer, first);
   console.log(isExpected ? `${paint("green", "✓")} ${line}` : paint("red", `✗ ${line}`));
   for (const other of others) console.log(`  ${row("", "", other)}`);
   if (!isExpected) {
-    const [first = "-", ...others] = expected.heard;
+    const [first = "-", ...others] = expected.lines;
     console.log(paint("yellow", `  ${row("  expected:", expected.answer, first)}`));
     for (const other of others) console.log(paint("yellow", `  ${row("", "", other)}`));
   }
@@ -196,7 +196,7 @@ async function show({ sent, path = "/toloka-webhook", delivery, ...expected }: S
 }
 
 console.log(`The Express example at ${origin}, its clock at ${new Date(clock()).toISOString()}\n`);
-console.log(paint("bold", `  ${row("sent", "answered", "listeners got")}`));
+console.log(paint("bold", `  ${row("sent", "answered", "listeners printed")}`));
 let wrong = 0;
 try {
   for (const sending of GENUINE) if (!(await show(sending))) wrong++;
@@ -210,7 +210,7 @@ if (wrong > 0) for (const line of logged) console.log(...line);
 const total = GENUINE.length + REFUSED.length;
 console.log(
   wrong === 0
-    ? paint("green", `\nAll ${total} deliveries were answered and heard as expected.`)
-    : paint("red", `\n${wrong} of ${total} deliveries went otherwise than expected.`),
+    ? paint("green", `\nAll ${total} deliveries were answered and handled as expected.`)
+    : paint("red", `\n${wrong} of ${total} deliveries had another outcome than expected.`),
 );
 process.exitCode = wrong === 0 ? 0 : 1;

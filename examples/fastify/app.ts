@@ -4,20 +4,19 @@ import { prolificWebhook, tolokaWebhook } from "@crowdhook/fastify";
 import fastify from "fastify";
 
 export interface AppOptions {
-  /** Without one, there is no webhook for Prolific. */
+  /** Without a secret the app has no webhook for Prolific. */
   readonly prolificSecret?: string | undefined;
-  /** How far a delivery's time may be from the clock, in seconds. */
+  /** Largest accepted difference between a delivery's time and the clock, in seconds. */
   readonly tolerance?: number;
   /** Unix time in milliseconds. */
   readonly clock?: () => number;
-  /** Where the lines go that the listeners print. */
+  /** Prints a listener's line. Default: `console.log`. */
   readonly log?: (line: string) => void;
 }
 
 export async function createApp(secret: string | undefined, options: AppOptions = {}) {
   const { log = console.log, prolificSecret, ...webhookOptions } = options;
-  // app.close() is to end connections that are kept alive, too.
-  const app = fastify({ forceCloseConnections: true });
+  const app = fastify();
   await app.register(tolokaWebhook, { secret, ...webhookOptions });
 
   app.toloka.on("POOL_CLOSED", ({ type, data }) => log(`${type} ${data.pool_id}, ${data.close_reason}`));
@@ -29,7 +28,7 @@ export async function createApp(secret: string | undefined, options: AppOptions 
   app.toloka.onUnrecognized(({ type, problems }) => log(["unrecognized", type, ...problems].join(" ")));
   app.toloka.onError((error, event) => log(`failed ${event.type} ${event.id}: ${String(error)}`));
 
-  // For a server that is to end: close() of each resolves when what was begun has its reply.
+  // The server closes these when it shuts down.
   const receivers: Pick<Receiver, "close">[] = [app.toloka.receiver];
   if (prolificSecret !== undefined) {
     await app.register(prolificWebhook, { secret: prolificSecret, ...webhookOptions });

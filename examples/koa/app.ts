@@ -5,13 +5,13 @@ import { bodyParser } from "@koa/bodyparser";
 import Koa from "koa";
 
 export interface AppOptions {
-  /** Without one, there is no webhook for Prolific. */
+  /** Without a secret the app has no webhook for Prolific. */
   readonly prolificSecret?: string | undefined;
-  /** How far a delivery's time may be from the clock, in seconds. */
+  /** Largest accepted difference between a delivery's time and the clock, in seconds. */
   readonly tolerance?: number;
   /** Unix time in milliseconds. */
   readonly clock?: () => number;
-  /** Where the lines go that the listeners print. */
+  /** Prints a listener's line. Default: `console.log`. */
   readonly log?: (line: string) => void;
 }
 
@@ -29,9 +29,9 @@ export function createApp(secret: string | undefined, options: AppOptions = {}) 
   toloka.onError((error, event) => log(`failed ${event.type} ${event.id}: ${String(error)}`));
 
   const app = new Koa();
-  // For a server that is to end: close() of each resolves when what was begun has its reply.
+  // The server closes these when it shuts down.
   const receivers: Pick<Receiver, "close">[] = [toloka.receiver];
-  // Before the body parser, which would use up the bytes that the signature is over.
+  // Before the body parser, which would use up the signed bytes.
   app.use(toloka);
   if (prolificSecret !== undefined) {
     const prolific = prolificWebhook(prolificSecret, webhookOptions);

@@ -5,13 +5,13 @@ import { prolificWebhook, tolokaWebhook } from "@crowdhook/node";
 import { type Logger, pino } from "pino";
 
 export interface AppOptions {
-  /** Without one, there is no webhook for Prolific. */
+  /** Without a secret the app has no webhook for Prolific. */
   readonly prolificSecret?: string | undefined;
-  /** How far a delivery's time may be from the clock, in seconds. */
+  /** Largest accepted difference between a delivery's time and the clock, in seconds. */
   readonly tolerance?: number;
   /** Unix time in milliseconds. */
   readonly clock?: () => number;
-  /** Default: JSON lines on the standard output. */
+  /** Default: writes JSON lines to the standard output. */
   readonly logger?: Logger;
 }
 
@@ -21,18 +21,18 @@ export function createApp(secret: string | undefined, options: AppOptions = {}) 
     ...others,
     observe: (record: DeliveryRecord) => logger[levelOf(record)](record, "delivery"),
   };
-  /** A listener's error is logged as it is: what it may hold is up to the listener. */
+  /** Logs a listener's error in full, with whatever the listener put into it. */
   const logError = (error: unknown, { id, type }: ReceivedEvent) =>
     logger.error({ err: error, event: { id, type } }, "event failed");
   const toloka = tolokaWebhook(secret, webhookOptions);
 
-  // The event's id is in the delivery's line, too; its data is in none.
+  // The delivery's line has the event's id, too. No line has its data.
   toloka.on("POOL_CLOSED", ({ id, type }) => logger.info({ event: { id, type } }, "a pool closed"));
   toloka.on(ASSIGNMENT_EVENT_TYPES, ({ id, type }) => logger.info({ event: { id, type } }, "an assignment"));
-  // Without onUnrecognized: an event whose data does not fit its type fails, and so is seen.
+  // No onUnrecognized listener: an event whose data does not fit its type then fails and is logged.
   toloka.onError(logError);
 
-  // For a server that is to end: close() of each resolves when what was begun has its reply.
+  // The server closes these when it shuts down.
   const receivers: Pick<Receiver, "close">[] = [toloka.receiver];
   const webhooks = new Map<string | undefined, http.RequestListener>();
   if (prolificSecret !== undefined) {
@@ -49,7 +49,7 @@ export function createApp(secret: string | undefined, options: AppOptions = {}) 
   return { app, receivers };
 }
 
-/** What is the sender's to mend is a warning; what comes again because this side failed is an error. */
+/** The sender's mistakes are warnings. Failures on this side, which the provider redelivers, are errors. */
 function levelOf({ status }: DeliveryRecord): "info" | "warn" | "error" {
   return status < 400 ? "info" : status < 500 ? "warn" : "error";
 }

@@ -5,13 +5,13 @@ import { prolificWebhook, tolokaWebhook } from "@crowdhook/node";
 import { Counter, Histogram, Registry } from "prom-client";
 
 export interface AppOptions {
-  /** Without one, there is no webhook for Prolific. */
+  /** Without a secret the app has no webhook for Prolific. */
   readonly prolificSecret?: string | undefined;
-  /** How far a delivery's time may be from the clock, in seconds. */
+  /** Largest accepted difference between a delivery's time and the clock, in seconds. */
   readonly tolerance?: number;
   /** Unix time in milliseconds. */
   readonly clock?: () => number;
-  /** Where the lines go that the listeners print. */
+  /** Prints a listener's line. Default: `console.log`. */
   readonly log?: (line: string) => void;
 }
 
@@ -24,10 +24,10 @@ export function createApp(secret: string | undefined, options: AppOptions = {}) 
 
   toloka.on("POOL_CLOSED", ({ type, data }) => log(`${type} ${data.pool_id}, ${data.close_reason}`));
   toloka.on(ASSIGNMENT_EVENT_TYPES, ({ type, data }) => log(`${type} ${data.assignment_id}`));
-  // Without onUnrecognized: an event whose data does not fit its type fails, and so is counted.
+  // No onUnrecognized listener: an event whose data does not fit its type then fails and is counted.
   toloka.onError((error, event) => log(`failed ${event.type} ${event.id}: ${String(error)}`));
 
-  // For a server that is to end: close() of each resolves when what was begun has its reply.
+  // The server closes these when it shuts down.
   const receivers: Pick<Receiver, "close">[] = [toloka.receiver];
   const webhooks = new Map<string | undefined, http.RequestListener>();
   if (prolificSecret !== undefined) {
@@ -40,7 +40,7 @@ export function createApp(secret: string | undefined, options: AppOptions = {}) 
   }
 
   const app = http.createServer((request, response) => {
-    // For the scraper: where the webhook can be reached from outside, this should not be.
+    // For the scraper. Do not expose this path to the internet together with the webhook.
     if (request.method === "GET" && request.url === "/metrics") void scrape(registry, response);
     else (webhooks.get(request.url) ?? toloka)(request, response);
   });
@@ -52,23 +52,23 @@ function createMetrics() {
   const registers = [registry];
   const deliveries = new Counter({
     name: "crowdhook_deliveries_total",
-    help: "Deliveries by the code of the reply; OK where there is none.",
+    help: "Deliveries by the code of the reply, or OK.",
     labelNames: ["provider", "code"],
     registers,
   });
   const events = new Counter({
     name: "crowdhook_events_total",
-    help: "Events by what became of them.",
+    help: "Events by outcome.",
     labelNames: ["provider", "type", "outcome"],
     registers,
   });
   const durations = new Histogram({
     name: "crowdhook_delivery_duration_seconds",
-    help: "From the head of a delivery to its reply.",
+    help: "Time from the head of a delivery to its reply.",
     labelNames: ["provider"],
     registers,
   });
-  // Every value of a label is a time series of its own: a type that is new counts as "other".
+  // Every label value is a time series of its own, so unknown types count as "other".
   const known = new Set<string>();
   return {
     registry,
