@@ -18,18 +18,18 @@ import {
 import { version } from "../package.json";
 
 export interface OpenTelemetryOptions {
-  /** Default: the one that is registered with `@opentelemetry/api`, now or later. */
+  /** Default: the provider that the app registers with `@opentelemetry/api`, before or after this call. */
   readonly tracerProvider?: TracerProvider | undefined;
-  /** Default: the one that is registered with `@opentelemetry/api`, now or later. */
+  /** Default: the provider that the app registers with `@opentelemetry/api`, before or after this call. */
   readonly meterProvider?: MeterProvider | undefined;
 }
 
 const SCOPE = ["@crowdhook/otel", version, { schemaUrl: "https://opentelemetry.io/schemas/1.45.0" }] as const;
 
 /**
- * Names of OpenTelemetry's semantic conventions 1.45.0; those of messaging are in development there.
- * Written out, since their package has most of them only under `incubating`, which may break in any
- * minor release.
+ * Names of OpenTelemetry's semantic conventions 1.45.0. Those of messaging are in development there.
+ * They are not imported, because the conventions' package has most of them under `incubating`, which
+ * may break in any minor release.
  *
  * @see https://opentelemetry.io/docs/specs/semconv/messaging/
  */
@@ -47,10 +47,10 @@ const NAME = {
   consumedMessages: "messaging.client.consumed.messages",
 } as const;
 
-/** In seconds, as the conventions advise for `messaging.process.duration`. */
+/** In seconds. Source: the conventions, for `messaging.process.duration`. */
 const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
 
-/** A type that is new can be any string. In characters. */
+/** In characters. An unknown type can be any string. */
 const TYPE_MAX = 100;
 
 interface Instruments {
@@ -61,19 +61,22 @@ interface Instruments {
 }
 
 /**
- * Spans and metrics of deliveries and events. A delivery's span is a child of the active span, or
- * else of the one that the delivery's headers name; an event's span is a child of its delivery's, and
- * the active one while listeners run. Of what a listener throws, only the error's name is recorded.
+ * Returns an instrumentation that records spans and metrics of deliveries and events.
+ *
+ * A delivery's span is a child of the active span or, without one, of the span that the delivery's
+ * headers name. An event's span is a child of its delivery's span, and active while listeners run.
+ * Only the name of a listener's error is recorded, never its message.
  */
 export function openTelemetry(options: OpenTelemetryOptions = {}): Instrumentation {
   const tracer = (options.tracerProvider ?? trace).getTracer(...SCOPE);
   const instruments = instrumentsOf(() => options.meterProvider ?? metrics.getMeterProvider());
 
   /**
-   * Runs in a span of its own, and records how long that took.
+   * Calls `run` in a new span, and records its duration. Returns the attributes of the metric.
    *
-   * @param shared For the span and the metrics, so with few values each.
-   * @param conclude Tells the span, and gives what kind of error it ended with.
+   * @param about.shared Attributes of the span and of the metric. Metrics need few values per attribute.
+   * @param about.own Attributes of the span alone.
+   * @param conclude Completes the span. Returns the kind of error that it ended with.
    */
   function inSpan<Result>(
     about: { name: string; shared: Attributes; own: Attributes; parent: Context },
@@ -107,10 +110,10 @@ export function openTelemetry(options: OpenTelemetryOptions = {}): Instrumentati
       await inSpan({ name, shared, own: {}, parent: parentOf(headers) }, run, (record, span) => {
         const { status, code, events, bytes } = record;
         span.setAttribute(NAME.status, status);
-        // As of HTTP servers: what the sender did wrong is no error here.
+        // As in the conventions for HTTP servers, a mistake of the sender is not an error of the server.
         if (status >= 500) span.setStatus({ code: SpanStatusCode.ERROR });
         if (bytes !== undefined) span.setAttribute(NAME.bodySize, bytes);
-        // Of a delivery that was refused nobody knows how many events it has.
+        // The number of events in a refused delivery is unknown.
         if (code === undefined || events.length > 0) span.setAttribute(NAME.messageCount, events.length);
         for (const [outcome, count] of tally(events.map((event) => event.outcome))) {
           span.setAttribute(`crowdhook.events.${outcome}`, count);
@@ -143,7 +146,7 @@ export function openTelemetry(options: OpenTelemetryOptions = {}): Instrumentati
   };
 }
 
-/** Made again when another provider is registered: the api has no meter that hands on to a later one. */
+/** Creates the instruments again when the app registers another provider: meters do not follow it. */
 function instrumentsOf(providerOf: () => MeterProvider): () => Instruments {
   let provider: MeterProvider | undefined;
   let made: Instruments;
@@ -163,7 +166,7 @@ function instrumentsOf(providerOf: () => MeterProvider): () => Instruments {
         unit: "{message}",
       }),
       events: meter.createCounter("crowdhook.events", {
-        description: "Number of events in deliveries, by what became of them.",
+        description: "Number of events in deliveries, by outcome.",
         unit: "{event}",
       }),
     };
@@ -173,7 +176,7 @@ function instrumentsOf(providerOf: () => MeterProvider): () => Instruments {
 
 const getter: TextMapGetter<DeliveryHeaders> = {
   get: (headers, name) => headers.get(name) ?? undefined,
-  // Headers can only be asked for by name.
+  // `DeliveryHeaders` has no list of names.
   keys: () => [],
 };
 
@@ -182,7 +185,7 @@ function parentOf(headers: DeliveryHeaders): Context {
   return trace.getSpan(active) ? active : propagation.extract(active, headers, getter);
 }
 
-/** Never the message: a listener's may hold anything. */
+/** Returns an error's name. Never its message, which may hold anything. */
 function kindOf(error: unknown): string {
   return error instanceof Error ? error.name : typeof error;
 }
