@@ -31,8 +31,8 @@ describe.each(TARGETS.filter((target) => target.name !== "core"))("$name: connec
     });
 
   test("other paths get 404 and reach no listener", async () => {
-    const heard = vi.fn();
-    running.webhook.onAny(heard);
+    const listener = vi.fn();
+    running.webhook.onAny(listener);
     const delivery = signToloka({ secret: SECRET, events: [tolokaEvent("POOL_CLOSED")] });
     for (const path of [
       "/",
@@ -43,7 +43,7 @@ describe.each(TARGETS.filter((target) => target.name !== "core"))("$name: connec
     ]) {
       expect([path, (await running.send({ ...delivery, path })).status]).toEqual([path, 404]);
     }
-    expect(heard).not.toHaveBeenCalled();
+    expect(listener).not.toHaveBeenCalled();
   });
 
   test.each(["/toloka-webhook/", "/toloka-webhook?a=b", "/toloka-webhook/?a=/b"])(
@@ -94,20 +94,20 @@ describe.each(TARGETS.filter((target) => target.name !== "core"))("$name: connec
   });
 
   test("bytes after the Content-Length are not part of the body", async () => {
-    const heard = vi.fn();
-    running.webhook.onAny(heard);
+    const listener = vi.fn();
+    running.webhook.onAny(listener);
     const { headers, body } = signToloka({ secret: SECRET, events: [tolokaEvent("POOL_CLOSED")] });
     const answer = await raw(
       `POST /toloka-webhook HTTP/1.1\r\nHost: x\r\nConnection: close\r\nToloka-Signature: ${headers["toloka-signature"]}\r\nContent-Length: 5\r\n\r\n${body}`,
     );
     expect(answer).toMatch(/^HTTP\/1\.1 40[01] /);
-    expect(heard).not.toHaveBeenCalled();
+    expect(listener).not.toHaveBeenCalled();
     await alive();
   });
 
   test("aborted upload runs no listener, and the server stays up", async () => {
-    const heard = vi.fn();
-    running.webhook.onAny(heard);
+    const listener = vi.fn();
+    running.webhook.onAny(listener);
     for (let i = 0; i < 20; i++) {
       await raw(
         `POST /toloka-webhook HTTP/1.1\r\nHost: x\r\nToloka-Signature: {v=1, ts=1, sign=${"0".repeat(64)}}\r\nContent-Length: 1000\r\n\r\n{"events":`,
@@ -115,7 +115,7 @@ describe.each(TARGETS.filter((target) => target.name !== "core"))("$name: connec
       );
     }
     await alive();
-    expect(heard).not.toHaveBeenCalled();
+    expect(listener).not.toHaveBeenCalled();
   });
 
   test("context.signal aborts when the sender hangs up before the answer", async () => {

@@ -193,7 +193,7 @@ describe.for(["express", "fastify", "koa", "node", "fetch"])("examples/%s", (exa
     await silenceEnded;
     slow.destroy();
     busy.destroy();
-    // What a listener heard was answered with 200, and the other way round.
+    // Every event that a listener got was answered with 200, and every answered event reached a listener.
     expect(printed.sort()).toEqual(answered.map((assignment) => `ASSIGNMENT_SUBMITTED ${assignment}`).sort());
   });
 

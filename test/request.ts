@@ -11,11 +11,11 @@ export interface Outgoing {
   path?: string;
   headers?: Record<string, string | string[]>;
   body?: string | Uint8Array;
-  /** Sent without a Content-Length. */
+  /** Sends the body in chunks, without a Content-Length. */
   chunked?: boolean;
 }
 
-/** One request over a real socket; the answer as soon as it is there, even while the body is being sent. */
+/** Sends a request over a real socket. Resolves with the answer, even if the body is still being sent. */
 export function request(origin: string, outgoing: Outgoing): Promise<Answer> {
   const { method = "POST", path = "/toloka-webhook", headers = {}, body = "", chunked = false } = outgoing;
   const bytes = Buffer.from(body as Uint8Array);

@@ -20,17 +20,17 @@ import { type Answer, type Outgoing, request } from "./request.js";
 export interface Running {
   webhook: Omit<Webhook<TolokaEvents>, "receiver">;
   prolific: Omit<Webhook<ProlificEvents>, "receiver">;
-  /** Where it listens; absent where there is no socket, as is `server`. */
+  /** Where the app listens. Only core has neither `origin` nor `server`. */
   origin?: string;
   server?: http.Server;
   send(request: Outgoing): Promise<Answer>;
   close(): Promise<void>;
 }
 
-/** Starts an app that has a webhook of either provider, both with the same options. */
+/** Starts an app with a webhook of each provider. Both webhooks get the same options. */
 export interface Target {
   name: string;
-  /** @param host How the host's server is set, its time-outs for instance. */
+  /** @param host Options of the app's `http.Server`, such as its timeouts. */
   start(options: ReceiverOptions, host?: http.ServerOptions): Promise<Running>;
 }
 
@@ -124,7 +124,7 @@ export const TARGETS: readonly Target[] = [
       const webhook = koaAdapter.tolokaWebhook(secret, options);
       const prolific = koaAdapter.prolificWebhook(secret, options);
       const app = new Koa();
-      // Koa prints every upload that breaks off.
+      // Koa prints an error for every aborted upload.
       app.silent = true;
       return running({ webhook, prolific }, await listen(app.use(webhook).use(prolific).callback(), host));
     },

@@ -7,13 +7,13 @@ export interface Reply {
   readonly code: string | undefined;
 }
 
-/** A connection on which bytes are written as they are, and what comes back is read as replies. */
+/** A connection on which a test writes raw bytes and reads replies. */
 export interface Wire {
   readonly socket: net.Socket;
   write(bytes: string): void;
-  /** The next replies, in the order in which they come. */
+  /** Returns the next replies in the order of their arrival. */
   replies(count: number): Promise<Reply[]>;
-  /** All that has come and was not read as a reply, once the other side has closed. */
+  /** Resolves when the server has closed the connection, with all text that `replies` has not returned. */
   readonly rest: Promise<string>;
 }
 
@@ -27,7 +27,7 @@ export async function connect(port: number): Promise<Wire> {
     received += data;
     more();
   });
-  // A reset is a way to be closed.
+  // A reset closes the connection, too.
   socket.on("error", () => {});
   let closed = false;
   const rest = new Promise<string>((resolve) => {
@@ -67,12 +67,12 @@ export function headOf(headers: Readonly<Record<string, string>>): string {
   return `POST /toloka-webhook HTTP/1.1\r\n${lines.join("")}\r\n`;
 }
 
-/** A whole request as it is written. */
+/** Returns the text of a request. */
 export function requestOf({ headers, body }: Omit<SignedDelivery, "method">): string {
   return headOf({ ...headers, "content-length": `${body.length}` }) + body;
 }
 
-/** Each character a chunk of its own, without the last one that ends the body. */
+/** Returns a body with each character in a chunk of its own, without the chunk that ends the body. */
 export function chunked(body: string): string {
   return body.replace(/[\s\S]/g, "1\r\n$&\r\n");
 }

@@ -11,12 +11,12 @@ import { CHECKS } from "./suite.js";
 const apps = inject("apps");
 const executables = inject("executables");
 
-/** How long to wait for what is not expected to come, in milliseconds. */
+/** How long to wait for what is not expected to happen, in milliseconds. */
 const SHORTLY = 500;
 
 function launch(runtime: Runtime, file: string, ...args: string[]): Running {
   const [command = "", ...rest] = runtime.command(executables[runtime.package]?.path ?? "", file);
-  // What the workspace has installed must not be found.
+  // The app must not find the packages that the workspace has installed.
   const env = { NODE_PATH: "", DENO_DIR: `${apps}/.deno`, DENO_NO_UPDATE_CHECK: "1" };
   return start(command, [...rest, ...args], { cwd: apps, env });
 }
@@ -26,8 +26,8 @@ for (const runtime of RUNTIMES) {
   const { problem } = executables[runtime.package] ?? {};
   if (problem !== undefined) {
     console.error(
-      `${title} could not be fetched, so nothing is known of it: ${problem}\n` +
-        "With npm's registry in reach, this fetches and tests it: npx -y pnpm@10.34.9 test:runtimes",
+      `${title} could not be fetched, so its checks are skipped: ${problem}\n` +
+        "Run this again when npm's registry is reachable: npx -y pnpm@10.34.9 test:runtimes",
     );
   }
 
@@ -42,7 +42,7 @@ for (const runtime of RUNTIMES) {
       });
       afterAll(async () => {
         const hasEnded = app.child.exitCode !== null || app.child.signalCode !== null;
-        // Nothing less: asked to end, some wait for listeners that no check releases any more.
+        // SIGKILL, because some apps answer SIGTERM by waiting for listeners that no check releases any more.
         app.child.kill("SIGKILL");
         const { stderr } = await app.ended;
         if (hasEnded) throw new Error(`The app ended by itself: ${stderr}`);
@@ -51,7 +51,7 @@ for (const runtime of RUNTIMES) {
       for (const { provider, name, run } of CHECKS) {
         const reason = runtime.lacks[name];
         if (reason === undefined) test(`${provider}: ${name}`, () => run(origin));
-        else test.fails(`${provider}: ${name}: not here, for ${reason}`, () => run(origin, SHORTLY));
+        else test.fails(`${provider}: does not hold here: ${name}: ${reason}`, () => run(origin, SHORTLY));
       }
 
       test(`signatures are verified with ${runtime.verifies}`, async () => {
@@ -80,11 +80,11 @@ for (const runtime of RUNTIMES) {
       expect(report.required).toEqual(names.map((name) => [name, ".cjs", expect.toSatisfy((n) => n > 0)]));
     });
 
-    test("what was imported receives a signed delivery, and so does what was required", () => {
+    test("imported and required packages handle a signed delivery", () => {
       expect(report.statuses).toEqual([200, 200]);
     });
 
-    test("a record of each delivery is published on crowdhook:delivery", () => {
+    test("each delivery publishes a record on crowdhook:delivery", () => {
       expect(report.published).toBe(2);
     });
   });

@@ -1,23 +1,23 @@
-/** What deliveries come through: an adapter, by its package. */
+/** Adapters by package name. */
 export const ADAPTERS = ["node", "express", "fastify", "koa", "fetch"] as const;
 type Adapter = (typeof ADAPTERS)[number];
 
 export interface Runtime {
-  /** As tests and the table call it, version included. */
+  /** Name and version in test names and in the table. */
   readonly title: string;
-  /** What npm installs, exactly. */
+  /** Package and exact version that npm installs. */
   readonly package: string;
-  /** What of that is run, by the end of its path. */
+  /** Matches the end of the executable's path in that package. */
   readonly executable: RegExp;
-  /** The file of `apps` that each adapter is run by. An adapter that has none cannot be. */
+  /** File in `apps` for each adapter. An adapter without a file does not run on this runtime. */
   readonly apps: Readonly<Partial<Record<Adapter, string>>>;
-  /** How a file is run, with its folder as the working directory. */
+  /** Returns the command that runs a file. Its working directory is the folder of the file. */
   command(executable: string, file: string): readonly string[];
-  /** Whether packages are loaded from `node_modules`, and not from a bundle. */
+  /** Whether apps load packages from `node_modules` rather than from a bundle. */
   readonly loadsPackages: boolean;
-  /** What verifies signatures there. */
+  /** The API that verifies signatures on this runtime. */
   readonly verifies: "node:crypto" | "WebCrypto";
-  /** Checks of the suite that do not hold there, by name, each with the reason. */
+  /** Names of the checks that do not hold on this runtime, each with the reason. */
   readonly lacks: Readonly<Record<string, string>>;
 }
 
@@ -25,7 +25,7 @@ const ON_NODE_HTTP = { node: "node.js", express: "express.js", fastify: "fastify
 const ON_NODE = { loadsPackages: true, verifies: "node:crypto", lacks: {} } as const;
 
 function node(version: string): Runtime {
-  // One of npm's packages per platform holds nothing but the program.
+  // npm has a package per platform that contains only the executable.
   const { platform, arch } = process;
   const prefix = platform === "darwin" && arch === "arm64" ? "node-bin" : "node";
   return {
@@ -38,7 +38,7 @@ function node(version: string): Runtime {
   };
 }
 
-/** @param compatibilityDate A Worker has what was the default on that day. */
+/** @param compatibilityDate Gives the Worker the defaults of that day. */
 function workerd(version: string, compatibilityDate: string, lacks: Runtime["lacks"]): Runtime {
   return {
     title: `workerd ${version} as of ${compatibilityDate}`,
@@ -57,7 +57,7 @@ const AFTER_RESET = "context.signal aborts when the sender resets the connection
 const NO_SIGNAL = "the server of edge-runtime gives requests no signal that follows the connection";
 const NO_FLAG = "requests have a signal from 2026-11-17 on, before that by the flag enable_request_signal";
 
-/** What the suite is run on, and nothing else: `docs/runtimes.md` has a row for each. */
+/** The runtimes of the suite. `docs/runtimes.md` has a row for each of them. */
 export const RUNTIMES: readonly Runtime[] = [
   node("20.20.2"),
   node("22.23.3"),
@@ -84,11 +84,11 @@ export const RUNTIMES: readonly Runtime[] = [
   workerd("1.20261117.1", "2026-11-17", {
     [AFTER_CLOSE]: "workerd takes a sender that closed its half for one that still waits",
   }),
-  // The oldest day on which a request can wait for what another one resolves, as duplicates do.
+  // The oldest date on which a request can wait for a promise of another request, as duplicates do.
   workerd("1.20261117.1", "2024-10-14", { [AFTER_CLOSE]: NO_FLAG, [AFTER_RESET]: NO_FLAG }),
   {
     title: "edge-runtime 4.0.1",
-    // Brings @edge-runtime/vm 5.0.0, exactly.
+    // Depends on exactly @edge-runtime/vm 5.0.0.
     package: "edge-runtime@4.0.1",
     executable: /\/edge-runtime\/dist\/cli\/index\.js$/,
     apps: { fetch: "edge.js" },

@@ -9,24 +9,24 @@ import { RUNTIMES, type Runtime } from "./runtimes.js";
 
 declare module "vitest" {
   interface ProvidedContext {
-    /** Where the apps are, and our packages installed beside them. */
+    /** Folder with the apps and the installed packages. */
     readonly apps: string;
-    /** What to run, by the runtime's package; in place of one that could not be fetched, why. */
+    /** Path of the executable by the runtime's package, or the problem if it could not be fetched. */
     readonly executables: Readonly<Record<string, { readonly path?: string; readonly problem?: string }>>;
   }
 }
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const CACHE = join(here, "../../node_modules/.runtimes");
-/** Not Node's alone, and small. What is built on engines has tests of its own. */
+/** The packages that also run outside of Node. Others have tests of their own. */
 export const PACKAGES = ["core", "node", "express", "fastify", "koa", "fetch", "redis"].map(
   (name) => `@crowdhook/${name}`,
 );
 const FRAMEWORKS = ["express", "fastify", "koa", "hono", "@hono/node-server"];
-// No script of theirs is run: some would download.
+// Install scripts are skipped, because some of them download.
 const INSTALL = ["install", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund"];
 
-/** The path of what is to be run. */
+/** Returns the path of the executable. Fetches its package if it is not cached. */
 async function fetched(runtime: Runtime): Promise<string> {
   const folder = join(CACHE, runtime.package);
   const find = async (parent: string) => {
@@ -36,9 +36,9 @@ async function fetched(runtime: Runtime): Promise<string> {
   };
   const cached = await find(folder);
   if (cached !== undefined) return cached;
-  console.log(`${runtime.package} is being fetched.`);
+  console.log(`Fetching ${runtime.package}.`);
   await mkdir(CACHE, { recursive: true });
-  // Under another name until it is whole.
+  // Under another name until the installation is complete.
   const unfinished = await mkdtemp(`${folder}-`);
   try {
     await writeFile(join(unfinished, "package.json"), JSON.stringify({ private: true }));
@@ -96,7 +96,7 @@ const config :Workerd.Config = (
 `;
 }
 
-/** Fetches what is missing of the runtimes, and installs the apps as a user would. */
+/** Fetches missing runtimes, and installs the apps as a user would. */
 export default async function setup({ provide }: TestProject): Promise<() => Promise<void>> {
   const folder = await realpath(await mkdtemp(join(tmpdir(), "crowdhook-runtimes-")));
   const teardown = () => rm(folder, { recursive: true, force: true, maxRetries: 10 });

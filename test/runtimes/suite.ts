@@ -6,16 +6,16 @@ import { expect, vi } from "vitest";
 import { type Answer, type Outgoing, request } from "../request.js";
 import type { AppState } from "./apps/webhooks.js";
 
-/** What holds for an app, of which nothing is known but where it listens. */
+/** A check of an app that is known only by its origin. */
 export interface Check {
   readonly provider: "Toloka" | "Prolific";
   readonly name: string;
-  /** @param patience For how long to wait for what is to come, in milliseconds. */
+  /** @param patience How long to wait for an effect, in milliseconds. */
   run(origin: string, patience?: number): Promise<void>;
 }
 
 interface Asked {
-  /** Default: one of its own. */
+  /** Default: a new id. */
   readonly id?: string;
   readonly type?: string;
   /** Added to the event's data. */
@@ -31,13 +31,13 @@ type Signed = Outgoing & { readonly body: string };
 
 interface Recorded {
   readonly name: string;
-  /** When it was signed: Unix time in milliseconds. */
+  /** Time of the signature: Unix time in milliseconds. */
   readonly timestamp: number;
   readonly delivery: Signed;
-  readonly events: readonly AppState["heard"][number][];
+  readonly events: readonly AppState["received"][number][];
 }
 
-/** How deliveries of one provider are made. */
+/** Makes deliveries of one provider. */
 interface Sender {
   readonly provider: Check["provider"];
   readonly path: string;
@@ -48,7 +48,7 @@ interface Sender {
 const vectors = (file: string) =>
   JSON.parse(readFileSync(new URL(`../vectors/${file}.json`, import.meta.url), "utf8")).valid;
 
-/** The signers hand what they sign to `update`, and that takes bytes as well. */
+/** Passes bytes off as text. The signers pass the body to `update`, which takes bytes as well. */
 const asText = (body: Uint8Array | undefined) => (body ? { body: body as unknown as string } : {});
 
 interface TolokaVector extends Record<"name" | "secret" | "body" | "header", string> {
@@ -96,7 +96,7 @@ const prolific: Sender = {
     timestamp,
     body,
   } = {}) {
-    // Prolific's ids are not signed, and what is signed stands for one event.
+    // Prolific does not sign ids, so the nonce makes the signed body unique.
     const event = {
       ...prolificEvent("study.status.change"),
       event_type: type,
@@ -130,11 +130,11 @@ async function state(origin: string, asked: Record<string, string> = {}): Promis
   return JSON.parse(text);
 }
 
-async function heard(origin: string, id: string): Promise<AppState["heard"]> {
-  return (await state(origin, { id })).heard;
+async function received(origin: string, id: string): Promise<AppState["received"]> {
+  return (await state(origin, { id })).received;
 }
 
-/** The answer's status and content; counts that are 0 left out. */
+/** Returns the answer's status and content, without counts of 0. */
 function outcome({ status, text }: Answer): Record<string, unknown> {
   const { message: _, ...content } = JSON.parse(text);
   return { status, ...Object.fromEntries(Object.entries(content).filter(([, value]) => value !== 0)) };
@@ -144,7 +144,7 @@ async function isAlive(origin: string, { signed }: Sender): Promise<void> {
   expect(outcome(await request(origin, signed()))).toEqual({ status: 200, handled: 1 });
 }
 
-/** Opens a connection and writes a delivery to it, of the body only so many characters. */
+/** Opens a connection and writes a delivery. With `length`, only that many characters of the body. */
 function written(origin: string, delivery: Signed, length?: number): Promise<net.Socket> {
   const head = Object.entries({
     host: new URL(origin).host,
@@ -165,7 +165,7 @@ const eventually = (expectation: () => Promise<void>, timeout = 10_000) =>
 /** Sends a delivery, and hangs up while its listener runs. */
 async function hangUp(origin: string, delivery: Signed, id: string, how: "destroy" | "resetAndDestroy") {
   const socket = await written(origin, delivery);
-  await eventually(async () => expect(await heard(origin, id)).not.toEqual([]));
+  await eventually(async () => expect(await received(origin, id)).not.toEqual([]));
   socket[how]();
 }
 
@@ -177,7 +177,7 @@ const OF_EACH: readonly {
   run(origin: string, sender: Sender, patience?: number): Promise<void>;
 }[] = [
   {
-    name: "every recorded delivery gets 200, and each event in them is heard once",
+    name: "every recorded delivery gets 200, and the listener gets each of its events once",
     async run(origin, { recorded }) {
       const expected = new Map<string, Recorded["events"][number]>();
       try {
@@ -185,24 +185,24 @@ const OF_EACH: readonly {
           await state(origin, { time: String(timestamp) });
           const { status } = await request(origin, delivery);
           expect([name, status]).toEqual([name, 200]);
-          // Some are the same event, signed otherwise.
+          // Some deliveries are the same event with another signature.
           for (const event of events) if (!expected.has(event.id)) expected.set(event.id, event);
         }
       } finally {
         await state(origin, { time: "" });
       }
       expect(expected.size).toBeGreaterThan(0);
-      for (const [id, event] of expected) expect(await heard(origin, id)).toEqual([event]);
+      for (const [id, event] of expected) expect(await received(origin, id)).toEqual([event]);
     },
   },
   {
-    name: "a secret and a body beyond ASCII verify, and the text is heard as it was sent",
+    name: "a secret and a body beyond ASCII verify, and the listener gets the text unchanged",
     async run(origin, { signed }) {
       const id = randomUUID();
       const fields = { note: "café ✓ 🔑 \u2028" };
       const answer = await request(origin, signed({ id, fields, secret: "ключ-🔑" }));
       expect(outcome(answer)).toEqual({ status: 200, handled: 1 });
-      expect(await heard(origin, id)).toMatchObject([{ data: fields }]);
+      expect(await received(origin, id)).toMatchObject([{ data: fields }]);
     },
   },
   {
@@ -211,17 +211,17 @@ const OF_EACH: readonly {
       const id = randomUUID();
       const answer = await request(origin, signed({ id, secret: "guessed" }));
       expect(outcome(answer)).toEqual({ status: 401, code: "SIGNATURE_MISMATCH" });
-      expect(await heard(origin, id)).toEqual([]);
+      expect(await received(origin, id)).toEqual([]);
     },
   },
   {
-    name: "a delivery that is not signed gets 401",
+    name: "an unsigned delivery gets 401",
     async run(origin, { path, signed }) {
       const id = randomUUID();
       const { body } = signed({ id });
       const answer = await request(origin, { path, headers: { "x-event-id": id }, body });
       expect(outcome(answer)).toEqual({ status: 401, code: "SIGNATURE_MISSING" });
-      expect(await heard(origin, id)).toEqual([]);
+      expect(await received(origin, id)).toEqual([]);
     },
   },
   {
@@ -232,7 +232,7 @@ const OF_EACH: readonly {
       for (const body of [`${genuine.body} `, genuine.body.replace("-1", "-2"), genuine.body.slice(0, -1)]) {
         expect(outcome(await request(origin, { ...genuine, body }))).toMatchObject({ status: 401 });
       }
-      expect(await heard(origin, id)).toEqual([]);
+      expect(await received(origin, id)).toEqual([]);
     },
   },
   {
@@ -242,12 +242,12 @@ const OF_EACH: readonly {
         const id = randomUUID();
         const answer = await request(origin, signed({ id, timestamp: Date.now() + minutes * 60_000 }));
         expect(outcome(answer)).toEqual({ status: 401, code: "TIMESTAMP_OUT_OF_TOLERANCE" });
-        expect(await heard(origin, id)).toEqual([]);
+        expect(await received(origin, id)).toEqual([]);
       }
     },
   },
   {
-    name: "another method gets 405 and is told to POST",
+    name: "another method gets 405 with Allow: POST",
     async run(origin, { path }) {
       for (const method of ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"]) {
         const { status, headers } = await request(origin, { method, path });
@@ -278,39 +278,39 @@ const OF_EACH: readonly {
         const id = randomUUID();
         const delivery = signed({ id, fields: { text: "x".repeat(FOUR_MIB) } });
         expect(outcome(await request(origin, { ...delivery, chunked }))).toEqual({ status: 200, handled: 1 });
-        const texts = (await heard(origin, id)).map(({ data }) => (data as { text: string }).text);
+        const texts = (await received(origin, id)).map(({ data }) => (data as { text: string }).text);
         expect(texts.map(({ length }) => length)).toEqual([FOUR_MIB]);
       }
     },
   },
   {
-    name: "an event that comes again is a duplicate, and is heard once",
+    name: "a redelivered event is a duplicate, and the listener gets it once",
     async run(origin, { signed }) {
       const id = randomUUID();
       const delivery = signed({ id });
       expect(outcome(await request(origin, delivery))).toEqual({ status: 200, handled: 1 });
       expect(outcome(await request(origin, delivery))).toEqual({ status: 200, duplicate: 1 });
-      expect(await heard(origin, id)).toHaveLength(1);
+      expect(await received(origin, id)).toHaveLength(1);
     },
   },
   {
-    name: "of five concurrent deliveries of an event one handles it, and all share its outcome",
+    name: "one of five concurrent deliveries handles the event, and all share its outcome",
     async run(origin, sender) {
       const id = randomUUID();
       const delivery = sender.signed({ id, fields: { ask: "wait" } });
       const answers = Promise.all(Array.from({ length: 5 }, () => request(origin, delivery)));
-      await eventually(async () => expect(await heard(origin, id)).not.toEqual([]));
-      // Meanwhile another one is answered, so these could have been as well.
+      await eventually(async () => expect(await received(origin, id)).not.toEqual([]));
+      // Another delivery is answered first, so premature answers to these would have arrived by now.
       await isAlive(origin, sender);
       await state(origin, { release: id });
       const outcomes = (await answers).map(outcome);
       expect(outcomes.filter(({ handled }) => handled === 1)).toHaveLength(1);
       expect(outcomes.filter(({ duplicate }) => duplicate === 1)).toHaveLength(4);
-      expect(await heard(origin, id)).toHaveLength(1);
+      expect(await received(origin, id)).toHaveLength(1);
     },
   },
   {
-    name: "an event whose listener fails gets 500, and 200 when it is delivered again",
+    name: "an event whose listener fails gets 500, and its redelivery gets 200",
     async run(origin, { signed }) {
       const id = randomUUID();
       const delivery = signed({ id, fields: { ask: "fail once" } });
@@ -318,16 +318,16 @@ const OF_EACH: readonly {
       expect(outcome(failed)).toEqual({ status: 500, code: "EVENT_FAILED", failed: 1 });
       expect(failed.text).not.toContain("asked to fail");
       expect(outcome(await request(origin, delivery))).toEqual({ status: 200, handled: 1 });
-      expect(await heard(origin, id)).toHaveLength(2);
+      expect(await received(origin, id)).toHaveLength(2);
     },
   },
   ...["a.new.type", "constructor"].map((type) => ({
-    name: `an event of the unknown type ${type} gets 200 and is heard`,
+    name: `an event of the unknown type ${type} gets 200 and reaches the listener`,
     async run(origin: string, { signed }: Sender) {
       const id = randomUUID();
       const answer = await request(origin, signed({ id, type }));
       expect(outcome(answer)).toEqual({ status: 200, unrecognized: 1 });
-      expect(await heard(origin, id)).toMatchObject([{ id, type }]);
+      expect(await received(origin, id)).toMatchObject([{ id, type }]);
     },
   })),
   {
@@ -347,11 +347,11 @@ const OF_EACH: readonly {
         headers: { ...headers, "content-encoding": "gzip" },
       });
       expect(outcome(answer)).toEqual({ status: 415, code: "ENCODING_UNSUPPORTED" });
-      expect(await heard(origin, id)).toEqual([]);
+      expect(await received(origin, id)).toEqual([]);
     },
   },
   {
-    name: "an upload that breaks off is not heard, and the app stays up",
+    name: "an aborted upload reaches no listener, and the app stays up",
     async run(origin, sender) {
       const id = randomUUID();
       const delivery = sender.signed({ id });
@@ -360,7 +360,7 @@ const OF_EACH: readonly {
         socket.destroy();
       }
       await isAlive(origin, sender);
-      expect(await heard(origin, id)).toEqual([]);
+      expect(await received(origin, id)).toEqual([]);
     },
   },
   ...(["destroy", "resetAndDestroy"] as const).map((how) => ({
@@ -377,7 +377,7 @@ const OF_EACH: readonly {
     },
   })),
   {
-    name: "a listener runs to its end though the sender is gone, and the redelivery is a duplicate",
+    name: "a listener finishes after the sender hangs up, and the redelivery is a duplicate",
     async run(origin, { signed }) {
       const id = randomUUID();
       const delivery = signed({ id, fields: { ask: "wait" } });
@@ -385,7 +385,7 @@ const OF_EACH: readonly {
       const redelivered = request(origin, delivery);
       await state(origin, { release: id });
       expect(outcome(await redelivered)).toEqual({ status: 200, duplicate: 1 });
-      expect(await heard(origin, id)).toHaveLength(1);
+      expect(await received(origin, id)).toHaveLength(1);
     },
   },
 ];
@@ -404,13 +404,13 @@ export const CHECKS: readonly Check[] = [
     async run(origin) {
       const id = randomUUID();
       let delivery: Signed;
-      // One in 16 begins with a zero.
+      // One signature in 16 begins with a zero.
       do delivery = toloka.signed({ id, fields: { nonce: randomUUID() } });
       while (!/sign=0/.test(String(delivery.headers?.["toloka-signature"])));
       const signature = String(delivery.headers?.["toloka-signature"]).replace(/sign=0+/, "sign=");
       const answer = await request(origin, { ...delivery, headers: { "toloka-signature": signature } });
       expect(outcome(answer)).toEqual({ status: 200, handled: 1 });
-      expect(await heard(origin, id)).toHaveLength(1);
+      expect(await received(origin, id)).toHaveLength(1);
     },
   },
 ];

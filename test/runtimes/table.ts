@@ -4,13 +4,13 @@ import type { Reporter, SerializedError, TestModule, TestRunEndReason } from "vi
 import { ADAPTERS, RUNTIMES, type Runtime } from "./runtimes.js";
 
 const FILE = fileURLToPath(new URL("../../docs/runtimes.md", import.meta.url));
-/** What stands between these is written by the run, the rest by hand. */
+/** The test run writes the text between these markers. The rest is written by hand. */
 const MEASURED = /(?<=<!-- measured -->\n)[\s\S]*(?=<!-- \/measured -->)/;
 
-/** How many checks held of how many, by `runtime · adapter ·`. */
+/** "15 of 16" checks passed, by `runtime · adapter ·`. */
 type Counts = ReadonlyMap<string, string>;
 
-/** Prints how many checks held where, and writes it into `docs/runtimes.md` if all of them were run. */
+/** Prints the number of passed checks, and writes it into `docs/runtimes.md` if all of them ran. */
 export default class Table implements Reporter {
   onTestRunEnd(
     modules: readonly TestModule[],
@@ -21,7 +21,7 @@ export default class Table implements Reporter {
     const counts = new Map(
       suites.map((suite) => {
         const tests = [...suite.children.allTests()];
-        // Those that are expected to fail pass by that, and hold all the same not.
+        // A test that is expected to fail passes by failing, but its check does not hold.
         const held = tests.filter((test) => test.result().state === "passed" && !test.options.fails);
         return [suite.name, `${held.length} of ${tests.length}`];
       }),
@@ -30,7 +30,7 @@ export default class Table implements Reporter {
     console.log(`\n${table}`);
     const all = suites.flatMap((suite) => [...suite.children.allTests()]);
     if (reason !== "passed" || all.some((test) => test.result().state !== "passed")) {
-      console.log("Not all of it was run and passed, so docs/runtimes.md stays as it was.");
+      console.log("docs/runtimes.md is unchanged, because not every check ran and passed.");
       return;
     }
     const today = new Date().toISOString().slice(0, 10);

@@ -7,13 +7,13 @@ const SECRET = "12345";
 type Exports = Record<string, unknown>;
 type Loaded = readonly [name: string, file: string | undefined, exports: number];
 
-/** What this program tells of the entry points that are its arguments. */
+/** What this program prints about the entry points in its arguments. */
 export interface Report {
   readonly imported: readonly Loaded[];
   readonly required: readonly Loaded[];
-  /** Statuses of a signed delivery, by what was imported and by what was required. */
+  /** Statuses of a signed delivery: by the imported packages, then by the required ones. */
   readonly statuses: readonly number[];
-  /** How many records of these came over the diagnostics channel. */
+  /** Number of records on the diagnostics channel. */
   readonly published: number;
 }
 
