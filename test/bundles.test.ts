@@ -35,3 +35,21 @@ test.each(["node", "express", "fastify", "koa", "fetch"])(
     expect(prolific).not.toMatch(/toloka|ASSIGNMENT_|pool_id/i);
   },
 );
+
+test.each([
+  { format: "ESM", contents: 'export * from "@crowdhook/core/testing";' },
+  { format: "CJS", contents: 'module.exports = require("@crowdhook/core/testing");' },
+])("@crowdhook/core/testing does not load node:assert as $format", async ({ contents }) => {
+  const { metafile } = await build({
+    stdin: { contents, resolveDir: import.meta.dirname },
+    bundle: true,
+    metafile: true,
+    platform: "node",
+    tsconfigRaw: {},
+    write: false,
+  });
+  const loaded = Object.values(metafile.inputs).flatMap(({ imports }) => imports.map(({ path }) => path));
+  // The build removes the prefix "node:".
+  expect(loaded).toContain("crypto");
+  expect(loaded.filter((path) => /assert/.test(path))).toEqual([]);
+});

@@ -1,7 +1,8 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ClaimStoreUnderTest, claimStoreChecks, signToloka, tolokaEvent } from "@crowdhook/core/testing";
+import { type ClaimStoreUnderTest, claimStoreChecks } from "@crowdhook/core/conformance";
+import { signToloka, tolokaEvent } from "@crowdhook/core/testing";
 import { tolokaWebhook } from "@crowdhook/fetch";
 import { redisClaims } from "@crowdhook/redis";
 import { Cluster, Redis } from "ioredis";

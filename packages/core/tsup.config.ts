@@ -10,6 +10,7 @@ const entry = {
   sink: "src/sink.ts",
   testing: "src/testing.ts",
   internal: "src/internal.ts",
+  conformance: "src/conformance.ts",
 };
 
 export default defineConfig(

@@ -1,6 +1,7 @@
 import { describe, expect, test, vi } from "vitest";
 import { memoryClaims } from "../src/claiming/memory-claims.js";
-import { claimStoreChecks, testClock } from "../src/testing.js";
+import { claimStoreChecks } from "../src/conformance.js";
+import { testClock } from "../src/testing.js";
 
 describe("memoryClaims", () => {
   const clock = testClock(0);

@@ -4,12 +4,12 @@ import type { ReceivedEvent } from "../event.js";
 import type { ListenerContext } from "../listeners/context.js";
 import { toloka } from "../providers/toloka/index.js";
 import { createReceiver } from "../receiver.js";
-import type { DurableSink } from "../sink.js";
+import type { DurableSink } from "../sinks/durable-sink.js";
 import { signToloka, tolokaEvent } from "../testing.js";
 
-/** A sink to check, as two processes would have it: both work off one store, which is empty at first. */
+/** Creates the sinks to check. They share one store, as several processes would. It is empty at first. */
 export interface DurableSinksUnderTest {
-  /** Opens the sink anew: three attempts, one second of backoff. It is closed by the check. */
+  /** Creates a sink with `attempts: 3` and `backoff: 1`. The check closes it. */
   open(): DurableSink;
 }
 
@@ -19,18 +19,18 @@ interface Handled {
 }
 
 const SECRET = "12345";
-/** What takes longer than this has gone wrong. */
+/** The time limit of every wait. */
 const PATIENCE_MS = 30_000;
 const NO_CONTEXT = { signal: new AbortController().signal, stale: false } as ListenerContext;
 
-/** Resolves with what `look` finds, once it finds something. */
-async function until<T>(look: () => Promise<T | false>): Promise<T> {
+/** Polls `look` until it returns something other than `false`. */
+async function until<T>(what: string, look: () => Promise<T | false>): Promise<T> {
   for (const begun = Date.now(); Date.now() - begun < PATIENCE_MS; ) {
     const found = await look();
     if (found !== false) return found;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-  throw new assert.AssertionError({ message: `nothing for ${PATIENCE_MS / 1000} seconds` });
+  throw new assert.AssertionError({ message: `${what}: not within ${PATIENCE_MS / 1000} seconds` });
 }
 
 function idsOf(handled: readonly Handled[]): unknown[] {
@@ -39,20 +39,20 @@ function idsOf(handled: readonly Handled[]): unknown[] {
 
 function eventFrom(data: Readonly<Record<string, unknown>>): ReceivedEvent {
   const [event] = toloka.parseEvents({ events: [data] }, new Headers()) ?? [];
-  if (event === undefined) throw new TypeError("no event");
+  if (event === undefined) throw new TypeError("The sample is not a valid event.");
   return event;
 }
 
-/** One process that receives, and as many as are asked for that work. */
+/** One sink that receives, and any number of sinks that work. */
 function setUp(open: DurableSinksUnderTest["open"]) {
   const sink = open();
   const sinks = [sink];
   return {
     sink,
-    /** The status that a delivery of these events is answered with, as if nobody remembered them. */
+    /** Delivers the events to a new receiver, whose claims are empty, and returns the reply's status. */
     async deliver(...events: readonly object[]): Promise<number> {
-      const forgetful = createReceiver(toloka, { secret: SECRET, sink });
-      return (await forgetful.handle(signToloka({ secret: SECRET, events }))).status;
+      const receiver = createReceiver(toloka, { secret: SECRET, sink });
+      return (await receiver.handle(signToloka({ secret: SECRET, events }))).status;
     },
     worker(concurrency = 1, listener: (event: ReceivedEvent) => unknown = () => {}) {
       const sink = open();
@@ -72,8 +72,8 @@ function setUp(open: DurableSinksUnderTest["open"]) {
       return {
         sink,
         handled,
-        /** Resolves when so many have begun. */
-        handles: (count: number) => until(async () => handled.length >= count && handled),
+        /** Resolves when `count` events have started. */
+        handles: (count: number) => until(`${count} events`, async () => handled.length >= count && handled),
       };
     },
     close: () => Promise.all(sinks.map((sink) => sink.close())),
@@ -81,15 +81,15 @@ function setUp(open: DurableSinksUnderTest["open"]) {
 }
 
 /**
- * What every `DurableSink` must do, for any test runner: `check` rejects if the sink does otherwise,
- * or does not end. Each has events of its own, so all may share one store, one after another.
+ * The requirements for every `DurableSink`, for any test runner: `check` rejects if the sink does not
+ * meet one. Run the checks one after another; they may share one store.
  */
 export const durableSinkChecks: readonly {
   readonly name: string;
   check(underTest: DurableSinksUnderTest): Promise<void>;
 }[] = [
   {
-    name: "a delivery's events are answered for once they are stored, and handled as they came",
+    name: "a worker handles every stored event unchanged",
     async check({ open }) {
       const { deliver, worker, close } = setUp(open);
       const odd = { text: "\u0000 \ud800 \ud83d\ude00", nested: { list: [1, 1e300, null, [true]] } };
@@ -117,7 +117,7 @@ export const durableSinkChecks: readonly {
     },
   },
   {
-    name: "an event is stored once: while it waits, and after it was handled",
+    name: "the queue ignores an event that waits or was handled",
     async check({ open }) {
       const { deliver, worker, close } = setUp(open);
       const event = tolokaEvent("POOL_CLOSED");
@@ -134,7 +134,7 @@ export const durableSinkChecks: readonly {
     },
   },
   {
-    name: "of a delivery that cannot be stored whole nothing is stored",
+    name: "accept stores no event of a delivery if it cannot store all of them",
     async check({ open }) {
       const { sink, deliver, worker, close } = setUp(open);
       const event = tolokaEvent("POOL_CLOSED");
@@ -148,7 +148,7 @@ export const durableSinkChecks: readonly {
     },
   },
   {
-    name: "an event that fails is tried again, as often as it may, then kept as failed until it is replayed",
+    name: "a failing event is retried until its attempts are used up, then kept as failed until it is replayed",
     async check({ open }) {
       const { sink, deliver, worker, close } = setUp(open);
       const poison = tolokaEvent("POOL_CLOSED");
@@ -161,7 +161,7 @@ export const durableSinkChecks: readonly {
       assert.equal(await sink.replay(id), false);
       assert.equal(await deliver(poison, sibling), 200);
       await handles(4);
-      const failed = await until(async () => {
+      const failed = await until("a failed event", async () => {
         const all = await sink.failed();
         return all.length > 0 && all;
       });
@@ -173,7 +173,7 @@ export const durableSinkChecks: readonly {
       const attempts = () =>
         handled.filter(({ event }) => event.id === poison.uuid).map(({ context }) => context.attempt);
       assert.deepEqual(attempts(), [1, 2, 3]);
-      // It is known all the same: a redelivery does not store it again.
+      // The queue still knows the failed event: it does not store a redelivery.
       assert.equal(await deliver(poison), 200);
       assert.equal((await sink.failed()).length, 1);
       assert.equal(await sink.replay(`${id}0`), false);
@@ -187,7 +187,7 @@ export const durableSinkChecks: readonly {
     },
   },
   {
-    name: "at most as many events as asked for are handled at once, and each by one worker",
+    name: "one worker handles each event, and a worker handles at most `concurrency` events at a time",
     async check({ open }) {
       const { deliver, worker, close } = setUp(open);
       let atOnce = 0;
@@ -200,15 +200,18 @@ export const durableSinkChecks: readonly {
       const events = Array.from({ length: 60 }, () => tolokaEvent("POOL_CLOSED"));
       assert.equal(await deliver(...events), 200);
       const workers = [worker(4, slow), worker(4, slow)];
-      await until(async () => workers.reduce((sum, { handled }) => sum + handled.length, 0) >= 60);
+      await until(
+        "60 events",
+        async () => workers.reduce((sum, { handled }) => sum + handled.length, 0) >= 60,
+      );
       await close();
       const handled = workers.flatMap(({ handled }) => handled);
       assert.deepEqual(idsOf(handled), events.map(({ uuid }) => uuid).sort());
-      assert.ok(most <= 8 && most > 1, `${most} at once`);
+      assert.ok(most <= 8 && most > 1, `${most} events at a time`);
     },
   },
   {
-    name: "close waits for what has begun and begins no more; that is left to another worker",
+    name: "close waits for running events and starts no more; another worker handles the rest",
     async check({ open }) {
       const { sink, deliver, worker, close } = setUp(open);
       let finish = () => {};
@@ -228,7 +231,7 @@ export const durableSinkChecks: readonly {
     },
   },
   {
-    name: "listeners get a signal and the number of the attempt, and no delivery",
+    name: "listeners get a signal and the number of the attempt, but no delivery",
     async check({ open }) {
       const { deliver, worker, close } = setUp(open);
       assert.equal(await deliver(tolokaEvent("POOL_CLOSED")), 200);
