@@ -7,15 +7,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type BullmqSinkOptions, bullmqSink } from "@crowdhook/bullmq";
 import { createReceiver, type ListenerContext, type ReceivedEvent } from "@crowdhook/core";
+import { durableSinkChecks } from "@crowdhook/core/conformance";
 import { prolific } from "@crowdhook/core/prolific";
 import type { DurableSink } from "@crowdhook/core/sink";
-import {
-  durableSinkChecks,
-  prolificEvent,
-  signProlific,
-  signToloka,
-  tolokaEvent,
-} from "@crowdhook/core/testing";
+import { prolificEvent, signProlific, signToloka, tolokaEvent } from "@crowdhook/core/testing";
 import { toloka } from "@crowdhook/core/toloka";
 import { Queue } from "bullmq";
 import { Redis } from "ioredis";
@@ -224,7 +219,7 @@ describe.skipIf(missing)(`bullmqSink ${missing ?? ""}`, () => {
     expect((await sink.failed()).map(subject)).toEqual(ids);
     expect((await sink.failed(3)).map(subject)).toEqual(ids.slice(0, 3));
     await expect(sink.failed(0)).rejects.toThrow(TypeError);
-    expect(() => sink.work(ofToloka)).toThrow(/works for a receiver of toloka already/);
+    expect(() => sink.work(ofToloka)).toThrow(/already works for a receiver of toloka/);
   });
 
   test("stores a listener's progress, and no stack", async () => {
@@ -253,7 +248,7 @@ describe.skipIf(missing)(`bullmqSink ${missing ?? ""}`, () => {
     const { handled } = work(sink);
     const [failed] = await failedOf(sink, 1);
     expect(failed).toMatchObject({ attempts: 3, event: { type: "POOL_CLOSED", data: { v: 2, id: "a" } } });
-    expect(failed?.error).toMatch(/TypeError: .*newer release/);
+    expect(failed?.error).toMatch(/^TypeError: A newer release stored/);
     expect(handled).toEqual([]);
     await jobs.getJob(job?.id ?? "").then((job) => job?.updateData({ ...job.data, v: 1 }));
     expect(await sink.replay(failed?.id ?? "")).toBe(true);

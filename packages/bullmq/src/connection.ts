@@ -1,16 +1,15 @@
-import { kindOf } from "@crowdhook/core/sink";
 import { Redis, type RedisOptions } from "ioredis";
 
 export interface Connection {
   readonly client: Redis;
-  /** How often it has been made. */
+  /** How many times the client has connected. */
   readonly times: number;
-  /** Ends it, and all copies that BullMQ made of it. Resolves when their sockets are closed. */
+  /** Ends the client and all duplicates that BullMQ made. Resolves when their sockets are closed. */
   end(): Promise<void>;
 }
 
 /**
- * A connection that is made anew for as long as it is not told to end.
+ * Opens a connection that reconnects until `end`.
  *
  * @param target A URL, or ioredis' options.
  */
@@ -22,10 +21,10 @@ export function connect(
   const settings = {
     ...(typeof target === "string" ? {} : target),
     ...options,
-    // What BullMQ reads.
+    // BullMQ expects replies in this form.
     replyMapping: "legacy",
     retryStrategy: (times: number) => Math.min(times * 100, 1_000),
-    // A server that is frozen does not close its side.
+    // A frozen server does not close its side of the connection.
     disconnectTimeout: 500,
   } as const;
   const clients: Redis[] = [];
@@ -34,12 +33,12 @@ export function connect(
   function adopt(client: Redis): Redis {
     clients.push(client);
     client.on("error", onError);
-    // Every command that waits for the connection listens to it, and BullMQ adds to the number.
+    // Every waiting command adds a listener, and so does BullMQ: the number is no leak.
     client.setMaxListeners(Number.POSITIVE_INFINITY);
     const { disconnect, duplicate } = client;
     client.duplicate = (override) => adopt(duplicate.call(client, override) as Redis) as never;
     client.disconnect = (reconnect = false) => {
-      // ioredis 6 leaves a client that waits for its next try waiting for good, and with it its commands.
+      // ioredis 6 never ends a client that waits to reconnect, and never rejects its commands.
       if (!reconnect && client.status === "reconnecting") client.connect().catch(() => {});
       disconnect.call(client, reconnect);
     };
@@ -67,10 +66,10 @@ async function ended(client: Redis): Promise<void> {
   });
 }
 
-/** What may be said of an error: its code or its kind. Its message may hold an address, or a password. */
-export function reasonOf(error: unknown): string {
+/** Returns the error's code. A message may hold an address or a password. */
+export function codeOf(error: unknown): string | undefined {
   const { code, message } = error as { code?: unknown; message?: unknown };
   if (typeof code === "string") return code;
-  // Redis' own errors begin with their code, such as `OOM` or `NOAUTH`.
-  return /^[A-Z]{3,}(?= )/.exec(String(message))?.[0] ?? kindOf(error);
+  // Redis' own messages begin with a code, such as `OOM` or `NOAUTH`.
+  return /^[A-Z]{3,}(?= )/.exec(String(message))?.[0];
 }

@@ -3,63 +3,71 @@ import { constants } from "node:fs";
 import { mkdir, open as openFile, realpath } from "node:fs/promises";
 import net from "node:net";
 import { Pool, type PoolConfig } from "pg";
+import type PgBoss from "pg-boss";
 
-/** What pg-boss runs its statements on. */
+/** The database that pg-boss runs its statements on. */
 export interface Database {
-  // biome-ignore lint/suspicious/noExplicitAny: rows are what the statement makes them
+  // biome-ignore lint/suspicious/noExplicitAny: the statement decides the type of its rows
   executeSql(text: string, values?: unknown[]): Promise<{ rows: any[]; rowCount: number }>;
   /**
-   * Since when no other process can have been at it, by its own clock; `undefined` if others may be.
+   * Since when only this process uses the database, by the database's clock. `undefined` if other
+   * processes can use it.
    */
-  readonly aloneSince: Date | undefined;
+  readonly exclusiveSince: Date | undefined;
   close(): Promise<void>;
 }
 
-/** How long to wait for a connection. */
+/** A started pg-boss and its database. */
+export interface Connected {
+  readonly db: Database;
+  readonly boss: PgBoss;
+}
+
+/** The time limit for connecting. */
 const CONNECT_MS = 3_000;
-/** A server that has not answered a statement by then is taken to be gone. */
+/** The time limit for a statement: without one, a frozen server blocks the sink for good. */
 const QUERY_MS = 30_000;
 
 /**
- * What waits is gone before its statistics are made: without these, PostgreSQL takes a long queue for an
- * empty one, and sorts all of it for every fetch.
+ * Waiting jobs leave before PostgreSQL collects statistics on them. Without these settings its planner
+ * expects an empty queue, and every fetch sorts all that waits.
  */
 const PLANNING = "SET enable_sort = off; SET jit = off";
 
 export function openPostgres(
   connection: string | Readonly<Record<string, unknown>>,
-  onTrouble: (error: Error) => void,
+  onError: (error: Error) => void,
 ): Database {
   const config: PoolConfig = typeof connection === "string" ? { connectionString: connection } : connection;
   const pool = new Pool({
     connectionTimeoutMillis: CONNECT_MS,
     query_timeout: QUERY_MS,
     keepAlive: true,
-    // A sink that is closed while the server is frozen must not hold the process.
+    // A sink that closes while the server is frozen must not keep the process alive.
     allowExitOnIdle: true,
     application_name: "crowdhook",
     onConnect: (client) => client.query(PLANNING),
     ...config,
   });
-  // Of connections that are idle; without a listener it would end the process.
-  pool.on("error", onTrouble);
+  // An idle connection failed. Without a listener, Node ends the process.
+  pool.on("error", onError);
   return {
     async executeSql(text, values) {
       const { rows, rowCount } = await pool.query(text, values);
       return { rows, rowCount: rowCount ?? 0 };
     },
-    aloneSince: undefined,
+    exclusiveSince: undefined,
     close: () => pool.end(),
   };
 }
 
-/** By real path: the sinks of one process share a folder. */
+/** The open folders of this process, by real path: its sinks share them. */
 const open = new Map<string, { users: number; database: Promise<Database> }>();
 
 /**
- * PostgreSQL inside this process, its data in a folder.
+ * Opens PGlite (PostgreSQL inside this process) on a folder.
  *
- * @throws Error if another process has the folder: it would overwrite what this one stores.
+ * @throws Error if another process uses the folder: two processes would overwrite each other's data.
  */
 export async function openPglite(dataDir: string): Promise<Database> {
   await mkdir(dataDir, { recursive: true });
@@ -98,12 +106,12 @@ async function startPglite(path: string): Promise<Database> {
           const { rows = [], affectedRows = 0 } = (await db.exec(text)).at(-1) ?? {};
           return { rows, rowCount: affectedRows };
         } catch (error) {
-          // There is one session: the next statement must not find this one's transaction.
+          // PGlite has one session: end this statement's transaction before the next statement.
           await db.exec("ROLLBACK");
           throw error;
         }
       },
-      aloneSince: rows[0]?.now,
+      exclusiveSince: rows[0]?.now,
       async close() {
         await db.close();
         await unlock();
@@ -115,12 +123,13 @@ async function startPglite(path: string): Promise<Database> {
   }
 }
 
-/** From `fcntl.h` of macOS and the BSDs: opens a file and locks it, or fails if it is locked. */
+/** Opens a file and locks it, or fails if it is locked. Source: `fcntl.h` of macOS and the BSDs. */
 const O_EXLOCK = 0x20;
 
 /**
- * Keeps a folder for this process, for as long as that lives: by what the system takes back however
- * the process ends. Where there are sockets whose name is no file, that is one; else a locked file.
+ * Reserves a folder for this process. The operating system releases the lock however the process ends.
+ * Linux and Windows have sockets without a file, so the lock is such a socket; elsewhere it is a locked
+ * file.
  */
 async function lock(path: string): Promise<() => Promise<void>> {
   const name = `crowdhook-${createHash("sha256").update(path).digest("hex").slice(0, 40)}`;
@@ -137,7 +146,7 @@ async function lock(path: string): Promise<() => Promise<void>> {
     server.once("error", (error: NodeJS.ErrnoException) =>
       reject(error.code === "EADDRINUSE" ? new Error(inUse(path)) : error),
     );
-    // Exclusive, or the workers of node:cluster would share it.
+    // Without `exclusive`, the workers of node:cluster would share the socket.
     server.listen(
       { path: platform === "linux" ? `\0${name}` : `\\\\.\\pipe\\${name}`, exclusive: true },
       resolve,
@@ -147,5 +156,5 @@ async function lock(path: string): Promise<() => Promise<void>> {
 }
 
 function inUse(path: string): string {
-  return `Another process has ${path}. One process can use a dataDir at a time: receive and work in it, or pass a connection to PostgreSQL.`;
+  return `Another process uses ${path}. Only one process can use a dataDir. Receive and work in that process, or pass a connection to PostgreSQL.`;
 }

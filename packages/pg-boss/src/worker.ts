@@ -1,54 +1,55 @@
-/** An event that is to be handled. */
+import { type EngineWorker, waitAtMost } from "@crowdhook/core/sink";
+
+/** A stored event, fetched by this worker. */
 export interface Job {
   readonly id: string;
   readonly data: unknown;
-  /** How often it has been tried, this time included. */
+  /** The number of this attempt, from 1. */
   readonly attempt: number;
 }
 
-/** Where jobs come from, and where is noted what became of them. */
+/** The queue that a worker fetches jobs from and stores their outcomes in. */
 export interface Jobs {
   fetch(max: number): Promise<readonly Job[]>;
   complete(ids: readonly string[]): Promise<void>;
   fail(id: string, error: unknown): Promise<void>;
-  /** Keeps jobs from being given to another worker. Resolves with the ids of those that still are ours. */
+  /** Renews the leases of jobs. Resolves with the ids of the jobs that this worker still holds. */
   renew(jobs: readonly Job[]): Promise<ReadonlySet<string>>;
 }
 
-export interface Worker {
-  /** Looks for jobs now. */
-  wake(): void;
-  /** Begins no more jobs. Resolves when what became of those that had begun is noted. */
-  stop(): Promise<void>;
+export interface PollingOptions {
+  /** How many jobs run at a time. */
+  readonly concurrency: number;
+  /** How often leases are renewed, in milliseconds. */
+  readonly renewEvery: number;
 }
 
-/** Where no job was found, it is looked again after so long. */
+/** The pause after a fetch that left places free. */
 const POLL_MS = 1_000;
-/** Where the engine failed, it is asked again after so long. */
+/** The pause after a failed statement. */
 const RETRY_MS = 1_000;
-/** When told to stop, an engine that fails is given this long to note what became of the last jobs. */
-const LAST_WORDS_MS = 5_000;
+/** How long `stop` waits for a failing database to take the last outcomes. */
+const LAST_OUTCOMES_MS = 5_000;
 
 /**
- * Runs jobs, at most `concurrency` at once, until it is stopped. Two statements a round, whatever the
- * concurrency: one notes all that is done by then, one fetches as many as there are free places.
- *
- * @param renewEvery In milliseconds.
+ * Polls for jobs and runs them until it is stopped. A round takes two statements, whatever the
+ * concurrency: one completes all finished jobs, the other fetches a job for each free place.
  */
 export function startWorker(
   jobs: Jobs,
   run: (job: Job, signal: AbortSignal) => Promise<void>,
-  { concurrency, renewEvery }: { concurrency: number; renewEvery: number },
-  onTrouble: (error: unknown) => void,
-): Worker {
+  { concurrency, renewEvery }: PollingOptions,
+  onError: (error: unknown) => void,
+): Required<EngineWorker> {
   const running = new Map<Job, AbortController>();
-  /** Run, and not noted. With an error if they failed. */
-  const done = new Map<Job, { error?: unknown }>();
-  /** Jobs that are another worker's by now. */
+  /** Jobs that ended, and whose outcome is not stored yet. A failed one has its error. */
+  const ended = new Map<Job, { error?: unknown }>();
+  /** Running jobs that another worker has taken over. */
   const lost = new WeakSet<Job>();
-  let stopped = false;
-  let silent = false;
-  let drained = () => {};
+  let stopping = false;
+  /** `stop` has returned: store nothing more. */
+  let abandoned = false;
+  let onDrained = () => {};
   let fetching: Promise<readonly Job[]> = Promise.resolve([]);
   let woken = false;
   let resume = () => {};
@@ -56,51 +57,44 @@ export function startWorker(
     woken = true;
     resume();
   };
-
-  /** Noting and renewing lock the same rows, each in an order of its own: at once, they would deadlock. */
-  let last: Promise<unknown> = Promise.resolve();
-  const alone = <T>(statement: () => Promise<T>): Promise<T> => {
-    const result = last.then(statement);
-    last = result.catch(() => {});
-    return result;
-  };
+  const exclusively = createMutex();
 
   const start = async (job: Job) => {
     const controller = new AbortController();
     running.set(job, controller);
     try {
       await run(job, controller.signal);
-      done.set(job, {});
+      ended.set(job, {});
     } catch (error) {
-      // A failure of what is lost would be taken for one of the worker that has it.
-      if (!lost.has(job)) done.set(job, { error });
+      // Storing the failure of a lost job would fail the attempt of the worker that took it over.
+      if (!lost.has(job)) ended.set(job, { error });
     }
     running.delete(job);
-    if (stopped && running.size === 0) drained();
+    if (stopping && running.size === 0) onDrained();
     wake();
   };
 
-  const note = async () => {
+  const storeOutcomes = async () => {
     const completed: Job[] = [];
     const failed: [job: Job, error: unknown][] = [];
-    for (const [job, outcome] of done) {
+    for (const [job, outcome] of ended) {
       if ("error" in outcome) failed.push([job, outcome.error]);
       else completed.push(job);
     }
     if (completed.length > 0) {
       await jobs.complete(completed.map(({ id }) => id));
-      for (const job of completed) done.delete(job);
+      for (const job of completed) ended.delete(job);
     }
     await Promise.all(
       failed.map(async ([job, error]) => {
-        // Or it would be the failure of the worker that has it by now.
+        // Renew first: without the lease, this would fail another worker's attempt.
         if ((await jobs.renew([job])).has(job.id)) await jobs.fail(job.id, error);
-        done.delete(job);
+        ended.delete(job);
       }),
     );
   };
 
-  /** Until something happens that may give it work. */
+  /** Resolves at `wake`, or after `milliseconds` if given. */
   const pause = (milliseconds: number | undefined) =>
     new Promise<void>((resolve) => {
       const timer = milliseconds === undefined ? undefined : setTimeout(resolve, milliseconds);
@@ -110,76 +104,78 @@ export function startWorker(
       };
     });
 
-  const work = async () => {
-    while (!stopped || running.size > 0 || (done.size > 0 && !silent)) {
+  const poll = async () => {
+    while (!stopping || running.size > 0 || (ended.size > 0 && !abandoned)) {
       woken = false;
       try {
-        if (done.size > 0) await alone(note);
-        const free = stopped ? 0 : concurrency - running.size;
+        if (ended.size > 0) await exclusively(storeOutcomes);
+        const free = stopping ? 0 : concurrency - running.size;
         if (free > 0) fetching = jobs.fetch(free);
         const fetched = free > 0 ? await fetching : [];
-        // Nobody waits for them any more: they are another's when their lease is over.
-        if (silent) return;
+        // `stop` no longer waits for these jobs. Another worker runs them once their lease expires.
+        if (abandoned) return;
         for (const job of fetched) void start(job);
-        // What has happened since the round began is not to be waited for.
-        const isOver = stopped && running.size === 0;
-        if (!woken && !isOver) await pause(free > fetched.length ? POLL_MS : undefined);
+        const drained = stopping && running.size === 0;
+        // Skip the pause if a job ended or arrived during this round.
+        if (!woken && !drained) await pause(free > fetched.length ? POLL_MS : undefined);
       } catch (error) {
-        onTrouble(error);
-        // Not woken by what ends meanwhile: it is the engine that is to be waited for.
+        onError(error);
+        // Not `pause`: a job that ends must not cut short the wait for the database.
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
     }
   };
 
+  const renewLeases = async () => {
+    let held: Job[] = [];
+    const ours = await exclusively(async () => {
+      held = [...running.keys(), ...ended.keys()];
+      return jobs.renew(held);
+    });
+    for (const job of held) {
+      if (ours.has(job.id)) continue;
+      lost.add(job);
+      const outcome = ended.get(job);
+      if (outcome && "error" in outcome) ended.delete(job);
+      running.get(job)?.abort(new Error("The lease expired, and another worker took over the event."));
+    }
+  };
   let renewing = false;
   const renewal = setInterval(async () => {
-    if (renewing || running.size + done.size === 0) return;
+    if (renewing || running.size + ended.size === 0) return;
     renewing = true;
-    try {
-      let held: Job[] = [];
-      const ours = await alone(async () => {
-        held = [...running.keys(), ...done.keys()];
-        return jobs.renew(held);
-      });
-      for (const job of held) {
-        if (ours.has(job.id)) continue;
-        lost.add(job);
-        const outcome = done.get(job);
-        if (outcome && "error" in outcome) done.delete(job);
-        running.get(job)?.abort(new Error("The event is another worker's by now: its lease was over."));
-      }
-    } catch (error) {
-      onTrouble(error);
-    }
+    await renewLeases().catch(onError);
     renewing = false;
   }, renewEvery);
 
-  const ended = work().finally(() => clearInterval(renewal));
+  const polling = poll().finally(() => clearInterval(renewal));
   return {
     wake,
     async stop() {
-      stopped = true;
+      stopping = true;
       wake();
-      // What is being fetched is handled, too.
-      await atMost(LAST_WORDS_MS, fetching);
+      // Jobs of a fetch that is under way still run here.
+      await waitAtMost(LAST_OUTCOMES_MS, fetching);
       if (running.size > 0) {
         await new Promise<void>((resolve) => {
-          drained = resolve;
+          onDrained = resolve;
         });
       }
-      await atMost(LAST_WORDS_MS, ended);
-      silent = true;
+      await waitAtMost(LAST_OUTCOMES_MS, polling);
+      abandoned = true;
     },
   };
 }
 
-/** Waits for a promise, whatever becomes of it, but no longer than that. */
-async function atMost(milliseconds: number, promise: Promise<unknown>): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise((resolve) => {
-    timer = setTimeout(resolve, milliseconds);
-  });
-  await Promise.race([promise.catch(() => {}), late]);
-  clearTimeout(timer);
+/**
+ * Returns a function that runs one statement at a time. Storing outcomes and renewing leases lock the
+ * same rows in different orders: at the same time, they would deadlock.
+ */
+function createMutex(): <T>(statement: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (statement) => {
+    const result = last.then(statement);
+    last = result.catch(() => {});
+    return result;
+  };
 }

@@ -1,0 +1,145 @@
+import { kindOf } from "../errors.js";
+import type { EventMap, ReceivedEvent } from "../event.js";
+import { createLog } from "../observing/log.js";
+import type { Receiver } from "../receiver.js";
+import { withDeadline } from "../values/deadline.js";
+import type { DurableSink, FailedEvent } from "./durable-sink.js";
+import type {
+  EngineContext,
+  EngineDefinition,
+  EngineWorker,
+  QueueEngine,
+  RunEvent,
+  StoredFailure,
+} from "./queue-engine.js";
+import { deserializeEvent, serializeEvent } from "./serialized-event.js";
+import { type QueueOptions, type QueueSettings, queueSettings, requirePositiveInteger } from "./settings.js";
+
+const STORE_TIMEOUT_MS = 3_000;
+const CLOSED = "The sink is closed. Create a new one.";
+/** In characters. */
+const MESSAGE_MAX = 2_000;
+
+/**
+ * Makes a durable sink out of a queue engine. The sink validates arguments, converts events, limits how
+ * long storing takes, and closes in order; the engine talks to its server.
+ *
+ * @throws TypeError for invalid options.
+ */
+export function createDurableSink(options: QueueOptions, definition: EngineDefinition): DurableSink {
+  const { server, storeTimeout = STORE_TIMEOUT_MS } = definition;
+  const closing = new AbortController();
+  const engine: QueueEngine = definition.createEngine(
+    contextFor(definition, queueSettings(options), closing.signal),
+  );
+  const workers = new Map<string, EngineWorker>();
+  let closed: Promise<void> | undefined;
+
+  function requireOpen(): void {
+    if (closed) throw new Error(CLOSED);
+  }
+
+  async function close(): Promise<void> {
+    await Promise.all([...workers.values()].map((worker) => worker.stop()));
+    await engine.close();
+  }
+
+  return {
+    async accept(events) {
+      const [first] = events;
+      if (first === undefined) return;
+      requireOpen();
+      const { provider } = first;
+      await withDeadline(storeTimeout, engine.store(provider, events.map(serializeEvent)), () => {
+        throw new Error(`${server} has not answered in time.`);
+      });
+      workers.get(provider)?.wake?.();
+    },
+
+    work(receiver, { concurrency = 1 } = {}) {
+      requirePositiveInteger("concurrency", concurrency, "number");
+      const { name } = receiver.provider;
+      if (closed) throw new TypeError(CLOSED);
+      if (workers.has(name)) {
+        throw new TypeError(
+          `This sink already works for a receiver of ${name}. Call work once, with a higher concurrency.`,
+        );
+      }
+      workers.set(name, engine.work(name, runFor(receiver), concurrency));
+    },
+
+    async failed(limit = 100) {
+      requirePositiveInteger("limit", limit, "number");
+      requireOpen();
+      const failures = await engine.failed(limit);
+      return [...failures]
+        .sort((a, b) => Number(a.failedAt) - Number(b.failedAt))
+        .slice(0, limit)
+        .map(failedEvent);
+    },
+
+    async replay(id) {
+      requireOpen();
+      const [provider = "", ...rest] = String(id).split(":");
+      const found = await engine.replay(provider, rest.join(":"));
+      if (found) workers.get(provider)?.wake?.();
+      return found;
+    },
+
+    close() {
+      closing.abort();
+      closed ??= close();
+      return closed;
+    },
+  };
+}
+
+function contextFor(
+  { name, server, codeOf }: EngineDefinition,
+  settings: QueueSettings,
+  closing: AbortSignal,
+): EngineContext {
+  const log = createLog(name);
+  const codeOrKind = (error: unknown) => codeOf?.(error) ?? kindOf(error);
+  return {
+    settings,
+    closing,
+    queueName: (provider) => `${settings.queue}-${provider}`,
+    reportUnreachable: (error) => log("unreachable", `${server} failed (${codeOrKind(error)}).`),
+    codeOf: codeOrKind,
+    messageOf,
+  };
+}
+
+function runFor<Events extends EventMap>(receiver: Receiver<Events>): RunEvent {
+  return async (data, context) => receiver.dispatch(deserializeEvent(data) as ReceivedEvent<Events>, context);
+}
+
+function failedEvent({ provider, jobId, data, type = "", ...failure }: StoredFailure): FailedEvent {
+  let event: ReceivedEvent;
+  try {
+    event = deserializeEvent(data);
+  } catch {
+    // A newer release stored it. The operator still needs to see it.
+    event = {
+      provider,
+      type,
+      id: "",
+      occurredAt: undefined,
+      data: data as Record<string, unknown>,
+      problems: [],
+    };
+  }
+  const { error, attempts, failedAt } = failure;
+  return { id: `${provider}:${event.id || jobId}`, event, error, attempts, failedAt };
+}
+
+function messageOf(error: unknown): string {
+  try {
+    const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    return text.slice(0, MESSAGE_MAX);
+  } catch {
+    // A thrown object can have getters that throw.
+    return "The error has no readable message.";
+  }
+}
