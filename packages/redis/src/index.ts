@@ -3,18 +3,18 @@ import { SCRIPTS } from "./scripts.js";
 
 export interface RedisClaimsOptions {
   /**
-   * Sends one command and resolves to its answer, by whatever client the app has. The key is always
-   * the fourth argument, for clients of a cluster that have to be told.
+   * Sends one command with the app's own Redis client, and resolves with the answer. The key is always
+   * the fourth argument: some cluster clients need it to find the node.
    */
   readonly sendCommand: (command: string, ...args: string[]) => Promise<unknown>;
-  /** In front of every key. Apps that share a Redis but no webhooks take different ones. Default `crowdhook:`. */
+  /** The prefix of every key. Apps that share a Redis server need different ones. Default `"crowdhook:"`. */
   readonly prefix?: string;
 }
 
 /**
- * Claims on Redis: of all processes that share it, one handles an event. Every method is one command
- * that runs one script, atomic where the key lives. Durable as far as that Redis is: a claim that it
- * loses, by a crash without persistence or by a failover, can be won again.
+ * Creates a claim store on Redis: one of all processes that share the server handles an event. Every
+ * method sends one command, which runs one atomic script. If Redis loses a claim, in a failover or in a
+ * crash without persistence, another process can win it.
  *
  * @throws TypeError if `sendCommand` is not a function.
  */
@@ -22,7 +22,7 @@ export function redisClaims(options: RedisClaimsOptions): Required<ClaimStore> {
   const { sendCommand, prefix = "crowdhook:" } = options;
   if (typeof sendCommand !== "function") {
     throw new TypeError(
-      "redisClaims takes { sendCommand }, a function such as (command, ...args) => redis.call(command, ...args) of ioredis.",
+      "redisClaims takes { sendCommand }, a function. With ioredis, pass (command, ...args) => redis.call(command, ...args).",
     );
   }
   const hashes = new Map<string, Promise<string>>();
@@ -33,12 +33,12 @@ export function redisClaims(options: RedisClaimsOptions): Required<ClaimStore> {
       hash = sha1(script);
       hashes.set(script, hash);
     }
-    const rest = ["1", `${prefix}{${key}}`, ...args.map(text)];
+    const rest = ["1", `${prefix}{${key}}`, ...args.map(argument)];
     try {
       return await sendCommand("EVALSHA", await hash, ...rest);
     } catch (error) {
       if (!String(error).includes("NOSCRIPT")) throw error;
-      // A server that is new, or was restarted, has not seen the script. This also has it remember it.
+      // A new or restarted server does not know the script. EVAL also stores it.
       return sendCommand("EVAL", script, ...rest);
     }
   }
@@ -59,12 +59,12 @@ export function redisClaims(options: RedisClaimsOptions): Required<ClaimStore> {
   };
 }
 
-/** Redis takes whole numbers of milliseconds, in digits alone. */
-function text(arg: string | number): string {
+/** Redis accepts only whole milliseconds, written in digits. */
+function argument(arg: string | number): string {
   return typeof arg === "string" ? arg : String(Math.min(Math.ceil(arg), Number.MAX_SAFE_INTEGER));
 }
 
-/** By WebCrypto, which every runtime has. */
+/** Uses WebCrypto, which every runtime has. */
 async function sha1(script: string): Promise<string> {
   const digest = await crypto.subtle.digest("SHA-1", new TextEncoder().encode(script));
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -1,6 +1,6 @@
 /**
- * What a key holds: "done", or "held:" and its owner. Each script takes one key, so that each runs
- * whole on whatever node of a cluster has it.
+ * A key holds "done", or "held:" and the owner. Each script uses one key, because a script of a cluster
+ * runs on one node.
  */
 export const SCRIPTS = {
   /** ARGV: owner, lease in ms. */
@@ -25,7 +25,7 @@ return 1`,
 
   latestOccurrence: `return redis.call("GET", KEYS[1])`,
 
-  /** ARGV: time in ms, time to live in ms. Numbers of this size are exact in Lua. */
+  /** ARGV: time in ms, time to live in ms. Lua's numbers are exact up to 2^53. */
   recordOccurrence: `
 local known = tonumber(redis.call("GET", KEYS[1]) or "-1")
 local time = tonumber(ARGV[1])
