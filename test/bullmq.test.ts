@@ -20,7 +20,7 @@ import { freePort, type RedisServer, redisMissing, redisServer } from "./redis-s
 const SECRET = "12345";
 const PASSWORD = "s3same";
 const NO_CONTEXT = { stale: false } as ListenerContext;
-/** In milliseconds: how soon an outage must be answered. */
+/** The time limit for an answer during an outage, in milliseconds. */
 const SOON = 3_000;
 const PATIENCE = { timeout: 20_000, interval: 20 };
 
@@ -28,7 +28,7 @@ const sinks: DurableSink[] = [];
 const children: ChildProcess[] = [];
 const closing: (() => unknown)[] = [];
 
-/** Three attempts, one second of backoff and of lease, and a queue of its own. */
+/** Creates a sink with three attempts, one second of backoff and lease, and its own queue. */
 function open(options: Partial<BullmqSinkOptions> & Pick<BullmqSinkOptions, "connection">): DurableSink {
   const sink = bullmqSink({
     attempts: 3,
@@ -51,7 +51,7 @@ function deliver(sink: DurableSink, ...events: object[]) {
   return createReceiver(toloka, { secret: SECRET, sink }).handle(signToloka({ secret: SECRET, events }));
 }
 
-/** Has a sink's events handled, and notes them. */
+/** Starts a worker and records the events that it handles. */
 function work(
   sink: DurableSink,
   listener: (event: ReceivedEvent, context: ListenerContext) => unknown = () => {},
@@ -81,7 +81,7 @@ const failedOf = (sink: DurableSink, count: number) =>
     return failed;
   }, PATIENCE);
 
-/** A worker in a process of its own, whose listener never ends. It prints what it begins with. */
+/** Starts a worker process whose listener never ends. It prints the id and attempt of each event. */
 function startWorker(options: BullmqSinkOptions): ChildProcess {
   const script = `
     import { bullmqSink } from "@crowdhook/bullmq";
@@ -101,7 +101,7 @@ function startWorker(options: BullmqSinkOptions): ChildProcess {
   return child;
 }
 
-/** Resolves with what it began with when it is dead. */
+/** Kills a worker at its first event. Resolves with the line that it printed. */
 async function killOnceBegun(child: ChildProcess): Promise<string> {
   const [line] = await once(child.stdout as NodeJS.ReadableStream, "data");
   child.kill("SIGKILL");
@@ -126,14 +126,14 @@ describe.skipIf(missing)(`bullmqSink ${missing ?? ""}`, () => {
   });
   afterAll(() => server?.close());
 
-  describe("does what every durable sink does", () => {
+  describe("meets the conformance checks", () => {
     const queue = `checks_${randomUUID().replaceAll("-", "")}`;
     test.each(durableSinkChecks)("$name", ({ check }) =>
       check({ open: () => bullmqSink({ connection: server.url, queue, attempts: 3, backoff: 1 }) }),
     );
   });
 
-  test("takes any event id", async () => {
+  test("events with any id are stored, listed and replayed", async () => {
     const sink = open({ connection: server.url });
     const ids = [
       "0",
@@ -163,7 +163,7 @@ describe.skipIf(missing)(`bullmqSink ${missing ?? ""}`, () => {
     expect(replayed).toEqual(ids.map(() => true));
   });
 
-  test("keeps events that have no id, each for itself, and replays them", async () => {
+  test("events without an id are stored separately and can be replayed", async () => {
     const sink = open({ connection: server.url, attempts: 1 });
     const nameless = { ...eventOf(""), type: "", problems: ["type: expected string"] } as ReceivedEvent;
     await accept(sink, nameless, nameless);
@@ -176,7 +176,7 @@ describe.skipIf(missing)(`bullmqSink ${missing ?? ""}`, () => {
     expect(await sink.replay(failed[0]?.id ?? "")).toBe(true);
   });
 
-  test("replays an event once, however many ask, and with all its attempts", async () => {
+  test("replay queues an event once, however many callers ask, with all its attempts", async () => {
     const sink = open({ connection: server.url, attempts: 2 });
     await accept(sink, eventOf("a"));
     const { handles } = work(sink, () => {
@@ -191,7 +191,7 @@ describe.skipIf(missing)(`bullmqSink ${missing ?? ""}`, () => {
       expect(await sink.replay(id)).toBe(false);
   });
 
-  test("lists what failed first first, of all providers", async () => {
+  test("failed lists the events of all providers, oldest failure first", async () => {
     const sink = open({ connection: server.url, attempts: 1 });
     const broken = () => {
       throw new Error("broken");
@@ -222,7 +222,7 @@ describe.skipIf(missing)(`bullmqSink ${missing ?? ""}`, () => {
     expect(() => sink.work(ofToloka)).toThrow(/already works for a receiver of toloka/);
   });
 
-  test("stores a listener's progress, and no stack", async () => {
+  test("the job stores a listener's progress, and no stack", async () => {
     const queue = `test_${randomUUID().replaceAll("-", "")}`;
     const sink = open({ connection: server.url, queue, attempts: 1 });
     await accept(sink, eventOf("a"));
@@ -237,7 +237,7 @@ describe.skipIf(missing)(`bullmqSink ${missing ?? ""}`, () => {
     expect(job).toMatchObject({ progress: { page: 3 }, failedReason: "Error: broken", stacktrace: [] });
   });
 
-  test("tries what a newer release has kept, and then shows it as failed", async () => {
+  test("an event of a newer release is retried, then listed as failed", async () => {
     const queue = `test_${randomUUID().replaceAll("-", "")}`;
     const sink = open({ connection: server.url, queue });
     await accept(sink, eventOf("a"));
@@ -255,7 +255,7 @@ describe.skipIf(missing)(`bullmqSink ${missing ?? ""}`, () => {
     await vi.waitFor(() => expect(handled).toEqual([{ id: "a", attempt: 1 }]), PATIENCE);
   });
 
-  test("an event that ends its worker is handled by another", async () => {
+  test("another worker handles an event whose worker was killed", async () => {
     const options = {
       connection: server.url,
       queue: `test_${randomUUID().replaceAll("-", "")}`,
@@ -268,11 +268,11 @@ describe.skipIf(missing)(`bullmqSink ${missing ?? ""}`, () => {
     const begin = performance.now();
     expect(await work(sink).handles(1)).toEqual([{ id: "a", attempt: 2 }]);
     console.log(
-      `lease of 1 s: handled by another ${Math.round(performance.now() - begin)} ms after the kill`,
+      `lease of 1 s: another worker handled the event ${Math.round(performance.now() - begin)} ms after the kill`,
     );
   });
 
-  test("an event that ends its workers as often as it may be tried is left as failed", async () => {
+  test("an event that kills its worker at every attempt is kept as failed", async () => {
     const options = {
       connection: server.url,
       queue: `test_${randomUUID().replaceAll("-", "")}`,
@@ -293,7 +293,7 @@ describe.skipIf(missing)(`bullmqSink ${missing ?? ""}`, () => {
     expect((await handles(2))[1]).toEqual({ id: "poison", attempt: 1 });
   });
 
-  test("a listener whose event is another worker's by now is told by its signal", async () => {
+  test("the signal aborts when the worker has lost its lock", async () => {
     vi.spyOn(console, "error").mockImplementation(() => {});
     const queue = `test_${randomUUID().replaceAll("-", "")}`;
     const sink = open({ connection: server.url, queue });
@@ -311,7 +311,7 @@ describe.skipIf(missing)(`bullmqSink ${missing ?? ""}`, () => {
     await aborted;
   });
 
-  test("opens nothing before it is used, and no more once it is closed", async () => {
+  test("the sink opens no connection before its first use, and rejects all calls after close", async () => {
     const error = vi.spyOn(console, "error").mockImplementation(() => {});
     const unused = open({ connection: `redis://127.0.0.1:${await freePort()}` });
     await unused.close();
@@ -327,18 +327,18 @@ test.each([
   [undefined, /connection/],
   ["localhost:6379", /connection/],
   [null, /connection/],
-])("a connection such as %s is refused", (connection, message) => {
+])("bullmqSink throws for the connection %s", (connection, message) => {
   expect(() => bullmqSink({ connection: connection as never })).toThrow(message);
 });
 
-test("a lease must be a whole number", () => {
+test("bullmqSink throws for a lease that is a fraction", () => {
   expect(() => bullmqSink({ connection: "redis://localhost", lease: 0.5 })).toThrow(/lease/);
 });
 
 const noServer = redisMissing("own");
 if (noServer) console.warn(noServer);
 
-describe.skipIf(noServer)(`bullmqSink and a Redis that fails ${noServer ?? ""}`, () => {
+describe.skipIf(noServer)(`bullmqSink during outages of Redis ${noServer ?? ""}`, () => {
   let folder: string;
   let server: RedisServer;
   let url: string;
@@ -359,7 +359,7 @@ describe.skipIf(noServer)(`bullmqSink and a Redis that fails ${noServer ?? ""}`,
     await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   });
 
-  /** A delivery while Redis is away, which must be answered soon. */
+  /** Delivers while Redis is unreachable, and expects 503 in time. */
   async function expectRefusal(sink: DurableSink): Promise<void> {
     const begin = performance.now();
     const reply = await deliver(sink, tolokaEvent("POOL_CLOSED"));
@@ -375,7 +375,7 @@ describe.skipIf(noServer)(`bullmqSink and a Redis that fails ${noServer ?? ""}`,
     await vi.waitFor(() => expect(ids()).toContain(event.uuid), PATIENCE);
   }
 
-  test("refuses deliveries while it is away at the start, and works once it is there", async () => {
+  test("deliveries get 503 while Redis is down from the start, and succeed once it runs", async () => {
     await server.control?.stop();
     const sink = open({ connection: url });
     const { handled } = work(sink);
@@ -385,7 +385,7 @@ describe.skipIf(noServer)(`bullmqSink and a Redis that fails ${noServer ?? ""}`,
     expect(printed.length).toBeLessThan(5);
   });
 
-  test("refuses deliveries while it is stopped, and works once it is back", async () => {
+  test("deliveries get 503 while Redis is stopped, and succeed once it is back", async () => {
     const sink = open({ connection: url });
     const { handled } = work(sink);
     await expectToWork(sink, handled);
@@ -396,7 +396,7 @@ describe.skipIf(noServer)(`bullmqSink and a Redis that fails ${noServer ?? ""}`,
   });
 
   test.each([true, false])(
-    "refuses deliveries while it is frozen, and works once it goes on (used before: %s)",
+    "deliveries get 503 while Redis is frozen, and succeed afterwards (sink used before: %s)",
     async (used) => {
       const sink = open({ connection: url });
       const { handled } = work(sink);
@@ -420,11 +420,11 @@ describe.skipIf(noServer)(`bullmqSink and a Redis that fails ${noServer ?? ""}`,
   }
 
   /**
-   * Has Redis write its file anew. Where the end of that is a transaction cut short in the middle of a
-   * command, Redis 7.0.15 cuts off that command alone, and takes what comes next for the transaction's end:
-   * the next time it is started, it carries out what there was of it.
+   * Makes Redis rewrite its append-only file. If a kill cut that file off in the middle of a transaction,
+   * Redis 7.0.15 removes only the incomplete command at its next start. At the start after that, it runs
+   * the incomplete transaction.
    */
-  async function withoutTornEnd(): Promise<void> {
+  async function rewriteAppendOnlyFile(): Promise<void> {
     const client = new Redis(url);
     try {
       await client.bgrewriteaof();
@@ -438,7 +438,7 @@ describe.skipIf(noServer)(`bullmqSink and a Redis that fails ${noServer ?? ""}`,
     }
   }
 
-  test("stores all of a delivery or nothing, and all of one that it answered for, when it is killed", async () => {
+  test("kills of Redis leave each delivery stored whole or not at all, and each accepted one whole", async () => {
     const sink = open({ connection: url, queue: "killed" });
     const ROUNDS = 8;
     const accepted: string[] = [];
@@ -466,7 +466,7 @@ describe.skipIf(noServer)(`bullmqSink and a Redis that fails ${noServer ?? ""}`,
       await server.control?.stop();
       await Promise.all(lanes);
       await server.control?.start();
-      await withoutTornEnd();
+      await rewriteAppendOnlyFile();
     }
     const jobs = new Queue("killed-toloka", { connection: { url } });
     closing.push(() => jobs.close());
@@ -483,7 +483,7 @@ describe.skipIf(noServer)(`bullmqSink and a Redis that fails ${noServer ?? ""}`,
     expect(accepted.filter((delivery) => !stored.has(delivery))).toEqual([]);
   }, 120_000);
 
-  test("a server that refused or forgot the scripts does not lose what it is sent next", async () => {
+  test("deliveries succeed after Redis refused or forgot the scripts", async () => {
     const sink = open({ connection: url });
     const client = new Redis(url);
     closing.push(() => client.disconnect());
@@ -496,28 +496,31 @@ describe.skipIf(noServer)(`bullmqSink and a Redis that fails ${noServer ?? ""}`,
     expect((await work(sink).handles(2)).map(({ id }) => id).sort()).toEqual(["a", "b"]);
   });
 
-  test.each(["stopped", "frozen"])("closes while it is %s, and begins no more", async (how) => {
-    const sink = open({ connection: url });
-    let finish = () => {};
-    const { handles } = work(sink, () => new Promise<void>((resolve) => (finish = resolve)));
-    await accept(sink, eventOf("a"), eventOf("b"));
-    await handles(1);
-    const pid = await processOf();
-    if (how === "stopped") await server.control?.stop();
-    else process.kill(pid, "SIGSTOP");
-    let closed = false;
-    const closing = sink.close().then(() => (closed = true));
-    const begin = performance.now();
-    // It waits for the listener, however long that takes.
-    await expectRejection(accept(sink, eventOf("c")));
-    expect(closed).toBe(false);
-    finish();
-    await closing;
-    console.log(`closed ${Math.round(performance.now() - begin)} ms after Redis was ${how}`);
-    expect(performance.now() - begin).toBeLessThan(15_000);
-    expect((await handles(1)).length).toBe(1);
-    if (how === "frozen") process.kill(pid, "SIGCONT");
-  });
+  test.each(["stopped", "frozen"])(
+    "close ends while Redis is %s, and the worker starts no more events",
+    async (how) => {
+      const sink = open({ connection: url });
+      let finish = () => {};
+      const { handles } = work(sink, () => new Promise<void>((resolve) => (finish = resolve)));
+      await accept(sink, eventOf("a"), eventOf("b"));
+      await handles(1);
+      const pid = await processOf();
+      if (how === "stopped") await server.control?.stop();
+      else process.kill(pid, "SIGSTOP");
+      let closed = false;
+      const closing = sink.close().then(() => (closed = true));
+      const begin = performance.now();
+      // close waits for the running listener without a time limit.
+      await expectRejection(accept(sink, eventOf("c")));
+      expect(closed).toBe(false);
+      finish();
+      await closing;
+      console.log(`closed ${Math.round(performance.now() - begin)} ms after Redis was ${how}`);
+      expect(performance.now() - begin).toBeLessThan(15_000);
+      expect((await handles(1)).length).toBe(1);
+      if (how === "frozen") process.kill(pid, "SIGCONT");
+    },
+  );
 
   const expectRejection = (promise: Promise<unknown>) => expect(promise).rejects.toThrow();
 });

@@ -13,7 +13,7 @@ import { type RedisServer, redisMissing, redisServer } from "./redis-server.js";
 const missing = redisMissing("own");
 if (missing) console.warn(missing);
 
-/** Redis cannot be told another time, but its keys can: each loses so much of the life it has left. */
+/** Shortens the time to live of all matching keys, because the clock of Redis cannot be set. */
 async function age(redis: Redis, pattern: string, milliseconds: number): Promise<void> {
   for (const key of await redis.keys(pattern)) {
     const left = (await redis.pttl(key)) - milliseconds;
@@ -69,7 +69,7 @@ describe.skipIf(missing)(`redisClaims ${missing ?? ""}`, () => {
       },
     ],
     [
-      "a REST proxy in the manner of Upstash",
+      "a REST proxy like that of Upstash",
       async () => {
         const post = async (body: string): Promise<string> => {
           const [command, ...args] = JSON.parse(body) as [string, ...string[]];
@@ -115,7 +115,7 @@ describe.skipIf(missing)(`redisClaims ${missing ?? ""}`, () => {
     ],
   ];
 
-  describe.each(clients)("by %s", (name, connect) => {
+  describe.each(clients)("through %s", (name, connect) => {
     const prefix = `test ${name} ${process.pid}:`;
     let underTest: ClaimStoreUnderTest;
     beforeAll(async () => {
@@ -129,7 +129,7 @@ describe.skipIf(missing)(`redisClaims ${missing ?? ""}`, () => {
     test.each(claimStoreChecks)("$name", ({ check }) => check(underTest), 5_000);
   });
 
-  test("a server that has forgotten the scripts is given them again", async () => {
+  test("the store sends a script again if the server does not know it", async () => {
     const sent: string[] = [];
     const store = redisClaims({
       prefix: `forgotten ${process.pid}:`,
@@ -144,7 +144,7 @@ describe.skipIf(missing)(`redisClaims ${missing ?? ""}`, () => {
     expect(sent).toEqual(["EVALSHA", "EVAL", "EVALSHA"]);
   });
 
-  test("an event costs one command to claim and one to settle, and a batch's claims go out together", async () => {
+  test("an event takes one command to claim and one to settle, and a delivery claims all its events at once", async () => {
     const rounds: string[][] = [];
     let round: string[] | undefined;
     const claims = redisClaims({
@@ -181,7 +181,7 @@ describe.skipIf(missing)(`redisClaims ${missing ?? ""}`, () => {
     expect(rounds.flat()).toEqual(Array(40).fill("EVALSHA"));
   });
 
-  test("apps that take different prefixes know nothing of each other", async () => {
+  test("stores with different prefixes are independent", async () => {
     const sendCommand: Send = (command, ...args) => redis.call(command, ...args);
     const one = redisClaims({ sendCommand, prefix: `one ${process.pid}:` });
     const two = redisClaims({ sendCommand, prefix: `two ${process.pid}:` });

@@ -24,7 +24,7 @@ afterEach(async () => {
   await Promise.all(sinks.splice(0).map((sink) => sink.close()));
 });
 
-/** Three attempts, one second of backoff. */
+/** Creates a sink with three attempts and one second of backoff. */
 function open(options: PgBossSinkOptions): DurableSink {
   const sink = pgBossSink({ attempts: 3, backoff: 1, ...options });
   sinks.push(sink);
@@ -37,7 +37,7 @@ async function deliver(sink: DurableSink, ...events: object[]) {
   return { status, code: JSON.parse(body).code };
 }
 
-/** Has a sink's events handled, and notes them. */
+/** Starts a worker and records the ids of the events that it handles. */
 function work(
   sink: DurableSink,
   listener: (event: ReceivedEvent, context: ListenerContext) => unknown = () => {},
@@ -64,7 +64,7 @@ describe("pgBossSink on PGlite", () => {
     await check({ open: () => pgBossSink({ attempts: 3, backoff: 1, dataDir }) });
   });
 
-  test("a second process is told that the folder is in use, and why; when it is free, it can have it", async () => {
+  test("a second process gets an error while the folder is in use, and opens it afterwards", async () => {
     const first = open({ dataDir });
     expect(await deliver(first, tolokaEvent("POOL_CLOSED"))).toMatchObject({ status: 200 });
     const program = `
@@ -114,7 +114,7 @@ describe.skipIf(missing)(`pgBossSink on PostgreSQL ${missing ?? ""}`, () => {
     await check({ open: () => pgBossSink({ attempts: 3, backoff: 1, ...options }) });
   });
 
-  test("a listener that takes longer than the lease keeps its event", async () => {
+  test("the worker renews the lease while a slow listener runs", async () => {
     const sink = open({ ...options, lease: 1 });
     const other = open({ ...options, lease: 1 });
     let release = () => {};
@@ -132,7 +132,7 @@ describe.skipIf(missing)(`pgBossSink on PostgreSQL ${missing ?? ""}`, () => {
     await vi.waitFor(() => expect(handled.flat()).toHaveLength(1), PATIENCE);
     const started = async () => (await sql(`SELECT started_on FROM ${options.schema}.job`))[0]?.started_on;
     const first = Number(await started());
-    // Renewed again and again, for more than twice its length.
+    // The worker renews the lease for more than twice its length.
     await vi.waitFor(async () => expect(Number(await started())).toBeGreaterThan(first + 2_500), PATIENCE);
     expect(handled.flat()).toHaveLength(1);
     expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
@@ -144,7 +144,7 @@ describe.skipIf(missing)(`pgBossSink on PostgreSQL ${missing ?? ""}`, () => {
     );
   });
 
-  test("a worker that has lost its event is told by the signal, and its failure is not another's", async () => {
+  test("the signal aborts when another worker takes over, and the late failure changes nothing", async () => {
     const sink = open({ ...options, lease: 1 });
     const reasons: unknown[] = [];
     const handled = work(sink, (_event, { signal, attempt }) =>
@@ -159,7 +159,7 @@ describe.skipIf(missing)(`pgBossSink on PostgreSQL ${missing ?? ""}`, () => {
     );
     await deliver(sink, tolokaEvent("POOL_CLOSED"));
     await vi.waitFor(() => expect(handled).toHaveLength(1), PATIENCE);
-    // As it is when the lease was over and another worker has it.
+    // pg-boss does this when a lease expires.
     await sql(`UPDATE ${options.schema}.job SET state = 'retry', start_after = now() + interval '1 second'`);
     await vi.waitFor(() => expect(handled).toHaveLength(2), PATIENCE);
     expect(String(reasons)).toContain("another worker took over");
@@ -173,7 +173,7 @@ describe.skipIf(missing)(`pgBossSink on PostgreSQL ${missing ?? ""}`, () => {
     expect(await sink.failed()).toEqual([]);
   });
 
-  test("a queue that is removed under it is made again; what was not stored is not answered with 200", async () => {
+  test("a delivery gets 503 after the queue was removed, and the next one creates it again", async () => {
     vi.spyOn(console, "error").mockImplementation(() => {});
     const sink = open(options);
     expect(await deliver(sink, tolokaEvent("POOL_CLOSED"))).toMatchObject({ status: 200 });
@@ -186,7 +186,7 @@ describe.skipIf(missing)(`pgBossSink on PostgreSQL ${missing ?? ""}`, () => {
     await vi.waitFor(() => expect(handled).toEqual([event.uuid]), PATIENCE);
   });
 
-  test("what a newer release has stored is tried again, and kept", async () => {
+  test("an event of a newer release is retried, then kept as failed", async () => {
     const sink = open({ ...options, attempts: 2 });
     await deliver(sink, tolokaEvent("POOL_CLOSED"));
     await sql(`UPDATE ${options.schema}.job SET data = '{"v": 2, "of": "the future"}'`);
@@ -205,7 +205,7 @@ describe.skipIf(missing)(`pgBossSink on PostgreSQL ${missing ?? ""}`, () => {
     expect(await sink.replay(failed[0]?.id ?? "")).toBe(true);
   });
 
-  test("an error of any text is noted, its event tried again and kept", async () => {
+  test("an error message of any characters is stored with the failed event", async () => {
     const sink = open({ ...options, attempts: 1 });
     const handled = work(sink, () => {
       throw new Error(`\0 \ud800 \ud83d\ude00 ${"long ".repeat(10_000)}`);
@@ -220,7 +220,7 @@ describe.skipIf(missing)(`pgBossSink on PostgreSQL ${missing ?? ""}`, () => {
     expect(handled).toHaveLength(1);
   });
 
-  test("two providers share a sink", async () => {
+  test("one sink serves two providers", async () => {
     const sink = open(options);
     const ofProlific: string[] = [];
     const receiver = createReceiver(prolific, { secret: SECRET, sink });
@@ -233,7 +233,7 @@ describe.skipIf(missing)(`pgBossSink on PostgreSQL ${missing ?? ""}`, () => {
     await vi.waitFor(() => expect([ofToloka, ofProlific]).toEqual([["the same"], ["the same"]]), PATIENCE);
   });
 
-  test("four sinks that make the queue at the same time all store what they are given", async () => {
+  test("four sinks that create the queue at the same time store all events", async () => {
     const opened = Array.from({ length: 4 }, () => open(options));
     const events = Array.from({ length: 80 }, () => tolokaEvent("POOL_CLOSED"));
     const replies = await Promise.all(events.map((event, i) => deliver(opened[i % 4] as DurableSink, event)));
@@ -241,16 +241,16 @@ describe.skipIf(missing)(`pgBossSink on PostgreSQL ${missing ?? ""}`, () => {
     expect(await sql(`SELECT count(*)::int FROM ${options.schema}.job`)).toEqual([{ count: 80 }]);
   });
 
-  describe("while the server is away", () => {
+  describe("while the server is unreachable", () => {
     const SOON_MS = 4_000;
-    /** Each gives what ends it. */
+    /** Each `leave` starts an outage and returns the function that ends it. */
     const ways = [
       { way: "stopped", leave: () => server.control?.kill().then(() => server.control?.start) },
       { way: "frozen", leave: () => server.control?.freeze() },
     ];
 
     test.each(ways)(
-      "$way, it answers 503 soon, and goes on by itself",
+      "deliveries get 503 within 4 seconds while the server is $way, and the sink recovers by itself",
       async ({ leave }) => {
         const log = vi.spyOn(console, "error").mockImplementation(() => {});
         const connection = server.url.replace("crowdhook@", `crowdhook:${PASSWORD}@`);
@@ -279,7 +279,7 @@ describe.skipIf(missing)(`pgBossSink on PostgreSQL ${missing ?? ""}`, () => {
       90_000,
     );
 
-    test("from the start, it answers 503, closes, and begins when the server does", async () => {
+    test("deliveries get 503 and close ends while the server is down from the start; the sink recovers once it runs", async () => {
       vi.spyOn(console, "error").mockImplementation(() => {});
       await server.control?.kill();
       const sink = open(options);

@@ -9,18 +9,18 @@ import { freePort } from "./redis-server.js";
 
 export interface PostgresServer {
   readonly url: string;
-  /** Absent for a server that is not ours to stop. */
+  /** Absent for a server that the tests did not start. */
   readonly control?: {
-    /** With SIGKILL, the whole of it. */
+    /** Kills the server with SIGKILL. */
     kill(): Promise<void>;
     start(): Promise<void>;
-    /** Stops all its processes where they are; gives what lets them go on. */
+    /** Pauses all its processes with SIGSTOP. Resolves with a function that resumes them. */
     freeze(): Promise<() => void>;
   };
   close(): Promise<void>;
 }
 
-/** On the PATH, or where Debian has it. */
+/** Returns the folder of the binaries: on the PATH, or where Debian installs them. */
 function binaries(): string | undefined {
   const debian = "/usr/lib/postgresql";
   const versions = existsSync(debian)
@@ -31,22 +31,22 @@ function binaries(): string | undefined {
   );
 }
 
-/** Why the tests that need a PostgreSQL cannot run, and what would make them; undefined if they can. */
+/** Returns why tests that need PostgreSQL cannot run, and the fix. Returns `undefined` if they can. */
 export function postgresMissing(need: "any" | "own" = "any"): string | undefined {
   if ((need === "any" && process.env.DATABASE_URL) || binaries()) return undefined;
   return need === "any"
-    ? "SKIPPED: no PostgreSQL. Run `apt-get install postgresql`, or set DATABASE_URL, and these tests run."
-    : "SKIPPED: no PostgreSQL of our own to stop. Run `apt-get install postgresql`, and these tests run.";
+    ? "SKIPPED: no PostgreSQL found. Run `apt-get install postgresql`, or set DATABASE_URL."
+    : "SKIPPED: no PostgreSQL on this machine. Run `apt-get install postgresql`.";
 }
 
-/** PostgreSQL does not run as root. */
+/** Returns the ids of `nobody` if this process is root: PostgreSQL refuses to run as root. */
 function unprivileged(): { uid: number; gid: number } | undefined {
   if (process.getuid?.() !== 0) return undefined;
   const idOf = (option: string) => Number(spawnSync("id", [option, "nobody"]).stdout);
   return { uid: idOf("-u"), gid: idOf("-g") };
 }
 
-/** The PostgreSQL at DATABASE_URL; without that, or if it must be our own, one that is started on a free port. */
+/** Returns the server at DATABASE_URL, or starts one on a free port. With `"own"` it always starts one. */
 export async function postgresServer(need: "any" | "own" = "any"): Promise<PostgresServer> {
   if (need === "any" && process.env.DATABASE_URL) return { url: process.env.DATABASE_URL, async close() {} };
   const bin = binaries() ?? "";
@@ -90,7 +90,7 @@ export async function postgresServer(need: "any" | "own" = "any"): Promise<Postg
   const kill = async () => {
     if (server.exitCode !== null || server.signalCode !== null) return;
     const exit = once(server, "exit");
-    // Its other processes end when they see that it is gone.
+    // The child processes end when they notice that their parent is gone.
     server.kill("SIGKILL");
     await exit;
   };
@@ -101,7 +101,7 @@ export async function postgresServer(need: "any" | "own" = "any"): Promise<Postg
         try {
           process.kill(pid, name);
         } catch {
-          // The one that was asked has ended since.
+          // The process that served the query has ended since.
         }
       }
     };

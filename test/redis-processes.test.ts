@@ -39,7 +39,7 @@ async function startWorker(options: Omit<WorkerOptions, "secret">): Promise<Work
     ["--import", "tsx", "redis-worker.ts", JSON.stringify({ ...options, secret: SECRET })],
     {
       cwd: fileURLToPath(new URL(".", import.meta.url)),
-      // It logs the failures that it is here to make.
+      // The process logs the failures that this test causes on purpose.
       stdio: ["ignore", "pipe", process.env.WORKER_LOG ? "inherit" : "ignore"],
     },
   );
@@ -64,7 +64,7 @@ interface Answer {
   readonly retryAfter: string | undefined;
 }
 
-/** Sends one request, signed now; rejects unless a whole answer comes. */
+/** Signs and sends one request. Rejects without a complete answer. */
 function post(url: string, events: readonly object[], agent: http.Agent): Promise<Answer> {
   const { method, headers, body } = signToloka({ secret: SECRET, events });
   return new Promise((resolve, reject) => {
@@ -88,7 +88,7 @@ function post(url: string, events: readonly object[], agent: http.Agent): Promis
   });
 }
 
-/** What the processes of one test did, in the order of its lines. */
+/** The journal of a test, in which all processes record what they do. */
 class Journal {
   readonly file: string;
   constructor(name: string) {
@@ -100,13 +100,13 @@ class Journal {
       .filter(Boolean)
       .map((line) => line.split(" ") as [Note, string]);
   }
-  /** How often each event or request has a note. */
+  /** Counts the notes of each event or request. */
   count(wanted: Note): Map<string, number> {
     const counts = new Map<string, number>();
     for (const [note, of] of this.read()) if (note === wanted) counts.set(of, (counts.get(of) ?? 0) + 1);
     return counts;
   }
-  /** The events that a listener was called with after Redis had confirmed that they are done. */
+  /** Returns the events whose listener started after Redis had confirmed that they are done. */
   begunAfterSettled(): string[] {
     const settled = new Set<string>();
     const begun: string[] = [];
@@ -151,7 +151,7 @@ const missingFrom = (counts: ReadonlyMap<string, number>, ids: readonly string[]
 const repeatedIn = (counts: ReadonlyMap<string, number>) =>
   [...counts].filter(([, count]) => count > 1).map(([id]) => id);
 
-/** `lanes` senders at once work through a list. */
+/** Sends the items of a list with `lanes` concurrent senders. */
 async function inLanes<T>(lanes: number, list: Iterable<T>, send: (item: T) => Promise<void>): Promise<void> {
   const rest = list[Symbol.iterator]();
   const lane = async () => {
@@ -191,7 +191,7 @@ describe.skipIf(missing)(`web processes that share a Redis ${missing ?? ""}`, ()
     readonly signal: AbortSignal;
   }
 
-  /** Each delivery 4 times, in random order and to a random one of eight processes, each until it gets 200. */
+  /** Sends each delivery 4 times, in random order and to random ones of eight processes, until it gets 200. */
   async function bombard({ deliveries: count, kills, takes, lease, signal }: Run) {
     const random = seededRandom(SEED);
     const redis = await startRedis();
@@ -236,7 +236,7 @@ describe.skipIf(missing)(`web processes that share a Redis ${missing ?? ""}`, ()
         if (answer?.status === 200) break;
         await delay(50 + random() * 100);
       }
-      // As the deliveries progress, so that the kills are spread over the run however fast it is.
+      // Progress, not time, triggers a kill: so the kills spread over the run.
       if (++delivered % Math.ceil(copies.length / (kills + 1)) === 0 && restarts.length < kills) killOne();
     });
     const seconds = secondsSince(begin);
@@ -263,18 +263,18 @@ describe.skipIf(missing)(`web processes that share a Redis ${missing ?? ""}`, ()
     };
   }
 
-  test("eight of them handle every event successfully exactly once, however often and wherever it is delivered", {
+  test("eight processes handle every event exactly once, however often and wherever it is delivered", {
     timeout: 60_000,
   }, async ({ signal }) => {
     const run = await bombard({ deliveries: 2_000, kills: 0, takes: [0, 3], signal });
     expect(run.lost).toEqual([]);
     expect(run.repeated).toEqual([]);
     expect(run.handled).toBe(10_000);
-    // The calls that failed were made up for, and there were some.
+    // Otherwise no call failed, and nothing was retried.
     expect(run.failed).toBeGreaterThan(100);
   });
 
-  test("some of them killed at any moment, no event is lost, and none handled again once Redis has confirmed that it is done", {
+  test("random kills lose no event and repeat none that Redis has confirmed as done", {
     timeout: 60_000,
   }, async ({ signal }) => {
     const run = await bombard({ deliveries: 1_000, kills: 20, takes: [0, 15], lease: 3_000, signal });
@@ -286,16 +286,16 @@ describe.skipIf(missing)(`web processes that share a Redis ${missing ?? ""}`, ()
   });
 
   test.for([
-    { client: "keeps commands back until then", offlineQueue: true, within: 3_000 },
-    { client: "refuses commands until then", offlineQueue: false, within: 0 },
+    { client: "queues commands", offlineQueue: true, within: 3_000 },
+    { client: "rejects commands", offlineQueue: false, within: 0 },
   ])(
-    "Redis gone for 5 seconds, every delivery of that time gets 503 in time and succeeds later, with a client that $client",
+    "deliveries during an outage of Redis get 503 in time and succeed later, with a client that $client",
     {
       timeout: 60_000,
     },
     async ({ offlineQueue, within }, { signal }) => {
       const random = seededRandom(SEED);
-      // What was done before the outage is done after it: this Redis writes before it answers.
+      // This Redis writes before it answers: after the outage it still knows the events that are done.
       const redis = await startRedis(
         "--appendonly",
         "yes",
@@ -312,7 +312,7 @@ describe.skipIf(missing)(`web processes that share a Redis ${missing ?? ""}`, ()
         takes: [0, 5],
         failing: 0,
         offlineQueue,
-        // What is handled as Redis stops is claimed, and stays so, until nobody holds it any more.
+        // Events that run when Redis stops stay claimed until their lease expires.
         lease: 2_000,
       });
       const agent = new http.Agent({ keepAlive: true });
@@ -356,7 +356,7 @@ describe.skipIf(missing)(`web processes that share a Redis ${missing ?? ""}`, ()
         while (answers.of(200) < 100) await delay(5, undefined, { signal });
         await redis.control?.stop();
         state = "out";
-        // How long Redis is gone; deliveries come in meanwhile.
+        // The length of the outage. Deliveries arrive meanwhile.
         await delay(5_000);
         const begun = journal.count("begun");
         begunMeanwhile = idsOf(sentMeanwhile).filter((id) => begun.has(id));
@@ -379,9 +379,9 @@ describe.skipIf(missing)(`web processes that share a Redis ${missing ?? ""}`, ()
       for (const answer of duringOutage) {
         expect(answer).toMatchObject({ status: 503, code: "STORE_UNAVAILABLE", retryAfter: "5" });
       }
-      // Without a claim no listener may be called.
+      // Without a claim, no listener may run.
       expect(begunMeanwhile).toEqual([]);
-      // A generous second for a machine that has other things to do.
+      // One second of tolerance for a busy machine.
       expect(slowest).toBeLessThan(within + 1_000);
       expect(missingFrom(succeeded, idsOf(deliveries))).toEqual([]);
       expect(journal.begunAfterSettled()).toEqual([]);
@@ -389,7 +389,7 @@ describe.skipIf(missing)(`web processes that share a Redis ${missing ?? ""}`, ()
     },
   );
 
-  test("on SIGTERM under load a process answers every delivery that it accepted, refuses new ones with 503, and exits with 0", {
+  test("a process under load answers accepted deliveries after SIGTERM, refuses new ones with 503, and exits with 0", {
     timeout: 30_000,
   }, async ({ signal }) => {
     const redis = await startRedis();
@@ -409,7 +409,7 @@ describe.skipIf(missing)(`web processes that share a Redis ${missing ?? ""}`, ()
     let sent = 0;
     let refused = 0;
     const lane = async () => {
-      // One connection, kept open: what is sent on it after SIGTERM still reaches the process.
+      // One connection that stays open, so that requests still reach the process after SIGTERM.
       const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
       for (;;) {
         signal.throwIfAborted();

@@ -4,7 +4,7 @@ import net from "node:net";
 
 export interface RedisServer {
   readonly url: string;
-  /** Absent for a server that is not ours to stop. */
+  /** Absent for a server that the tests did not start. */
   readonly control?: {
     readonly port: number;
     stop(): Promise<void>;
@@ -15,12 +15,12 @@ export interface RedisServer {
 
 const installed = () => spawnSync("redis-server", ["--version"]).status === 0;
 
-/** Why the tests that need a Redis cannot run, and what would make them; undefined if they can. */
+/** Returns why tests that need Redis cannot run, and the fix. Returns `undefined` if they can. */
 export function redisMissing(need: "any" | "own" = "any"): string | undefined {
   if ((need === "any" && process.env.REDIS_URL) || installed()) return undefined;
   return need === "any"
-    ? "SKIPPED: no Redis. Run `apt-get install redis-server`, or set REDIS_URL, and these tests run."
-    : "SKIPPED: no redis-server on the PATH. Run `apt-get install redis-server`, and these tests run.";
+    ? "SKIPPED: no Redis found. Run `apt-get install redis-server`, or set REDIS_URL."
+    : "SKIPPED: no redis-server on the PATH. Run `apt-get install redis-server`.";
 }
 
 export async function freePort(): Promise<number> {
@@ -32,7 +32,7 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** The Redis at REDIS_URL; without that, or if it must be our own, one that is started on a free port. */
+/** Returns the server at REDIS_URL, or starts one on a free port. With `"own"` it always starts one. */
 export async function redisServer(need: "any" | "own" = "any", ...args: string[]): Promise<RedisServer> {
   if (need === "any" && process.env.REDIS_URL) return { url: process.env.REDIS_URL, async close() {} };
   const port = await freePort();

@@ -1,6 +1,6 @@
 /**
- * One web process of redis-processes.test.ts: prints its port, answers until SIGTERM, and writes down
- * what it does in a journal that outlives it.
+ * One web process of redis-processes.test.ts. It prints its port, answers until SIGTERM, and records
+ * what it does in a journal file.
  */
 import { once } from "node:events";
 import { appendFileSync, openSync } from "node:fs";
@@ -19,24 +19,24 @@ export interface WorkerOptions {
   readonly journal: string;
   readonly secret: string;
   readonly seed: number;
-  /** How long a listener takes, in milliseconds: from, to. */
+  /** The shortest and the longest duration of a listener, in milliseconds. */
   readonly takes: readonly [number, number];
-  /** How many listener calls fail, of one. */
+  /** The share of listener calls that fail, from 0 to 1. */
   readonly failing: number;
-  /** In place of the receiver's lease, in milliseconds. Nothing renews it then before it is over. */
+  /** Replaces the receiver's lease, in milliseconds. It expires before the receiver would renew it. */
   readonly lease?: number;
-  /** Whether the client keeps commands back for a Redis that is away, as ioredis does by default. */
+  /** Whether the client queues commands while Redis is unreachable. Default true, as in ioredis. */
   readonly offlineQueue?: boolean;
 }
 
-/** "accepted" is of a request, by its query; all others of an event, by its id. */
+/** "accepted" notes a request by its query. The others note an event by its id. */
 export type Note = "accepted" | "begun" | "succeeded" | "failed" | "settled";
 
 const options: WorkerOptions = JSON.parse(process.argv[2] ?? "");
 const random = seededRandom(options.seed);
 
 const journal = openSync(options.journal, "a");
-/** Written to the file when it returns, so that no SIGKILL can take it back. */
+/** Writes synchronously, so that the line survives a SIGKILL. */
 function note(what: Note, of: string): void {
   appendFileSync(journal, `${what} ${of}\n`);
 }
@@ -64,12 +64,12 @@ webhook.onAny(async ({ id }) => {
   await delay(from + random() * (to - from));
   if (random() < options.failing) {
     note("failed", id);
-    throw new Error("This call was picked to fail.");
+    throw new Error("This call was chosen to fail.");
   }
   note("succeeded", id);
 });
 
-/** Replies that are not written to their end. */
+/** Replies that are not completely written. */
 const replies = new Set<http.ServerResponse>();
 let ending = false;
 
@@ -83,11 +83,11 @@ server.listen(0, "127.0.0.1", () => console.log((server.address() as AddressInfo
 
 process.once("SIGTERM", async () => {
   ending = true;
-  // A connection that is kept alive, with requests coming in on it, would hold the process for good.
+  // New requests on a keep-alive connection would keep the process running.
   for (const response of replies) if (!response.headersSent) response.setHeader("connection", "close");
   await webhook.receiver.close();
   server.close(() => redis.disconnect());
   for (const response of replies) await once(response, "close");
-  // Those on which nothing was asked.
+  // These connections are idle.
   server.closeAllConnections();
 });

@@ -21,12 +21,12 @@ import type { Note, SinkOptions, WorkerOptions } from "./sink-worker.js";
 
 const SECRET = "12345";
 const SEED = Number(process.env.SINK_SEED ?? 20_261_122);
-/** How often the only process of a folder is killed: 100 times take two minutes and more. */
+/** How often the only process of a folder is killed. 100 kills take more than two minutes. */
 const PGLITE_KILLS = Number(process.env.SINK_KILLS ?? 12);
 const WORKER_KILLS = 12;
-/** What takes longer than this has gone wrong. */
+/** The time limit of every wait. */
 const PATIENCE_MS = 40_000;
-/** In seconds. Short, or what a killed worker had would wait for long; and many attempts: a kill is one. */
+/** Short times, because a killed worker's events wait for its lease. Many attempts: each kill takes one. */
 const QUICK = { attempts: 20, backoff: 1, lease: 2 };
 
 let folder: string;
@@ -49,7 +49,7 @@ async function until<T>(what: string, look: () => Promise<T | undefined> | T | u
 
 interface Started {
   readonly child: ChildProcess;
-  /** Of a process that receives. */
+  /** The origin of a process that receives. */
   readonly origin: string;
   readonly printed: string;
 }
@@ -61,7 +61,7 @@ async function start(options: Omit<WorkerOptions, "secret">): Promise<Started> {
     ["--import", "tsx", "sink-worker.ts", JSON.stringify({ ...options, secret: SECRET })],
     {
       cwd: fileURLToPath(new URL(".", import.meta.url)),
-      // It logs the failures that it is here to make.
+      // The process logs the failures that this test causes on purpose.
       stdio: ["ignore", "pipe", process.env.WORKER_LOG ? "inherit" : "ignore"],
     },
   );
@@ -69,7 +69,7 @@ async function start(options: Omit<WorkerOptions, "secret">): Promise<Started> {
   for await (const printed of createInterface(child.stdout as NodeJS.ReadableStream)) {
     return { child, origin: `http://127.0.0.1:${printed}`, printed };
   }
-  throw new Error("A process ended before it had begun. Set WORKER_LOG to see why.");
+  throw new Error("A process ended before it was ready. Set WORKER_LOG to see why.");
 }
 
 async function kill(child: ChildProcess, signal: NodeJS.Signals = "SIGKILL"): Promise<number | null> {
@@ -82,7 +82,7 @@ async function kill(child: ChildProcess, signal: NodeJS.Signals = "SIGKILL"): Pr
   return child.exitCode;
 }
 
-/** Sends one delivery, signed now. Undefined if no whole answer comes. */
+/** Signs and sends one delivery. Resolves with the status, or `undefined` without a complete answer. */
 async function post(origin: string, events: readonly object[]): Promise<number | undefined> {
   const { method, headers, body } = signToloka({ secret: SECRET, events });
   return new Promise((resolve) => {
@@ -96,7 +96,7 @@ async function post(origin: string, events: readonly object[]): Promise<number |
   });
 }
 
-/** What the listeners of all processes did, in the order of its lines. */
+/** Creates the journal of a test, in which all processes record what their listeners do. */
 function journalOf(name: string) {
   const file = path.join(folder, name);
   writeFileSync(file, "");
@@ -112,7 +112,7 @@ function journalOf(name: string) {
     file,
     read,
     of: (wanted: Note) => read().filter(({ note }) => note === wanted),
-    /** Resolves when each of these events has been noted so. */
+    /** Resolves when each of these events has the note. */
     has: (wanted: Note, ids: readonly string[]) =>
       until(`each event ${wanted}`, () => {
         const noted = new Set(read().flatMap(({ note, id }) => (note === wanted ? [id] : [])));
@@ -122,7 +122,7 @@ function journalOf(name: string) {
 }
 type Journal = ReturnType<typeof journalOf>;
 
-/** What the engine itself knows of an event. */
+/** An event as the engine stores it. */
 interface Row {
   readonly id: string;
   readonly state: string;
@@ -137,12 +137,12 @@ function rowOf({ id, state, completed_on }: { id: string; state: string; complet
   return { id, state, completedAt: completed_on === null ? undefined : Number(completed_on) };
 }
 
-/** An engine with a store of its own. */
+/** An engine with its own store. */
 interface Engine {
   readonly sink: SinkOptions;
-  /** All that is stored. Of a folder, only when no process has it. */
+  /** Returns all stored events. On PGlite, no process may use the folder meanwhile. */
   rows(): Promise<Row[]>;
-  /** The server, which a folder has not, is killed and started. */
+  /** Kills and starts the server. Absent for PGlite, which has none. */
   restart?(): Promise<void>;
   close(): Promise<void>;
 }
@@ -182,7 +182,7 @@ async function postgres(options: QueueOptions = {}): Promise<Engine> {
 
 async function redis(options: QueueOptions = {}): Promise<Engine> {
   const directory = mkdtempSync(path.join(folder, "redis-"));
-  // It writes before it answers.
+  // With these settings Redis writes to disk before it answers.
   const durable = ["--dir", directory, "--appendonly", "yes", "--appendfsync", "always"];
   const server = await redisServer("own", ...durable);
   return {
@@ -214,7 +214,7 @@ for (const { missing } of ENGINES) if (missing) console.warn(missing);
 
 const idsOf = (events: readonly { uuid: string }[]) => events.map(({ uuid }) => uuid);
 
-/** Deliveries of 1 to 20 events, each sent until it gets 200, and some again after that. */
+/** Sends deliveries of 1 to 20 events until each gets 200, and some of them once more. */
 function stream(lanes: number, random: () => number, signal: AbortSignal, origins: () => readonly string[]) {
   const answered: string[] = [];
   const statuses: Record<string, number> = {};
@@ -239,15 +239,15 @@ function stream(lanes: number, random: () => number, signal: AbortSignal, origin
     }
   };
   const all = Promise.all(Array.from({ length: lanes }, lane));
-  // It is waited for in the end.
+  // `end` awaits it. Until then, a rejection must not count as unhandled.
   all.catch(() => {});
   return {
     /** The events of deliveries that got 200. */
     answered,
     statuses,
-    /** Resolves when so many events were answered. */
+    /** Resolves when `count` events were answered with 200. */
     has: (count: number) => until("the answers", () => answered.length >= count || undefined),
-    /** Begins no more deliveries; resolves when all have got 200. */
+    /** Starts no more deliveries. Resolves when all have got 200. */
     async end() {
       over = true;
       await all;
@@ -255,7 +255,7 @@ function stream(lanes: number, random: () => number, signal: AbortSignal, origin
   };
 }
 
-/** What must hold in the end, and what it was that it has held through. */
+/** Compares the journal with the stored and the answered events. */
 function verdictOn(journal: Journal, rows: readonly Row[], answered: readonly string[]) {
   const completed = new Map(rows.map(({ id, completedAt }) => [id, completedAt ?? Number.POSITIVE_INFINITY]));
   const begun = journal.of("begun");
@@ -271,7 +271,7 @@ function verdictOn(journal: Journal, rows: readonly Row[], answered: readonly st
   };
 }
 
-test(`on PGlite, the only process killed ${PGLITE_KILLS} times at any moment, all that was answered 200 is handled, and nothing again after that was stored`, {
+test(`on PGlite, ${PGLITE_KILLS} kills of the only process lose no answered event and repeat no completed one`, {
   timeout: 60_000 + PGLITE_KILLS * 5_000,
 }, async ({ signal }) => {
   const random = seededRandom(SEED);
@@ -289,7 +289,7 @@ test(`on PGlite, the only process killed ${PGLITE_KILLS} times at any moment, al
     });
   let current = await app(SEED);
   const deliveries = stream(3, random, signal, () => [current.origin]);
-  // To make a database takes some seconds.
+  // Creating the database takes some seconds.
   await deliveries.has(1);
   for (let kills = 1; kills <= PGLITE_KILLS; kills++) {
     await delay(random() * 2_500);
@@ -299,7 +299,7 @@ test(`on PGlite, the only process killed ${PGLITE_KILLS} times at any moment, al
   await deliveries.end();
   await journal.has("succeeded", deliveries.answered);
   expect(await kill(current.child, "SIGTERM")).toBe(0);
-  // What was handled, but killed before that was stored, is handled again.
+  // Events that were handled, but not completed before a kill, are handled again.
   let rows = await engine.rows();
   for (let again = 1; again <= 5 && rows.some(({ state }) => state !== "completed"); again++) {
     current = await app(SEED - again);
@@ -317,14 +317,14 @@ test(`on PGlite, the only process killed ${PGLITE_KILLS} times at any moment, al
   expect(lost).toEqual([]);
   expect(notCompleted).toEqual([]);
   expect(begunAfterCompletion).toEqual([]);
-  // Or the kills have hit nothing.
+  // Otherwise the kills interrupted nothing.
   expect(figures.cutShort).toBeGreaterThan(0);
   await engine.close();
 });
 
 describe.each(SERVERS)("on $name", ({ name, open, missing }) => {
   test.skipIf(missing)(
-    `${missing ?? ""} workers killed at random and the server once, all that was answered 200 is handled, and nothing again after that was stored`,
+    `${missing ?? ""} random kills of workers and a kill of the server lose no answered event and repeat no completed one`,
     { timeout: 120_000 },
     async ({ signal }) => {
       const random = seededRandom(SEED);
@@ -346,7 +346,7 @@ describe.each(SERVERS)("on $name", ({ name, open, missing }) => {
       await restarting;
       await deliveries.end();
       await journal.has("succeeded", deliveries.answered);
-      // What was handled, but killed before that was stored, is handled again.
+      // Events that were handled, but not completed before a kill, are handled again.
       const rows = await until("all completed", async () => {
         const rows = await engine.rows();
         return rows.every(({ state }) => state === "completed") ? rows : undefined;
@@ -364,9 +364,9 @@ describe.each(SERVERS)("on $name", ({ name, open, missing }) => {
 
   test.skipIf(missing).each([
     { when: "while it is paused", takes: 3_000 },
-    { when: "later, its signal aborted", takes: 9_000 },
+    { when: "after its signal aborted", takes: 9_000 },
   ])(
-    `${missing ?? ""} an event whose worker is paused for longer than its lease is another's; that the first one fails, $when, changes nothing`,
+    `${missing ?? ""} another worker takes over the event of a paused worker, whose late failure $when changes nothing`,
     { timeout: 60_000 },
     async ({ takes }) => {
       const engine = await open();
@@ -396,14 +396,14 @@ describe.each(SERVERS)("on $name", ({ name, open, missing }) => {
 
 describe.each(ENGINES)("on $name", ({ name, open, missing }) => {
   test.skipIf(missing)(
-    `${missing ?? ""} an event that always fails is listed and replayed by a third process; its siblings are not held up`,
+    `${missing ?? ""} a third process lists and replays an event that always fails, which does not delay its siblings`,
     async () => {
       const engine = await open({ attempts: 3 });
       const journal = journalOf(`${name}-poison`);
       const options = { sink: engine.sink, journal: journal.file };
       const isFolder = engine.restart === undefined;
       const broken = { ...options, works: 4, poison: "POOL_CLOSED" };
-      // One process has a folder at a time.
+      // Only one process can use a folder.
       const web = await start({ ...(isFolder ? broken : options), receives: true });
       const worker = isFolder ? web : await start(broken);
       const poison = tolokaEvent("POOL_CLOSED");
@@ -411,7 +411,7 @@ describe.each(ENGINES)("on $name", ({ name, open, missing }) => {
       expect(await post(web.origin, [...siblings.slice(2), poison, ...siblings.slice(0, 2)])).toBe(200);
       await journal.has("succeeded", idsOf(siblings));
       await until("three attempts", () => journal.of("failed").length === 3 || undefined);
-      // It stores that before it ends.
+      // The process stores the outcomes before it ends.
       expect(await kill(worker.child, "SIGTERM")).toBe(0);
 
       const third = await start({ ...options, replays: true });
@@ -424,15 +424,15 @@ describe.each(ENGINES)("on $name", ({ name, open, missing }) => {
       expect(failed).toEqual([
         {
           id: `toloka:${poison.uuid}`,
-          error: "RangeError: it was picked to fail",
+          error: "RangeError: This attempt was chosen to fail.",
           attempts: 3,
           type: "POOL_CLOSED",
         },
       ]);
       await kill(third.child, "SIGTERM");
-      const mended = await start({ ...options, works: 4, receives: isFolder });
+      const repaired = await start({ ...options, works: 4, receives: isFolder });
       await journal.has("succeeded", [poison.uuid]);
-      expect(await kill(mended.child, "SIGTERM")).toBe(0);
+      expect(await kill(repaired.child, "SIGTERM")).toBe(0);
       if (!isFolder) expect(await kill(web.child, "SIGTERM")).toBe(0);
       expect(journal.of("begun").flatMap(({ id, attempt }) => (id === poison.uuid ? [attempt] : []))).toEqual(
         [1, 2, 3, 1],
@@ -445,7 +445,7 @@ describe.each(ENGINES)("on $name", ({ name, open, missing }) => {
   );
 
   test.skipIf(missing)(
-    `${missing ?? ""} a delivery is answered while its listener is at it`,
+    `${missing ?? ""} a delivery is answered before its listener ends`,
     async () => {
       const engine = await open();
       const journal = journalOf(`${name}-slow`);
@@ -454,16 +454,16 @@ describe.each(ENGINES)("on $name", ({ name, open, missing }) => {
         journal: journal.file,
         receives: true,
         works: 1,
-        // Longer than the lease, which is renewed meanwhile.
+        // Longer than the lease, so the worker has to renew it.
         takes: [5_000, 5_000],
       });
       const event = tolokaEvent("POOL_CLOSED");
       expect(await post(app.origin, [event])).toBe(200);
       await journal.has("begun", [event.uuid]);
-      // Another one, while the first is being handled: the only place is taken.
+      // The only worker is busy with the first event.
       expect(await post(app.origin, [tolokaEvent("POOL_CLOSED")])).toBe(200);
       expect(journal.of("succeeded")).toEqual([]);
-      // It waits for what was begun.
+      // The process waits for the running listener.
       expect(await kill(app.child, "SIGTERM")).toBe(0);
       expect(journal.read().map(({ note, id }) => [note, id])).toEqual([
         ["begun", event.uuid],
@@ -475,7 +475,7 @@ describe.each(ENGINES)("on $name", ({ name, open, missing }) => {
   );
 });
 
-test("of two processes that open a folder after a kill, one has it; the other's deliveries get 503 until that ends", {
+test("one of two processes opens a folder after a kill; the other one answers 503 until the first one ends", {
   timeout: 60_000,
 }, async () => {
   const engine = await pglite();

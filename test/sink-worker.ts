@@ -1,6 +1,6 @@
 /**
- * One process of sink-processes.test.ts: receives, works, or lists and replays what failed. It writes
- * down what its listeners do in a journal that outlives it, and ends on SIGTERM.
+ * One process of sink-processes.test.ts. It receives, works, or lists and replays failed events. It
+ * records what its listeners do in a journal file, and ends on SIGTERM.
  */
 import { once } from "node:events";
 import { appendFileSync, openSync } from "node:fs";
@@ -23,19 +23,19 @@ export interface WorkerOptions {
   readonly secret: string;
   readonly seed?: number;
   readonly receives?: boolean;
-  /** How many events are handled at once, if any. */
+  /** The worker's concurrency. Without it the process runs no worker. */
   readonly works?: number;
-  /** How long a listener takes, in milliseconds: from, to. */
+  /** The shortest and the longest duration of a listener, in milliseconds. */
   readonly takes?: readonly [number, number];
-  /** How many events fail at their first attempt, of one. */
+  /** The share of events that fail at their first attempt, from 0 to 1. */
   readonly failing?: number;
   /** The type of event that always fails. */
   readonly poison?: string;
-  /** Prints what failed, has it replayed, and ends. */
+  /** Prints the failed events, replays them, and ends. */
   readonly replays?: boolean;
 }
 
-/** What a line of the journal says of an event: `<when> <note> <event> <attempt>`. */
+/** The notes of a journal, whose lines are `<when> <note> <event> <attempt>`. */
 export type Note = "begun" | "succeeded" | "failed" | "aborted";
 
 const options: WorkerOptions = JSON.parse(process.argv[2] ?? "");
@@ -43,7 +43,7 @@ const { takes: [from, to] = [0, 0], failing = 0 } = options;
 const random = seededRandom(options.seed ?? 0);
 
 const journal = openSync(options.journal, "a");
-/** Written to the file when it returns, so that no SIGKILL can take it back. */
+/** Writes synchronously, so that the line survives a SIGKILL. */
 function note(what: Note, event: string, attempt: number | undefined): void {
   appendFileSync(journal, `${Date.now()} ${what} ${event} ${attempt}\n`);
 }
@@ -58,7 +58,7 @@ webhook.onAny(async ({ id, type }, { attempt, signal }) => {
   await delay(from + random() * (to - from));
   if (type === options.poison || (attempt === 1 && random() < failing)) {
     note("failed", id, attempt);
-    throw new RangeError("it was picked to fail");
+    throw new RangeError("This attempt was chosen to fail.");
   }
   note("succeeded", id, attempt);
 });
@@ -78,5 +78,5 @@ if (options.replays) {
     server.closeAllConnections();
     await sink.close();
   });
-  console.log((server.address() as AddressInfo | null)?.port ?? "It works.");
+  console.log((server.address() as AddressInfo | null)?.port ?? "ready");
 }
