@@ -44,7 +44,11 @@ function sources(isEdge: boolean): Plugin {
         return { path: path.join(packages, folder, "src", `${provider ?? "index"}.ts`), sideEffects: false };
       });
       build.onResolve({ filter: /^#/ }, ({ path: name }) => ({
-        path: path.join(packages, "core/src", `${name.slice(1)}.${kind}.ts`),
+        path: path.join(
+          packages,
+          "core/src",
+          `${name === "#hmac" ? "signature/hmac" : "observing/diagnostics"}.${kind}.ts`,
+        ),
         sideEffects: false,
       }));
     },

@@ -98,7 +98,7 @@ import fastify from "fastify";
 import Koa from "koa";
 import { createServer } from "node:http";
 import { createReceiver, memoryClaims, type Reply } from "@crowdhook/core";
-import { mount, type Mounted } from "@crowdhook/core/adapter";
+import { mount, type Webhook } from "@crowdhook/core/adapter";
 import { signToloka, tolokaEvent } from "@crowdhook/core/testing";
 import { ASSIGNMENT_EVENT_TYPES, toloka, type TolokaEvents } from "@crowdhook/core/toloka";
 import { tolokaWebhook as inExpress } from "@crowdhook/express";

@@ -1,4 +1,5 @@
 import type { DeliveryHeaders, Instrumentation } from "@crowdhook/core";
+import { kindOf } from "@crowdhook/core/internal";
 import {
   type Attributes,
   type Context,
@@ -183,11 +184,6 @@ const getter: TextMapGetter<DeliveryHeaders> = {
 function parentOf(headers: DeliveryHeaders): Context {
   const active = context.active();
   return trace.getSpan(active) ? active : propagation.extract(active, headers, getter);
-}
-
-/** Returns an error's name. Never its message, which may hold anything. */
-function kindOf(error: unknown): string {
-  return error instanceof Error ? error.name : typeof error;
 }
 
 function tally<T>(values: readonly T[]): ReadonlyMap<T, number> {

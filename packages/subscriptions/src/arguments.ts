@@ -1,4 +1,5 @@
-import { describeValue, typeName } from "./values.js";
+import { describeValue } from "@crowdhook/core/internal";
+import { typeName } from "./type-name.js";
 
 /**
  * Returns the id if it is safe in a URL's path.

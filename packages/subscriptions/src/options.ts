@@ -1,5 +1,6 @@
+import { describeValue } from "@crowdhook/core/internal";
 import { parseHttpUrl } from "./arguments.js";
-import { describeValue, typeName } from "./values.js";
+import { typeName } from "./type-name.js";
 
 /** The options that both providers' clients take. */
 export interface ClientOptions {

@@ -1,6 +1,6 @@
+import { isObject } from "@crowdhook/core/internal";
 import { SubscriptionError, type SubscriptionFailure } from "../errors.js";
 import { type ProviderName, TITLES } from "../provider.js";
-import { isObject } from "../values.js";
 import type { ApiCall, ApiResponse } from "./call.js";
 import { hideSecrets } from "./secrets.js";
 

@@ -1,4 +1,4 @@
-import { isObject } from "../values.js";
+import { isObject } from "@crowdhook/core/internal";
 
 /** Returns a copy of a JSON value in which `[hidden]` replaces each secret, in keys as well. */
 export function hideSecrets<T>(value: T, secrets: readonly (string | undefined)[]): T {

@@ -1,6 +1,6 @@
+import { isObject } from "@crowdhook/core/internal";
 import * as z from "zod/mini";
 import type { ErrorReader } from "../http/failures.js";
-import { isObject } from "../values.js";
 
 const text = z.string();
 
