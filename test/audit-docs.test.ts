@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { CHECKS, type Check } from "@crowdhook/audit";
+import { SENDERS } from "@crowdhook/core/testing";
 import { expect, test } from "vitest";
 
 const FILE = fileURLToPath(new URL("../docs/audit.md", import.meta.url));
@@ -9,17 +10,17 @@ const MARK = "<!-- From CHECKS, written by test/audit-docs.test.ts. -->\n";
 const HEAD = `| check | for | level | what must hold | why | source |
 | --- | --- | --- | --- | --- | --- |
 `;
-const NAMES = { toloka: "Toloka", prolific: "Prolific" };
+const TITLES = new Map(SENDERS.map(({ provider }) => [provider.name, provider.title]));
 
-function rowOf({ id, providers, level, what, reason, source, needs }: Check): string {
-  const whose = providers.map((provider) => NAMES[provider]).join(", ");
-  const needed = { report: " Takes a report route.", "two secrets": " Takes two secrets.", none: "" };
-  const cells = [`\`${id}\``, whose, level, what + needed[needs ?? "none"], reason, source];
+function rowOf({ id, providers, level, requirement, reason, source, needs }: Check): string {
+  const titles = providers.map((provider) => TITLES.get(provider)).join(", ");
+  const needed = { report: " Needs a report route.", "two secrets": " Needs two secrets.", none: "" };
+  const cells = [`\`${id}\``, titles, level, requirement + needed[needs ?? "none"], reason, source];
   return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |\n`;
 }
 
-// `vitest run test/audit-docs.test.ts -u` writes them.
-test("docs/audit.md has every check as it is", async () => {
+// `vitest run test/audit-docs.test.ts -u` writes the tables.
+test("docs/audit.md describes every check", async () => {
   const groups = [...new Set(CHECKS.map(({ group }) => group))];
   const tables = groups.map((group) => {
     const rows = CHECKS.filter((check) => check.group === group).map(rowOf);

@@ -1,8 +1,7 @@
 import type http from "node:http";
 import { setImmediate } from "node:timers/promises";
 import { gunzipSync } from "node:zlib";
-import type { ProviderName } from "@crowdhook/audit";
-import { type PlainEndpoint, SECRETS } from "./plain-endpoint.js";
+import { type EndpointProvider, type PlainEndpoint, SECRETS } from "./plain-endpoint.js";
 
 type Headers = http.IncomingHttpHeaders;
 
@@ -22,7 +21,7 @@ export interface Flaw {
   /** Makes an endpoint wrong that is right. */
   readonly breaks: (endpoint: PlainEndpoint) => unknown;
   /** The checks that find it; no others do. For a provider that is not here, it is no flaw. */
-  readonly fails: Partial<Record<ProviderName, string>>;
+  readonly fails: Partial<Record<EndpointProvider, string>>;
 }
 
 const both = (ids: string) => ({ toloka: ids, prolific: ids });

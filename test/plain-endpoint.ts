@@ -1,7 +1,9 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import type http from "node:http";
-import type { ProviderName } from "@crowdhook/audit";
 import { listen } from "./targets.js";
+
+/** The providers whose rules `PlainEndpoint` implements. */
+export type EndpointProvider = "toloka" | "prolific";
 
 export const SECRETS = ["s3cret-one", "s3cret-two"] as const;
 
@@ -26,7 +28,7 @@ export interface Reply {
   headers?: Record<string, string>;
 }
 
-const TYPES: Record<ProviderName, readonly string[]> = {
+const TYPES: Record<EndpointProvider, readonly string[]> = {
   toloka: [
     "POOL_CLOSED",
     "DYNAMIC_OVERLAP_COMPLETED",
@@ -55,7 +57,7 @@ export class PlainEndpoint {
   secrets: readonly string[] = SECRETS;
   limit = 8 * 1024 * 1024;
 
-  constructor(readonly provider: ProviderName) {}
+  constructor(readonly provider: EndpointProvider) {}
 
   /** Set by what serves it: nothing listens from then on. */
   die = async () => {};

@@ -5,7 +5,8 @@ import type http from "node:http";
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { type AuditReport, audit, type ProviderName } from "@crowdhook/audit";
+import { type AuditReport, audit } from "@crowdhook/audit";
+import type { EndpointProvider } from "../plain-endpoint.js";
 import { listen, TARGETS } from "../targets.js";
 import { carefulProlific, carefulToloka, type Handle, remembering } from "./careful.js";
 import { naiveProlific, naiveToloka } from "./naive.js";
@@ -23,7 +24,7 @@ interface Endpoint {
 /** A handler to be audited. */
 export interface Handler {
   readonly name: string;
-  readonly provider: ProviderName;
+  readonly provider: EndpointProvider;
   /** What it is made of, and what of that was adapted. */
   readonly made: string;
   /** Why it cannot run here, and what would make it. */
@@ -54,7 +55,7 @@ const WORK_MS = 2;
 
 /** Starts a handler, and a report route beside it, so that none has to make room for that. */
 async function reported(
-  provider: ProviderName,
+  provider: EndpointProvider,
   begin: (handle: Handle) => Promise<Server>,
 ): Promise<Endpoint> {
   const handled: string[] = [];
@@ -77,14 +78,14 @@ async function reported(
 
 type App = (secret: string, handle: Handle) => http.RequestListener;
 
-function onExpress(name: string, made: string, provider: ProviderName, app: App): Handler {
+function onExpress(name: string, made: string, provider: EndpointProvider, app: App): Handler {
   const start = (secret: string) => reported(provider, (handle) => listen(app(secret, handle)));
   return { name, provider, made, start };
 }
 
 interface Program {
   readonly name: string;
-  readonly provider: ProviderName;
+  readonly provider: EndpointProvider;
   readonly made: string;
   readonly command: readonly string[];
   /** As a path from here. */
@@ -128,7 +129,7 @@ const pythonMissing =
     ? undefined
     : "SKIPPED: no python3 on the PATH. Run `apt-get install python3`, and what is in Python is audited.";
 
-function documented(of: string, provider: ProviderName): Handler {
+function documented(of: string, provider: EndpointProvider): Handler {
   return program({
     name: `as documented by ${of}`,
     provider,
@@ -176,7 +177,7 @@ const named = (peer: string) => `${peer} ${devDependencies[peer]}`;
 const on = `on ${named("express")}`;
 
 /** By provider. */
-const OTHERS: Readonly<Record<ProviderName, readonly Handler[]>> = {
+const OTHERS: Readonly<Record<EndpointProvider, readonly Handler[]>> = {
   toloka: others("toloka", naiveToloka, carefulToloka, [
     documented("Toloka", "toloka"),
     onExpress(
@@ -195,7 +196,7 @@ const OTHERS: Readonly<Record<ProviderName, readonly Handler[]>> = {
 };
 
 function others(
-  provider: ProviderName,
+  provider: EndpointProvider,
   naive: App,
   careful: App,
   more: readonly Handler[],
@@ -223,7 +224,7 @@ function others(
   ];
 }
 
-function octokit(provider: ProviderName, app: App): Handler {
+function octokit(provider: EndpointProvider, app: App): Handler {
   return onExpress(
     "@octokit/webhooks",
     `${named("@octokit/webhooks")} ${on}, made for GitHub's scheme: its verify is given what is signed here; all else adapted`,
@@ -232,7 +233,7 @@ function octokit(provider: ProviderName, app: App): Handler {
   );
 }
 
-function ours(provider: ProviderName): readonly Handler[] {
+function ours(provider: EndpointProvider): readonly Handler[] {
   return TARGETS.filter(({ name }) => name !== "core").map((target) => ({
     name: `crowdhook, ${target.name}`,
     provider,

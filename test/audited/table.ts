@@ -1,12 +1,13 @@
 import { readFileSync, writeFileSync } from "node:fs";
-import { AuditError, type AuditReport, CHECKS, type ProviderName } from "@crowdhook/audit";
+import { AuditError, type AuditReport, CHECKS } from "@crowdhook/audit";
+import type { EndpointProvider } from "../plain-endpoint.js";
 import { audited, HANDLERS, type Handler } from "./handlers.js";
 
 // Audits every handler, and writes docs/audit.md's comparison anew. Usage: pnpm audit:compare
 
 const DOCUMENT = new URL("../../docs/audit.md", import.meta.url);
 const [BEGIN, END] = ["<!-- begin: pnpm audit:compare -->", "<!-- end: pnpm audit:compare -->"];
-const TITLES: Readonly<Record<ProviderName, string>> = { toloka: "Toloka", prolific: "Prolific" };
+const TITLES: Readonly<Record<EndpointProvider, string>> = { toloka: "Toloka", prolific: "Prolific" };
 
 interface Row {
   readonly handler: Handler;
@@ -41,7 +42,7 @@ function lineOf(row: Row): string {
   return `| ${handler.name} | ${must} | ${should} | ${may} | ${outcome.verdict} | ${failed.join(", ")} |`;
 }
 
-function tableOf(provider: ProviderName, rows: readonly Row[]): string {
+function tableOf(provider: EndpointProvider, rows: readonly Row[]): string {
   const lines = rows.filter(({ handler }) => handler.provider === provider).map(lineOf);
   return `### ${TITLES[provider]}
 
@@ -77,7 +78,7 @@ ${[...made].map(([name, what]) => `- **${name}:** ${what}.`).join("\n")}
 ### What did not hold
 
 ${CHECKS.filter(({ id }) => failed.has(id))
-  .map(({ id, what }) => `- \`${id}\`: ${what}`)
+  .map(({ id, requirement }) => `- \`${id}\`: ${requirement}`)
   .join("\n")}`;
 const document = readFileSync(DOCUMENT, "utf8");
 const [before, after] = [document.indexOf(BEGIN), document.indexOf(END)];

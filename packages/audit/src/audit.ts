@@ -1,52 +1,51 @@
-import { type Check, LEVELS, type Level, type RunnableCheck, Unmet, Unproven } from "./check.js";
+import { describeValue } from "@crowdhook/core/internal";
+import { SENDERS, type Sender } from "@crowdhook/core/testing";
+import {
+  appliesTo,
+  type Check,
+  describeCheck,
+  LEVELS,
+  type Level,
+  type ProviderName,
+  type RunnableCheck,
+} from "./check.js";
 import { RUNNABLE_CHECKS } from "./checks.js";
 import { NoAnswer } from "./exchange.js";
+import { CheckFailed, CheckSkipped, type Outcome } from "./outcome.js";
 import { preflight } from "./preflight.js";
-import { PROVIDERS, type ProviderName } from "./providers.js";
 import { Session } from "./session.js";
 
 export interface AuditOptions {
-  /** The endpoint's, with its path. */
+  /** The endpoint's URL, with its path. */
   readonly url: string;
   readonly provider: ProviderName;
-  /** Those that the endpoint has. With a second one, it is found out whether that is accepted as well. */
+  /** The endpoint's secrets. The first one signs. With a second one, the audit checks that it works too. */
   readonly secrets: readonly string[];
   /**
-   * Where the app tells which events it has handled: `GET` answers `{"handled": ["<event id>", …]}`, in
-   * the order in which their handling ended well, an id for every time. Without it the checks that
-   * need to know this are skipped.
+   * The report route: `GET` answers `{"handled": ["<event id>", …]}`. The app adds an event's id each time
+   * it has handled the event, in that order. Without a report route, the checks that need it are skipped.
    */
   readonly report?: string | undefined;
-  /** How long one answer may take, in seconds. Default 5. */
+  /** The time limit for one answer, in seconds. Default 5. */
   readonly timeout?: number | undefined;
-  /** The ids of the checks to make. Default: all of the provider. */
+  /** The ids of the checks to run. Default: all checks of the provider. */
   readonly only?: readonly string[] | undefined;
   /** Ends the audit, which then rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
-  /** Is given each result as soon as it is there. */
+  /** Runs after each check. */
   readonly onResult?: ((result: CheckResult) => void) | undefined;
 }
 
-/** A check, and what came of it. */
+/** A check with its outcome. */
 export type CheckResult = Check & Outcome;
-
-type Outcome =
-  | { readonly status: "passed" }
-  | {
-      readonly status: "failed";
-      readonly expected: string;
-      /** What was answered: the status and the beginning of the body, without anything confidential. */
-      readonly seen: string;
-    }
-  | { readonly status: "skipped"; readonly why: string };
 
 export interface AuditReport {
   readonly provider: ProviderName;
   /** Without its query, which may be confidential. */
   readonly url: string;
   /**
-   * Unsafe: a MUST failed. Safe: all MUSTs passed. Unproven: none failed, but some were skipped, or not
-   * asked for; what takes two secrets does not count where there is one.
+   * `"unsafe"`: a MUST failed. `"safe"`: every MUST passed. `"unproven"`: no MUST failed, but at least one
+   * was skipped or left out by `only`. A check that needs two secrets counts only if there are two.
    */
   readonly verdict: "safe" | "unsafe" | "unproven";
   readonly counts: Readonly<Record<Level, Readonly<Record<CheckResult["status"], number>>>>;
@@ -54,16 +53,20 @@ export interface AuditReport {
   readonly results: readonly CheckResult[];
 }
 
-/** After so many answers that were not there in time, no more are waited for. */
-const LATE_MAX = 5;
-/** No check is begun after that, in milliseconds. */
-const DURATION_MAX = 120_000;
+/** After this many requests that timed out, the audit skips the remaining checks. */
+const MAX_TIMED_OUT = 5;
+/** The audit starts no check after this time, in milliseconds. */
+const MAX_DURATION = 120_000;
+
+/** This check runs even if the others are skipped: it reports since when the endpoint has been down. */
+const LAST_CHECK = "end-alive";
+const DOWN = "the endpoint is down";
 
 /**
- * Makes the checks, one after another: sends the endpoint some 300 deliveries and judges what it
- * answers. The events among them are made up, but genuine to the endpoint: it handles them.
+ * Runs the checks one after another: sends the endpoint about 300 deliveries and judges the answers.
+ * The endpoint handles the events in the good deliveries, although they are made up.
  *
- * @throws AuditError if there is nothing to audit, and TypeError for options that cannot work.
+ * @throws AuditError if the endpoint cannot be audited, and TypeError if an option is wrong.
  */
 export async function audit(options: AuditOptions): Promise<AuditReport> {
   const { onResult } = options;
@@ -74,93 +77,97 @@ export async function audit(options: AuditOptions): Promise<AuditReport> {
   let previous = "the first delivery";
   for (const check of checks) {
     options.signal?.throwIfAborted();
-    const isOver = session.late >= LATE_MAX || performance.now() - began > DURATION_MAX;
-    // The last one is always made, and says since when.
-    const isLast = check.id === "end-alive";
-    const why =
-      lacking(check, session.options) ??
-      (isLast ? undefined : session.isDown ? DOWN : isOver ? "the endpoint takes too long" : undefined);
-    const outcome: Outcome = why ? { status: "skipped", why } : await outcomeOf(check, session, previous);
-    const { run, ...data } = check;
-    const result = { ...data, ...outcome };
+    const isOver = session.timedOut >= MAX_TIMED_OUT || performance.now() - began > MAX_DURATION;
+    const why = reasonToSkip(check, session, isOver);
+    const outcome: Outcome = why ? { status: "skipped", why } : await runCheck(check, session, previous);
+    const result = { ...describeCheck(check), ...outcome };
     results.push(result);
     onResult?.(result);
     if (!why) previous = check.id;
   }
-  return reportOf(session, results, began);
+  return createReport(session, results, began);
 }
 
 function prepare(options: AuditOptions): { session: Session; checks: readonly RunnableCheck[] } {
   const { secrets, timeout = 5, only, signal } = options;
-  const provider = Object.hasOwn(PROVIDERS, options.provider) ? PROVIDERS[options.provider] : undefined;
-  if (!provider)
-    throw new TypeError(`provider must be "toloka" or "prolific", not ${shown(options.provider)}.`);
+  const sender = findSender(options.provider);
   const [secret, ...others] = Array.isArray(secrets) ? secrets : [];
   if (secret === undefined || ![secret, ...others].every((secret) => typeof secret === "string" && secret)) {
-    throw new TypeError("secrets must be a list of at least one string that is not empty.");
+    throw new TypeError("`secrets` must be a list of at least one non-empty string.");
   }
   if (!(typeof timeout === "number" && timeout > 0 && timeout <= 60)) {
     throw new TypeError(
-      `timeout must be a number of seconds, above 0 and at most 60, not ${shown(timeout)}.`,
+      `\`timeout\` must be a number of seconds, above 0 and at most 60, not ${describeValue(timeout)}.`,
     );
   }
-  const all = RUNNABLE_CHECKS.filter(({ providers }) => providers.includes(provider.name));
+  const all = RUNNABLE_CHECKS.filter((check) => appliesTo(check, sender));
   for (const id of only ?? []) {
     if (!all.some((check) => check.id === id)) {
-      throw new TypeError(`only: there is no check ${shown(id)} for ${provider.title}. CHECKS has all.`);
+      throw new TypeError(
+        `\`only\`: there is no check ${describeValue(id)} for ${sender.provider.title}. \`CHECKS\` lists all checks.`,
+      );
     }
   }
   const session = new Session({
-    url: urlOf("url", options.url),
-    provider,
+    url: parseUrl("url", options.url),
+    sender,
     secrets: [secret, ...others],
-    report: options.report === undefined ? undefined : urlOf("report", options.report),
+    report: options.report === undefined ? undefined : parseUrl("report", options.report),
     timeout: timeout * 1000,
     signal,
   });
   return { session, checks: only ? all.filter(({ id }) => only.includes(id)) : all };
 }
 
-function urlOf(option: string, text: string): URL {
+function findSender(name: ProviderName): Sender {
+  const sender = SENDERS.find(({ provider }) => provider.name === name);
+  if (sender) return sender;
+  const names = SENDERS.map(({ provider }) => `"${provider.name}"`).join(" or ");
+  throw new TypeError(`\`provider\` must be ${names}, not ${describeValue(name)}.`);
+}
+
+function parseUrl(option: string, text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !/^https?:$/.test(url.protocol)) {
-    throw new TypeError(`${option} must begin with http:// or https://.`);
+    throw new TypeError(`\`${option}\` must begin with http:// or https://.`);
   }
-  if (url.username || url.password) throw new TypeError(`${option} must not hold a user name or a password.`);
+  if (url.username || url.password) {
+    throw new TypeError(`\`${option}\` must not contain a user name or a password.`);
+  }
   return url;
 }
 
-/** What of a check's needs is not there. */
-function lacking({ needs }: Check, { secrets, report }: Session["options"]): string | undefined {
-  if (needs === "two secrets" && secrets.length < 2) return "there is one secret only";
-  if (needs === "report" && !report) return "there is no report route";
-  return undefined;
+function reasonToSkip(check: RunnableCheck, session: Session, isOver: boolean): string | undefined {
+  const { secrets, report } = session.options;
+  if (check.needs === "two secrets" && secrets.length < 2) return "there is one secret only";
+  if (check.needs === "report" && !report) return "there is no report route";
+  if (check.id === LAST_CHECK) return undefined;
+  if (session.isDown) return DOWN;
+  return isOver ? "the endpoint takes too long" : undefined;
 }
 
-/** Makes a check. `previous` is the check before. */
-async function outcomeOf(check: RunnableCheck, session: Session, previous: string): Promise<Outcome> {
+/** Runs a check. @param previous The id of the check before it. */
+async function runCheck(check: RunnableCheck, session: Session, previous: string): Promise<Outcome> {
   session.begin(check.id);
   try {
     await check.run(session);
     return { status: "passed" };
   } catch (error) {
-    if (error instanceof Unproven) return { status: "skipped", why: error.message };
-    if (error instanceof Unmet) return { status: "failed", expected: error.expected, seen: error.seen };
+    if (error instanceof CheckSkipped) return { status: "skipped", why: error.message };
+    if (error instanceof CheckFailed) return { status: "failed", expected: error.expected, seen: error.seen };
     if (!(error instanceof NoAnswer)) throw error;
-    // Where nothing listens from the beginning, it is what came before that ended it.
-    const wasDown = error.why === "refused" && session.answered === 0 && previous !== check.id;
-    const health = await session.health();
+    // If the first connection of a check is refused, the check before it ended the endpoint.
+    const wasDown = error.why === "refused" && session.completed === 0 && previous !== check.id;
+    const health = await session.checkHealth();
     if (wasDown || health !== "well") session.downAfter ??= wasDown ? previous : check.id;
     session.isDown = health === "dead";
     if (!wasDown) return { status: "failed", expected: "an answer", seen: `no answer: ${error.message}` };
-    return session.isDown ? { status: "skipped", why: DOWN } : outcomeOf(check, session, check.id);
+    return session.isDown ? { status: "skipped", why: DOWN } : runCheck(check, session, check.id);
   }
 }
 
-const DOWN = "the endpoint is down";
-
-function reportOf(session: Session, results: readonly CheckResult[], began: number): AuditReport {
-  const { url, provider, secrets } = session.options;
+function createReport(session: Session, results: readonly CheckResult[], began: number): AuditReport {
+  const { url, sender, secrets } = session.options;
   const count = (level: Level, status: CheckResult["status"]) =>
     results.filter((result) => result.level === level && result.status === status).length;
   const counts = Object.fromEntries(
@@ -169,24 +176,20 @@ function reportOf(session: Session, results: readonly CheckResult[], began: numb
       { passed: count(level, "passed"), failed: count(level, "failed"), skipped: count(level, "skipped") },
     ]),
   ) as AuditReport["counts"];
-  const needed = RUNNABLE_CHECKS.filter(
-    ({ level, providers, needs }) =>
-      level === "MUST" &&
-      providers.includes(provider.name) &&
-      !(needs === "two secrets" && secrets.length < 2),
+  const required = RUNNABLE_CHECKS.filter(
+    (check) =>
+      check.level === "MUST" &&
+      appliesTo(check, sender) &&
+      !(check.needs === "two secrets" && secrets.length < 2),
   );
   const verdict =
-    counts.MUST.failed > 0 ? "unsafe" : counts.MUST.passed === needed.length ? "safe" : "unproven";
+    counts.MUST.failed > 0 ? "unsafe" : counts.MUST.passed === required.length ? "safe" : "unproven";
   return {
-    provider: provider.name,
+    provider: sender.provider.name,
     url: url.origin + url.pathname,
     verdict,
     counts,
     seconds: Number(((performance.now() - began) / 1000).toFixed(1)),
     results,
   };
-}
-
-function shown(value: unknown): string {
-  return typeof value === "string" ? JSON.stringify(value) : String(value);
 }

@@ -1,51 +1,68 @@
-import type { ProviderName } from "./providers.js";
+import { SENDERS, type Sender } from "@crowdhook/core/testing";
 import type { Session } from "./session.js";
 
+/** The name of a provider of this release, such as `"toloka"`. */
+export type ProviderName = string;
+
 /**
- * MUST: otherwise an event is lost, a forgery accepted, something handled twice, or the endpoint harmed.
- * SHOULD: otherwise a provider or an operator is misled, or it is a matter that the provider's
- * documentation leaves open. MAY: good to know.
+ * MUST: a failure loses an event, accepts a forgery, handles an event twice, or harms the endpoint.
+ * SHOULD: a failure misleads a provider or an operator, or the provider's documentation leaves the
+ * matter open. MAY: good to know.
  */
 export type Level = "MUST" | "SHOULD" | "MAY";
 
 export const LEVELS = ["MUST", "SHOULD", "MAY"] as const satisfies readonly Level[];
 
-/** One thing that holds for an endpoint or does not. */
+/** One requirement that an endpoint meets or does not meet. */
 export interface Check {
-  /** Frozen: never given to another check, even after this one is gone. */
+  /** Frozen: no other check ever gets this id, even after the check is removed. */
   readonly id: string;
   readonly group: string;
+  /** The names of the providers to which the check applies. */
   readonly providers: readonly ProviderName[];
   readonly level: Level;
-  /** What must hold, in a sentence. */
-  readonly what: string;
-  /** Why. */
+  /** What an endpoint must do, in one sentence. */
+  readonly requirement: string;
+  /** The consequence of a failure, or the reason for the requirement. */
   readonly reason: string;
-  /** Where that is written. */
+  /** The document that supports the requirement. */
   readonly source: string;
-  /** What it cannot be looked for without. */
+  /** The check is skipped without this. */
   readonly needs?: "report" | "two secrets";
 }
 
-/** A check, and how it is made: resolves if it holds. */
-export interface RunnableCheck extends Check {
-  /** @throws Unmet, Unproven, or NoAnswer where an answer was due. */
+/** A check with the code that runs it. */
+export interface RunnableCheck extends Omit<Check, "providers"> {
+  /** Returns whether the check applies to a provider. Default: it applies to every provider. */
+  readonly appliesTo?: (sender: Sender) => boolean;
+  /**
+   * Resolves if the endpoint meets the requirement.
+   *
+   * @throws CheckFailed, CheckSkipped, or NoAnswer if the endpoint should have answered.
+   */
   run(session: Session): Promise<unknown>;
 }
 
-/** It does not hold. */
-export class Unmet extends Error {
-  constructor(
-    readonly expected: string,
-    readonly seen: string,
-  ) {
-    super(`expected ${expected}, seen ${seen}`);
-  }
+export function appliesTo(check: RunnableCheck, sender: Sender): boolean {
+  return check.appliesTo?.(sender) ?? true;
 }
 
-/** Whether it holds could not be found out. The message says why. */
-export class Unproven extends Error {}
+/** Returns the public description of a check. */
+export function describeCheck(check: RunnableCheck): Check {
+  const { run, appliesTo: _, id, group, ...rest } = check;
+  const providers = SENDERS.filter((sender) => appliesTo(check, sender)).map(({ provider }) => provider.name);
+  return { id, group, providers, ...rest };
+}
 
-export const BOTH: readonly ProviderName[] = ["toloka", "prolific"];
-export const TOLOKA: readonly ProviderName[] = ["toloka"];
-export const PROLIFIC: readonly ProviderName[] = ["prolific"];
+export function sendsManyEvents({ provider }: Sender): boolean {
+  return provider.eventsPerDelivery === "many";
+}
+
+export function dropsLeadingZeros(sender: Sender): boolean {
+  return sender.dropsLeadingZeros;
+}
+
+/** Returns whether the signature leaves out the event's id, so that anyone can change it. */
+export function leavesEventIdsUnsigned({ provider }: Sender): boolean {
+  return !provider.signsEventIds;
+}

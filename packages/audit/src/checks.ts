@@ -1,4 +1,4 @@
-import type { Check, RunnableCheck } from "./check.js";
+import { type Check, describeCheck, type RunnableCheck } from "./check.js";
 import { BODY_CHECKS } from "./checks/body.js";
 import { END_CHECKS } from "./checks/end.js";
 import { EVENT_CHECKS } from "./checks/events.js";
@@ -9,7 +9,7 @@ import { SIGNATURE_CHECKS } from "./checks/signature.js";
 import { SIZE_CHECKS } from "./checks/size.js";
 import { TIME_CHECKS } from "./checks/time.js";
 
-/** In the order in which they are made: what may harm an endpoint comes late, so that the rest is known. */
+/** In the order in which they run. Checks that may harm an endpoint run late, after most results are in. */
 export const RUNNABLE_CHECKS: readonly RunnableCheck[] = [
   ...SIGNATURE_CHECKS,
   ...TIME_CHECKS,
@@ -23,4 +23,4 @@ export const RUNNABLE_CHECKS: readonly RunnableCheck[] = [
 ];
 
 /** All checks, as data. */
-export const CHECKS: readonly Check[] = RUNNABLE_CHECKS.map(({ run, ...check }) => check);
+export const CHECKS: readonly Check[] = RUNNABLE_CHECKS.map(describeCheck);

@@ -3,38 +3,38 @@ import https from "node:https";
 import net from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import tls from "node:tls";
-import type { HeaderLines } from "./providers.js";
+import type { HeaderLines } from "@crowdhook/core/testing";
 
-/** A request as it goes over the wire. */
+/** A request as it is sent. */
 export interface Outgoing {
   readonly method: string;
-  /** In place of the endpoint's own. */
+  /** Replaces the endpoint's path. */
   readonly path?: string | undefined;
-  /** All but `Host` and those that say how long the body is. */
+  /** Without `Host`, `Content-Length` and `Transfer-Encoding`. */
   readonly headers: HeaderLines;
   readonly body: Uint8Array;
-  /** Without a `Content-Length`. */
+  /** Sends the body in chunks, without a `Content-Length`. */
   readonly chunked?: boolean | undefined;
-  /** Writes the body in so many pieces. Default 1. */
+  /** The number of writes for the body. Default 1. */
   readonly pieces?: number | undefined;
-  /** Waits so many milliseconds before each piece but the first. */
+  /** Milliseconds to wait before each piece after the first. */
   readonly pause?: number | undefined;
 }
 
 export interface Answer {
   readonly status: number;
   readonly headers: http.IncomingHttpHeaders;
-  /** Its beginning, if it is very long. */
+  /** Cut off after 4 MiB. */
   readonly body: string;
 }
 
-/** How long one exchange may take, and who may end it earlier. */
+/** When an exchange ends without an answer. */
 export interface Limits {
   readonly milliseconds: number;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** There was no answer. The message says why, in words that follow "no answer: ". */
+/** There was no answer. The message gives the cause, and reads well after "no answer: ". */
 export class NoAnswer extends Error {
   constructor(
     message: string,
@@ -44,12 +44,12 @@ export class NoAnswer extends Error {
   }
 }
 
-/** So much of an answer is read, in bytes. */
-const READ_MAX = 4 * 1024 * 1024;
+/** In bytes. */
+const MAX_ANSWER_SIZE = 4 * 1024 * 1024;
 
 /**
- * Sends a request on a connection of its own, and gives the answer, even one that comes while the body
- * is still being sent. Redirects are not followed.
+ * Sends a request on a new connection and returns the answer, even if it arrives before the whole body is
+ * sent. Does not follow redirects.
  *
  * @throws NoAnswer
  */
@@ -61,34 +61,34 @@ export function exchange(url: URL, outgoing: Outgoing, limits: Limits): Promise<
     const sent = request(path === undefined ? url : new URL(path, url), {
       method,
       agent: false,
-      // One by one, so that they go out with the case and in the order that they have here.
+      // A flat list keeps the order of the headers and the case of their names.
       headers: [["Host", url.host], ...headers, length].flat(),
     });
     onEnd(() => sent.destroy());
-    // Who answers early may close before it has read all. The answer is what counts.
+    // An endpoint that answers early may close the connection before it has read the body. Its answer counts.
     let isAnswered = false;
-    sent.on("error", (error) => isAnswered || reject(noAnswer(error)));
+    sent.on("error", (error) => isAnswered || reject(toNoAnswer(error)));
     sent.on("response", (response) => {
       isAnswered = true;
       const read: Buffer[] = [];
       let size = 0;
       const end = () => {
-        const body = Buffer.concat(read).subarray(0, READ_MAX).toString();
+        const body = Buffer.concat(read).subarray(0, MAX_ANSWER_SIZE).toString();
         resolve({ status: response.statusCode ?? 0, headers: response.headers, body });
       };
       response.on("data", (chunk: Buffer) => {
         read.push(chunk);
         size += chunk.byteLength;
-        if (size >= READ_MAX) end();
+        if (size >= MAX_ANSWER_SIZE) end();
       });
-      // What was read of an answer that breaks off has its status, which is what counts.
+      // A truncated answer still has a status, and the checks need little more.
       response.on("error", () => {}).on("close", end);
     });
-    void write(sent, outgoing);
+    void writeBody(sent, outgoing);
   });
 }
 
-async function write(sent: http.ClientRequest, { body, pieces = 1, pause: milliseconds }: Outgoing) {
+async function writeBody(sent: http.ClientRequest, { body, pieces = 1, pause: milliseconds }: Outgoing) {
   const size = Math.ceil(body.byteLength / pieces);
   for (let start = 0; start < body.byteLength && !sent.destroyed; start += size) {
     if (start > 0 && milliseconds) await pause(milliseconds);
@@ -97,19 +97,19 @@ async function write(sent: http.ClientRequest, { body, pieces = 1, pause: millis
   sent.end();
 }
 
-/** The beginning of a request, to be sent by `converse`. */
-export function head(url: URL, { method, headers }: Outgoing, more: HeaderLines): string {
+/** Returns the head of a request, for `sendRaw`. */
+export function formatHead(url: URL, { method, headers }: Outgoing, more: HeaderLines): string {
   const lines = [["Host", url.host], ...headers, ...more].map(([name, value]) => `${name}: ${value}\r\n`);
   return `${method} ${url.pathname}${url.search} HTTP/1.1\r\n${lines.join("")}\r\n`;
 }
 
 /**
- * Writes bytes on a connection as they are, and gives the statuses of the answers: when there are
- * `expected` ones, or when the other side has closed the connection.
+ * Writes bytes to a new connection and returns the statuses of the answers: as soon as there are
+ * `expected` of them, or when the endpoint closes the connection.
  *
- * @throws NoAnswer if there was none at all.
+ * @throws NoAnswer if there is no answer at all.
  */
-export function converse(
+export function sendRaw(
   url: URL,
   bytes: Uint8Array,
   expected: number,
@@ -119,26 +119,31 @@ export function converse(
     const socket = connect(url);
     onEnd(() => socket.destroy());
     let text = "";
-    // Bodies are not told from heads here: an answer that quotes a status line would be miscounted.
+    // This does not tell bodies from heads: it also counts a status line that a body quotes.
     const statuses = () => [...text.matchAll(/HTTP\/1\.[01] (\d{3})/g)].map(([, status]) => Number(status));
     socket.setEncoding("latin1").on("data", (data) => {
       text += data;
-      if (statuses().length >= expected || text.length > READ_MAX) resolve(statuses());
+      if (statuses().length >= expected || text.length > MAX_ANSWER_SIZE) resolve(statuses());
     });
-    socket.on("error", (error) => (text === "" ? reject(noAnswer(error)) : resolve(statuses())));
-    socket.on("close", () => (text === "" ? reject(closed()) : resolve(statuses())));
+    socket.on("error", (error) => (text === "" ? reject(toNoAnswer(error)) : resolve(statuses())));
+    socket.on("close", () => (text === "" ? reject(connectionClosed()) : resolve(statuses())));
     socket.write(bytes);
   });
 }
 
-/** Writes bytes on a connection, and then hangs up: properly, or as one that fails. */
-export function hangUp(url: URL, bytes: Uint8Array, how: "end" | "reset", limits: Limits): Promise<void> {
+/** Writes bytes to a new connection, then closes it: properly, or with a reset as after a crash. */
+export function sendAndHangUp(
+  url: URL,
+  bytes: Uint8Array,
+  how: "end" | "reset",
+  limits: Limits,
+): Promise<void> {
   return withinLimits(limits, (resolve, reject, onEnd) => {
     const socket = connect(url);
     onEnd(() => socket.destroy());
-    socket.on("error", (error) => reject(noAnswer(error)));
+    socket.on("error", (error) => reject(toNoAnswer(error)));
     socket.write(bytes, () => {
-      // TLS knows no reset.
+      // A TLS socket cannot send a reset.
       if (how === "reset" && url.protocol === "http:") socket.resetAndDestroy();
       resolve();
     });
@@ -146,7 +151,7 @@ export function hangUp(url: URL, bytes: Uint8Array, how: "end" | "reset", limits
 }
 
 function connect({ protocol, hostname, port }: URL): net.Socket {
-  // Brackets belong to a URL, not to an address.
+  // A URL writes an IPv6 address in brackets; `connect` expects it without.
   const host = hostname.replace(/^\[|\]$/g, "");
   return protocol === "https:"
     ? tls.connect({ host, port: Number(port || 443), servername: net.isIP(host) ? "" : host })
@@ -155,18 +160,18 @@ function connect({ protocol, hostname, port }: URL): net.Socket {
 
 function withinLimits<Result>(
   { milliseconds, signal }: Limits,
-  begin: (
+  start: (
     resolve: (result: Result) => void,
     reject: (error: unknown) => void,
-    onEnd: (free: () => void) => void,
+    onEnd: (release: () => void) => void,
   ) => void,
 ): Promise<Result> {
   return new Promise<Result>((resolve, reject) => {
-    const frees: (() => void)[] = [];
+    const releases: (() => void)[] = [];
     const end = () => {
       clearTimeout(timer);
       signal?.removeEventListener("abort", abort);
-      for (const free of frees) free();
+      for (const release of releases) release();
     };
     const fail = (error: unknown) => {
       end();
@@ -177,29 +182,29 @@ function withinLimits<Result>(
     const timer = setTimeout(() => fail(new NoAnswer(`none within ${seconds} s`, "late")), milliseconds);
     if (signal?.aborted) return abort();
     signal?.addEventListener("abort", abort);
-    begin(
+    start(
       (result) => {
         end();
         resolve(result);
       },
       fail,
-      (free) => frees.push(free),
+      (release) => releases.push(release),
     );
   });
 }
 
-function closed(): NoAnswer {
+function connectionClosed(): NoAnswer {
   return new NoAnswer("the connection was closed", "closed");
 }
 
-function noAnswer(error: unknown): NoAnswer {
+function toNoAnswer(error: unknown): NoAnswer {
   const { code, message } = error as NodeJS.ErrnoException;
   switch (code) {
     case "ECONNREFUSED":
       return new NoAnswer("the connection was refused", "refused");
     case "ECONNRESET":
     case "EPIPE":
-      return closed();
+      return connectionClosed();
     default:
       return new NoAnswer(code ?? message, "unreachable");
   }

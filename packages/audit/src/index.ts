@@ -1,6 +1,5 @@
 export { type AuditOptions, type AuditReport, audit, type CheckResult } from "./audit.js";
-export type { Check, Level } from "./check.js";
+export type { Check, Level, ProviderName } from "./check.js";
 export { CHECKS } from "./checks.js";
 export { AuditError } from "./preflight.js";
-export type { ProviderName } from "./providers.js";
 export { toBadge, toJUnit } from "./render.js";

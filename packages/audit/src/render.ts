@@ -1,10 +1,10 @@
 import type { AuditReport } from "./audit.js";
 
-// What writes them is imported when it is asked for: an audit takes neither.
+// Both libraries load on first use, because an audit needs neither.
 
 /**
- * A report as JUnit XML: a suite for each group. Only what is a MUST fails there; what is not, and
- * failed, is among the skipped, and says so in its output.
+ * Returns a report as JUnit XML, with one suite per group. Only a failed MUST is a failure there. JUnit
+ * has no warnings, so a failed SHOULD or MAY is skipped and its output says that it failed.
  */
 export async function toJUnit({ provider, results }: AuditReport): Promise<string> {
   const { default: junit } = await import("junit-report-builder");
@@ -13,8 +13,8 @@ export async function toJUnit({ provider, results }: AuditReport): Promise<strin
     const suite = builder.testSuite().name(`${provider} ${group}`);
     for (const result of results) {
       if (result.group !== group) continue;
-      const { id, level, what, reason } = result;
-      const test = suite.testCase().className(`${provider}.${group}`).name(`${id}: ${what}`);
+      const { id, level, requirement, reason } = result;
+      const test = suite.testCase().className(`${provider}.${group}`).name(`${id}: ${requirement}`);
       if (result.status === "skipped") test.skipped().standardOutput(`${level}, skipped: ${result.why}`);
       if (result.status !== "failed") continue;
       const { expected, seen } = result;
@@ -26,7 +26,7 @@ export async function toJUnit({ provider, results }: AuditReport): Promise<strin
   return builder.build();
 }
 
-/** The verdict as a badge: SVG. */
+/** Returns the verdict as an SVG badge. */
 export async function toBadge({ provider, verdict, counts: { MUST } }: AuditReport): Promise<string> {
   const { makeBadge } = await import("badge-maker");
   const all = MUST.passed + MUST.failed + MUST.skipped;

@@ -104,9 +104,9 @@ function list({ provider, json }: AuditCommandOptions): boolean {
   const checks = checksOf(provider);
   if (json) printJson(checks);
   else {
-    for (const { id, providers, level, what } of checks) {
+    for (const { id, providers, level, requirement } of checks) {
       const whose = providers.length > 1 ? "both" : (providers[0] ?? "");
-      print(`${id.padEnd(ID_WIDTH)} ${level.padEnd(6)} ${whose.padEnd(8)} ${what}`);
+      print(`${id.padEnd(ID_WIDTH)} ${level.padEnd(6)} ${whose.padEnd(8)} ${requirement}`);
     }
   }
   return true;
@@ -115,14 +115,14 @@ function list({ provider, json }: AuditCommandOptions): boolean {
 const ID_WIDTH = Math.max(...CHECKS.map(({ id }) => id.length));
 
 function printResult(result: CheckResult): void {
-  const { id, level, what, reason } = result;
+  const { id, level, requirement, reason } = result;
   const name = id.padEnd(ID_WIDTH);
-  if (result.status === "passed") print(`  ${marked(true, `${name}  ${what}`)}`);
+  if (result.status === "passed") print(`  ${marked(true, `${name}  ${requirement}`)}`);
   else if (result.status === "skipped") print(colours.dim(`  – ${name}  skipped: ${result.why}`));
   else {
     // What is no MUST is worth a look, and no more.
     const colour = level === "MUST" ? colours.red : colours.yellow;
-    print(`  ${colour("✗")} ${name}  ${colour(level)}: ${what}`);
+    print(`  ${colour("✗")} ${name}  ${colour(level)}: ${requirement}`);
     const row = (title: string, text: string) => print(`      ${colours.dim(title.padEnd(9))} ${text}`);
     row("why", reason);
     row("expected", plain(result.expected));

@@ -1,159 +1,157 @@
-import { BOTH, PROLIFIC, type RunnableCheck, TOLOKA } from "../check.js";
+import { leavesEventIdsUnsigned, type RunnableCheck, sendsManyEvents } from "../check.js";
+import { REDELIVERY } from "../sources.js";
 
-const TWICE =
-  'Prolific\'s API reference, "Idempotency and the X-Event-ID Header"; Toloka gives each event a uuid and promises no single delivery';
-const AT_LEAST_ONCE =
-  "What is sent again, because an answer was lost or late, must not be paid or rejected twice.";
+const REPEATED =
+  "If an answer is lost or late, the provider delivers the event again. The app must not pay or reject twice.";
 
-/** So many deliveries of one event at once. */
 const CONCURRENT = 10;
 
 export const ONCE_CHECKS: readonly RunnableCheck[] = [
   {
     id: "once-accepted",
     group: "once",
-    providers: BOTH,
     level: "SHOULD",
-    what: "A delivery that comes again is accepted again.",
-    reason: "Refused, it is sent again and again, though it was handled.",
-    source: TWICE,
-    run: (s) => {
-      const events = [s.event()];
-      return s.accepts({ events, at: -2_000 }, { events });
+    requirement: "A repeated delivery is accepted.",
+    reason: "If the endpoint refuses it, the provider sends it again and again, although it was handled.",
+    source: REDELIVERY,
+    run: (session) => {
+      const events = [session.event()];
+      return session.expectAccepted({ events, timeOffset: -2_000 }, { events });
     },
   },
   {
     id: "once-same-delivery",
     group: "once",
-    providers: BOTH,
     level: "MUST",
-    what: "A delivery that comes again, byte for byte, is not handled again.",
-    reason: AT_LEAST_ONCE,
-    source: TWICE,
+    requirement: "A delivery that is repeated byte for byte is not handled again.",
+    reason: REPEATED,
+    source: REDELIVERY,
     needs: "report",
-    run: async (s) => {
-      const delivery = s.delivery();
-      for (let times = 0; times < 3; times++) await s.send(delivery);
-      await s.handledOnce(delivery.ids);
+    run: async (session) => {
+      const delivery = session.delivery();
+      for (let times = 0; times < 3; times++) await session.send(delivery);
+      await session.expectHandledOnce(delivery.ids);
     },
   },
   {
     id: "once-signed-anew",
     group: "once",
-    providers: BOTH,
     level: "MUST",
-    what: "An event that comes again, signed anew, is not handled again.",
-    reason: AT_LEAST_ONCE,
-    source: TWICE,
+    requirement: "An event that is repeated with a new signature is not handled again.",
+    reason: REPEATED,
+    source: REDELIVERY,
     needs: "report",
-    run: async (s) => {
-      const event = s.event();
-      await s.accepts({ events: [event], at: -2_000 });
-      await s.send({ events: [event] });
-      await s.handledOnce([event.id]);
+    run: async (session) => {
+      const event = session.event();
+      await session.expectAccepted({ events: [event], timeOffset: -2_000 });
+      await session.send({ events: [event] });
+      await session.expectHandledOnce([event.id]);
     },
   },
   {
     id: "once-concurrent",
     group: "once",
-    providers: BOTH,
     level: "MUST",
-    what: `An event that comes ${CONCURRENT} times at once is handled once.`,
-    reason: `${AT_LEAST_ONCE} Who looks first and notes afterwards finds it new ${CONCURRENT} times.`,
-    source: TWICE,
+    requirement: `An event that is delivered ${CONCURRENT} times at once is handled once.`,
+    reason: `${REPEATED} An endpoint that looks an id up and stores it later finds the event new ${CONCURRENT} times.`,
+    source: REDELIVERY,
     needs: "report",
-    run: async (s) => {
-      const event = s.event();
-      // Some may be told to come again.
-      await Promise.all(Array.from({ length: CONCURRENT }, () => s.send({ events: [event] })));
-      await s.send({ events: [event] });
-      await s.handledOnce([event.id]);
+    run: async (session) => {
+      const event = session.event();
+      await Promise.all(Array.from({ length: CONCURRENT }, () => session.send({ events: [event] })));
+      // The endpoint may have answered all of them with "retry later".
+      await session.send({ events: [event] });
+      await session.expectHandledOnce([event.id]);
     },
   },
   {
     id: "once-in-a-delivery",
     group: "once",
-    providers: TOLOKA,
+    appliesTo: sendsManyEvents,
     level: "MUST",
-    what: "An event that is in one delivery twice is handled once.",
-    reason: AT_LEAST_ONCE,
-    source: TWICE,
+    requirement: "An event that one delivery contains twice is handled once.",
+    reason: REPEATED,
+    source: REDELIVERY,
     needs: "report",
-    run: async (s) => {
-      const event = s.event();
-      const other = s.event();
-      await s.send({ events: [event, other, event] });
-      await s.handledOnce([event.id, other.id]);
+    run: async (session) => {
+      const event = session.event();
+      const other = session.event();
+      await session.send({ events: [event, other, event] });
+      await session.expectHandledOnce([event.id, other.id]);
     },
   },
   {
     id: "once-among-others",
     group: "once",
-    providers: TOLOKA,
+    appliesTo: sendsManyEvents,
     level: "MUST",
-    what: "Of a delivery with an event that was handled and one that was not, only the second is handled.",
-    reason: `${AT_LEAST_ONCE} And what is new must not be lost for what is beside it.`,
-    source: TWICE,
+    requirement: "If a delivery contains a handled event and a new one, only the new one is handled.",
+    reason: `${REPEATED} A duplicate must not make the endpoint lose the new event.`,
+    source: REDELIVERY,
     needs: "report",
-    run: async (s) => {
-      const event = s.event();
-      const other = s.event();
-      await s.accepts({ events: [event] });
-      await s.send({ events: [event, other] });
-      await s.handledOnce([event.id, other.id]);
+    run: async (session) => {
+      const event = session.event();
+      const other = session.event();
+      await session.expectAccepted({ events: [event] });
+      await session.send({ events: [event, other] });
+      await session.expectHandledOnce([event.id, other.id]);
     },
   },
   {
     id: "once-each",
     group: "once",
-    providers: BOTH,
     level: "MUST",
-    what: "Two events that differ in nothing but their ids are both handled.",
-    reason: "Events are told apart by their ids; by anything else, the second one is lost.",
-    source: TWICE,
+    requirement: "Two events that differ only in their ids are both handled.",
+    reason: "Only the id identifies an event. An endpoint that compares anything else loses the second one.",
+    source: REDELIVERY,
     needs: "report",
-    run: async (s) => {
-      const event = s.event();
-      const { id } = s.event();
-      const content = "uuid" in event.content ? { ...event.content, uuid: id } : event.content;
-      // Signed at another second, for a signature of its own.
-      await s.accepts({ events: [event], at: -2_000 });
-      await s.accepts({ events: [{ id, content }] });
-      await s.handledOnce([event.id, id]);
+    run: async (session) => {
+      const event = session.event();
+      const { id } = session.event();
+      // Some providers also write the id into the body.
+      const fields = Object.entries(event.content).map(([name, value]) => [
+        name,
+        value === event.id ? id : value,
+      ]);
+      // Signed two seconds earlier, so that the signatures differ even if the bodies do not.
+      await session.expectAccepted({ events: [event], timeOffset: -2_000 });
+      await session.expectAccepted({ events: [{ id, content: Object.fromEntries(fields) }] });
+      await session.expectHandledOnce([event.id, id]);
     },
   },
   {
     id: "once-after-forgery",
     group: "once",
-    providers: BOTH,
     level: "MUST",
-    what: "An event is handled although a forgery with its id came before it.",
-    reason: "Who notes ids before verifying lets anybody have events passed over.",
-    source: TWICE,
+    requirement: "An event is handled although a forgery with its id arrived first.",
+    reason: "An endpoint that stores ids before it verifies lets anyone suppress events.",
+    source: REDELIVERY,
     needs: "report",
-    run: async (s) => {
-      const event = s.event();
-      await s.send({ events: [event], secret: `not-${s.options.secrets[0]}` });
-      await s.accepts({ events: [event] });
+    run: async (session) => {
+      const event = session.event();
+      await session.send({ events: [event], secret: session.wrongSecret });
+      await session.expectAccepted({ events: [event] });
     },
   },
   {
     id: "once-other-id",
     group: "once",
-    providers: PROLIFIC,
+    appliesTo: leavesEventIdsUnsigned,
     level: "SHOULD",
-    what: "A delivery that comes again with another `X-Event-ID` is not handled again.",
-    reason: "The id is not signed, so whoever got hold of a delivery can send it again under new ids.",
+    requirement: "A delivery that is repeated with another `X-Event-ID` is not handled again.",
+    reason:
+      "The signature does not cover the id, so anyone with a captured delivery can send it under new ids.",
     source: 'Prolific\'s API reference, "Verifying": time and body are signed, other headers are not',
     needs: "report",
-    run: async (s) => {
-      const event = s.event();
-      const other = { ...event, id: s.event().id };
-      const time = s.provider.time(Date.now());
-      await s.accepts({ events: [event], time });
-      await s.send({ events: [other], time });
-      await s.accepts({});
-      s.expects(!(await s.handled()).includes(other.id), "handled once", "handled again, under another id");
+    run: async (session) => {
+      const event = session.event();
+      const other = { ...event, id: session.event().id };
+      const time = session.sender.formatTime(Date.now());
+      await session.expectAccepted({ events: [event], time });
+      await session.send({ events: [other], time });
+      await session.expectAccepted({});
+      const handled = await session.handledIds();
+      session.expect(!handled.includes(other.id), "handled once", "handled again, under another id");
     },
   },
 ];

@@ -1,8 +1,11 @@
-import { BOTH, type RunnableCheck, TOLOKA, Unmet } from "../check.js";
+import type { RunnableCheck } from "../check.js";
+import type { Draft } from "../delivery.js";
 import { NoAnswer } from "../exchange.js";
-import type { Answered, Draft, Session } from "../session.js";
+import { CheckFailed } from "../outcome.js";
+import type { Answered, Session } from "../session.js";
+import { TOLOKA_REPLY_CHECKS } from "./providers/toloka.js";
 
-/** As runtimes print where they are: JavaScript, Java and Go, Python, Ruby, PHP, .NET. */
+/** Lines of stack traces in JavaScript, Java and Go, Python, Ruby, PHP and .NET. */
 const TRACES = [
   /\bat (?:.{1,200} \()?(?:file:|node:|\/|[A-Z]:\\).{1,300}:\d+:\d+/,
   /\.(?:java|kt|go):\d+/,
@@ -16,32 +19,32 @@ const TRACES = [
 
 const provoked = new WeakSet<Session>();
 
-/** Has the endpoint say something about what it finds wrong. */
-async function provokes(s: Session): Promise<readonly Answered[]> {
+/** Sends deliveries that the endpoint should refuse, once per session, and returns all answers so far. */
+async function provokeReplies(session: Session): Promise<readonly Answered[]> {
   const drafts: readonly Draft[] = [
     {},
-    { write: () => [] },
-    { secret: `not-${s.options.secrets[0]}` },
-    { sends: ({ digest }) => ({ digest: digest.slice(0, 20) }) },
-    { events: [s.event()], body: "{}", signs: "[]" },
-    { at: -60 * 60 * 1000 },
+    { signatureHeaders: () => [] },
+    { secret: session.wrongSecret },
+    { alterSignature: ({ digest }) => ({ digest: digest.slice(0, 20) }) },
+    { events: [session.event()], body: "{}", signedBody: "[]" },
+    { timeOffset: -60 * 60 * 1000 },
     { time: "NaN" },
     { body: "null" },
     { body: "hello" },
-    { events: [s.event({ [s.provider.typeField]: 42 })] },
+    { events: [session.event({ [session.sender.typeField]: 42 })] },
     { method: "PUT" },
   ];
-  if (!provoked.has(s)) {
-    provoked.add(s);
+  if (!provoked.has(session)) {
+    provoked.add(session);
     for (const draft of drafts) {
-      await s.send(draft).catch((error) => {
-        // Silence gives nothing away.
+      await session.send(draft).catch((error) => {
+        // A missing answer leaks nothing.
         if (!(error instanceof NoAnswer)) throw error;
       });
     }
   }
-  // What other checks have provoked, too.
-  return s.answers;
+  // Includes the answers that other checks received.
+  return session.answers;
 }
 
 const textOf = ({ answer }: Answered) => `${JSON.stringify(answer.headers)}\n${answer.body}`;
@@ -50,61 +53,50 @@ export const REPLY_CHECKS: readonly RunnableCheck[] = [
   {
     id: "reply-secret",
     group: "replies",
-    providers: BOTH,
     level: "MUST",
-    what: "No reply holds a secret.",
-    reason: "Who has it can forge whatever he likes.",
+    requirement: "No reply contains a secret.",
+    reason: "Anyone who knows the secret can forge every delivery.",
     source: "CWE-209",
-    run: async (s) => {
-      const spellings = s.options.secrets.flatMap(spellingsOf).map(standing);
-      const answers = await provokes(s);
+    run: async (session) => {
+      const spellings = session.options.secrets.flatMap(spellingsOf).map(wholeWord);
+      const answers = await provokeReplies(session);
       const leak = answers.find((answered) => spellings.some((secret) => secret.test(textOf(answered))));
-      if (leak) throw new Unmet("no secret in any reply", `a secret in a reply of ${leak.answer.status}`);
+      if (leak)
+        throw new CheckFailed("no secret in any reply", `a secret in a reply of ${leak.answer.status}`);
     },
   },
   {
     id: "reply-signature",
     group: "replies",
-    providers: BOTH,
     level: "MUST",
-    what: "No reply to a forgery holds the signature that would have fitted.",
-    reason: "Sent again with it, the forgery is accepted.",
+    requirement: "No reply to a forgery contains its valid signature.",
+    reason: "An attacker could send the forgery again with that signature.",
     source: "CWE-209",
-    run: async (s) => {
-      const answers = await provokes(s);
+    run: async (session) => {
+      const answers = await provokeReplies(session);
       const leak = answers.find((answered) =>
-        answered.fitting.some((digest) => textOf(answered).includes(digest)),
+        answered.withheldDigests.some((digest) => textOf(answered).includes(digest)),
       );
-      if (leak) throw new Unmet("no signature in any reply", s.seen(leak.answer));
+      if (leak) throw new CheckFailed("no signature in any reply", session.redaction.describe(leak.answer));
     },
   },
   {
     id: "reply-trace",
     group: "replies",
-    providers: BOTH,
     level: "SHOULD",
-    what: "No reply holds a stack trace.",
-    reason: "It tells strangers what the app is made of, and may quote what is secret.",
+    requirement: "No reply contains a stack trace.",
+    reason: "A stack trace shows strangers how the app is built, and may quote secrets.",
     source: "CWE-209",
-    run: async (s) => {
-      const answers = await provokes(s);
+    run: async (session) => {
+      const answers = await provokeReplies(session);
       const leak = answers.find(({ answer }) => TRACES.some((trace) => trace.test(answer.body)));
-      if (leak) throw new Unmet("no stack trace in any reply", s.seen(leak.answer));
+      if (leak) throw new CheckFailed("no stack trace in any reply", session.redaction.describe(leak.answer));
     },
   },
-  {
-    id: "reply-200",
-    group: "replies",
-    providers: TOLOKA,
-    level: "SHOULD",
-    what: "A good delivery is answered with 200.",
-    reason: "Which statuses Toloka takes for success is not written down; 200 is one for certain.",
-    source: "Toloka's API reference: the test of a subscription tells WRONG_STATUS_CODE",
-    run: (s) => s.answersWith("200", {}),
-  },
+  ...TOLOKA_REPLY_CHECKS,
 ];
 
-/** The forms in which a secret may be printed. */
+/** Returns a secret in the encodings that a reply may contain. */
 function spellingsOf(secret: string): readonly string[] {
   const bytes = Buffer.from(secret);
   return [
@@ -116,8 +108,8 @@ function spellingsOf(secret: string): readonly string[] {
   ];
 }
 
-/** Matches a text that is no part of a longer word or number: short secrets are in many of those. */
-function standing(text: string): RegExp {
+/** Matches a whole word or number: longer ones may contain a short secret by chance. */
+function wholeWord(text: string): RegExp {
   return new RegExp(
     `(?<![\\p{L}\\p{N}])${text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")}(?![\\p{L}\\p{N}])`,
     "u",

@@ -1,27 +1,30 @@
-import { BOTH, PROLIFIC, type RunnableCheck, TOLOKA } from "../check.js";
-import type { HeaderLines, Signature } from "../providers.js";
-import type { Draft, Session } from "../session.js";
+import type { HeaderLines } from "@crowdhook/core/testing";
+import { dropsLeadingZeros, type RunnableCheck } from "../check.js";
+import type { Draft } from "../delivery.js";
+import type { Session } from "../session.js";
+import { SIGNATURES, TOLOKA_AUTHENTICATION } from "../sources.js";
+import { PROLIFIC_SIGNATURE_CHECKS } from "./providers/prolific.js";
+import { TOLOKA_HEADER_CHECKS, TOLOKA_VERSION_CHECKS } from "./providers/toloka.js";
 
-const DOCUMENTED = 'Toloka\'s documentation, "Event authentication"; Prolific\'s API reference, "Verifying"';
-const TOLOKAS = 'Toloka\'s documentation, "Event authentication"';
-const SIGNER = "Toloka's Java SDK, which prints a digest as a number";
+const JAVA_SDK = "Toloka's Java SDK, which prints a digest as a number";
 
-const FORGED = "Who does not know the secret must not be able to have an event handled.";
+const FORGERY = "Otherwise anyone without the secret can have an event handled.";
 
-/** With only the digest replaced. */
-const digest = (change: (digest: string) => string): Draft => ({
-  sends: ({ digest }) => ({ digest: change(digest) }),
+const withoutSignature: Draft = { signatureHeaders: () => [] };
+const withDigest = (change: (digest: string) => string): Draft => ({
+  alterSignature: ({ digest }) => ({ digest: change(digest) }),
 });
-/** Toloka's header, written by hand. */
-const header = (write: (signature: Signature) => string): Draft => ({
-  write: (signature) => [["Toloka-Signature", write(signature)]],
-});
-const named = ({ provider }: Session, change: (name: string) => string): Draft => ({
-  write: (signature) => provider.write(signature).map(([name, value]) => [change(name), value]),
+const withoutLeadingZeros = withDigest((digest) => digest.replace(/^0+/, ""));
+/** Changes the lines of the signature headers. */
+const withLines = (
+  { sender }: Session,
+  change: (line: HeaderLines[number], index: number) => HeaderLines[number],
+): Draft => ({
+  signatureHeaders: (signature) => sender.signatureHeaders(signature).map(change),
 });
 
-/** What is no signature at all. */
-const UNREADABLE = [
+/** Header values that hold no signature. */
+const MALFORMED = [
   "garbage",
   "{",
   "{}",
@@ -33,309 +36,214 @@ const UNREADABLE = [
   "sha256=0",
   "null",
   "%00%0d%0a",
-  // Bytes that are not UTF-8.
+  // These bytes are not UTF-8.
   "\xff\xfe{v=1}",
 ];
-
-const shortened = ({ digest, ...rest }: Signature) => ({ ...rest, digest: digest.replace(/^0+/, "") });
 
 export const SIGNATURE_CHECKS: readonly RunnableCheck[] = [
   {
     id: "signature-good",
     group: "signature",
-    providers: BOTH,
     level: "MUST",
-    what: "A delivery that is signed as documented is accepted.",
+    requirement: "A delivery that is signed as documented is accepted.",
     reason: "Otherwise every event is lost.",
-    source: DOCUMENTED,
-    run: (s) => s.accepts({}, {}),
+    source: SIGNATURES,
+    run: (session) => session.expectAccepted({}, {}),
   },
   {
     id: "signature-header-case",
     group: "signature",
-    providers: BOTH,
     level: "MUST",
-    what: "The names of the signature's headers are read in any case.",
-    reason: "Proxies write them in lower case, HTTP/2 always does.",
+    requirement: "The signature headers are found whatever the case of their names.",
+    reason: "Proxies may write the names in lower case, and HTTP/2 always does.",
     source: "RFC 9110, section 5.1",
-    run: (s) =>
-      s.accepts(
-        named(s, (name) => name.toLowerCase()),
-        named(s, (name) => name.toUpperCase()),
+    run: (session) =>
+      session.expectAccepted(
+        withLines(session, ([name, value]) => [name.toLowerCase(), value]),
+        withLines(session, ([name, value]) => [name.toUpperCase(), value]),
       ),
   },
   {
     id: "signature-short",
     group: "signature",
-    providers: TOLOKA,
+    appliesTo: dropsLeadingZeros,
     level: "MUST",
-    what: "A signature of 63 digits is accepted: one zero in front is left out.",
-    reason: "One genuine delivery in 16 is signed so.",
-    source: SIGNER,
-    run: (s) => s.accepts({ digest: /^0[^0]/, sends: shortened }),
+    requirement: "A signature of 63 digits, without its one leading zero, is accepted.",
+    reason: "One in 16 genuine deliveries has such a signature.",
+    source: JAVA_SDK,
+    run: (session) => session.expectAccepted({ ...withoutLeadingZeros, digestPattern: /^0[^0]/ }),
   },
   {
     id: "signature-shorter",
     group: "signature",
-    providers: TOLOKA,
+    appliesTo: dropsLeadingZeros,
     level: "MUST",
-    what: "A signature of 62 digits is accepted: two zeros in front are left out.",
-    reason: "One genuine delivery in 256 has so many digits, or fewer.",
-    source: SIGNER,
-    run: (s) => s.accepts({ digest: /^00[^0]/, sends: shortened }),
+    requirement: "A signature of 62 digits, without its two leading zeros, is accepted.",
+    reason: "One in 256 genuine deliveries has a signature of 62 digits or fewer.",
+    source: JAVA_SDK,
+    run: (session) => session.expectAccepted({ ...withoutLeadingZeros, digestPattern: /^00[^0]/ }),
   },
   {
     id: "signature-padded",
     group: "signature",
-    providers: TOLOKA,
+    appliesTo: dropsLeadingZeros,
     level: "MUST",
-    what: "A signature with a zero in front is accepted with all of its 64 digits.",
-    reason: "The documentation describes the digest in full, and the signer may be mended.",
-    source: TOLOKAS,
-    run: (s) => s.accepts({ digest: /^0/ }),
+    requirement: "A signature of 64 digits that starts with a zero is accepted.",
+    reason: "The documentation describes the whole digest, and a later signer may keep the zeros.",
+    source: TOLOKA_AUTHENTICATION,
+    run: (session) => session.expectAccepted({ digestPattern: /^0/ }),
   },
-  {
-    id: "signature-order",
-    group: "signature",
-    providers: TOLOKA,
-    level: "SHOULD",
-    what: "The fields of the header are read in any order.",
-    reason: "The documentation shows an order and does not promise it.",
-    source: TOLOKAS,
-    run: (s) =>
-      s.accepts(
-        header(({ time, version, digest }) => `{sign=${digest}, v=${version}, ts=${time}}`),
-        header(({ time, version, digest }) => `{ts=${time}, sign=${digest}, v=${version}}`),
-      ),
-  },
-  {
-    id: "signature-spaces",
-    group: "signature",
-    providers: TOLOKA,
-    level: "SHOULD",
-    what: "The fields of the header are read with and without blanks between them.",
-    reason: "The documentation shows one blank and does not promise it.",
-    source: TOLOKAS,
-    run: (s) =>
-      s.accepts(
-        header(({ time, version, digest }) => `{v=${version},ts=${time},sign=${digest}}`),
-        header(({ time, version, digest }) => `{ v=${version},  ts=${time},  sign=${digest} }`),
-      ),
-  },
-  {
-    id: "signature-new-field",
-    group: "signature",
-    providers: TOLOKA,
-    level: "MAY",
-    what: "A field in the header that is not documented is passed over.",
-    reason: "The header has a version, so it is made to grow.",
-    source: TOLOKAS,
-    run: (s) =>
-      s.accepts(
-        header(({ time, version, digest }) => `{v=${version}, ts=${time}, sign=${digest}, alg=sha256}`),
-      ),
-  },
-  {
-    id: "signature-version",
-    group: "signature",
-    providers: TOLOKA,
-    level: "MAY",
-    what: "A delivery of version 2 that is signed in the same way, version included, is accepted.",
-    reason: "What is signed includes the version, so another one can be verified as well.",
-    source: TOLOKAS,
-    run: (s) => s.accepts({ version: "2" }),
-  },
+  ...TOLOKA_HEADER_CHECKS,
   {
     id: "signature-second-secret",
     group: "signature",
-    providers: BOTH,
     level: "MUST",
-    what: "A delivery that is signed with the second secret is accepted.",
-    reason: "While a secret is replaced, or where subscriptions have one each, several are valid at once.",
+    requirement: "A delivery that is signed with the second secret is accepted.",
+    reason: "Two secrets are valid during a rotation, or if each subscription has its own.",
     source:
       "Toloka's documentation of secret_key, one a subscription; Prolific's API reference, \"Create/replace a secret\"",
     needs: "two secrets",
-    run: (s) => s.accepts({ secret: s.options.secrets[1] as string }, {}),
+    run: (session) => session.expectAccepted({ secret: session.options.secrets[1] as string }, {}),
   },
   {
     id: "signature-missing",
     group: "signature",
-    providers: BOTH,
     level: "MUST",
-    what: "A delivery that is not signed is refused.",
-    reason: FORGED,
-    source: DOCUMENTED,
-    run: (s) => s.refuses({ write: () => [] }),
+    requirement: "A delivery that is not signed is refused.",
+    reason: FORGERY,
+    source: SIGNATURES,
+    run: (session) => session.expectRefused(withoutSignature),
   },
   {
     id: "signature-empty",
     group: "signature",
-    providers: BOTH,
     level: "MUST",
-    what: "An empty signature is refused.",
-    reason: `${FORGED} Nothing at all is the beginning, and the end, of every signature.`,
-    source: DOCUMENTED,
-    run: (s) =>
-      s.refuses(
-        digest(() => ""),
-        {
-          write: (signature) => s.provider.write(signature).map(([name]): HeaderLines[number] => [name, ""]),
-        },
+    requirement: "An empty signature is refused.",
+    reason: `${FORGERY} A test for a common beginning or end is true for an empty text.`,
+    source: SIGNATURES,
+    run: (session) =>
+      session.expectRefused(
+        withDigest(() => ""),
+        withLines(session, ([name]) => [name, ""]),
       ),
   },
   {
     id: "signature-cut-at-end",
     group: "signature",
-    providers: BOTH,
     level: "MUST",
-    what: "The first digits of a signature are no signature.",
-    reason: `${FORGED} A few digits can be guessed.`,
-    source: DOCUMENTED,
-    run: (s) =>
-      s.refuses(
-        // Nothing is cut by leaving out the padding of base64.
-        ...[4, 20, 40, -1].map((end) => digest((digest) => digest.replace(/=$/, "").slice(0, end))),
+    requirement: "The first digits of a signature are refused in place of the whole.",
+    reason: `${FORGERY} An attacker can guess a few digits.`,
+    source: SIGNATURES,
+    run: (session) =>
+      session.expectRefused(
+        // Base64 without its padding is still the whole digest, so the padding goes first.
+        ...[4, 20, 40, -1].map((end) => withDigest((digest) => digest.replace(/=$/, "").slice(0, end))),
       ),
   },
   {
     id: "signature-cut-in-front",
     group: "signature",
-    providers: BOTH,
     level: "MUST",
-    what: "The last digits of a signature are no signature.",
-    reason: `${FORGED} To allow for Toloka's short signatures, the missing digits have to count as zeros.`,
-    source: DOCUMENTED,
-    run: (s) => s.refuses(...[4, 20, 40].map((length) => digest((digest) => digest.slice(-length)))),
+    requirement: "The last digits of a signature are refused in place of the whole.",
+    reason: `${FORGERY} In a short signature of Toloka's, only zeros may be missing.`,
+    source: SIGNATURES,
+    run: (session) =>
+      session.expectRefused(...[4, 20, 40].map((length) => withDigest((digest) => digest.slice(-length)))),
   },
   {
     id: "signature-unreadable",
     group: "signature",
-    providers: BOTH,
     level: "MUST",
-    what: "What is no signature is refused.",
-    reason: FORGED,
-    source: DOCUMENTED,
-    run: (s) =>
-      s.refuses(
-        ...UNREADABLE.map((value) => ({
-          write: (signature: Signature) =>
-            s.provider
-              .write(signature)
-              .map(([name, own], i): HeaderLines[number] => [name, i === 0 ? value : own]),
-        })),
+    requirement: "A malformed signature is refused.",
+    reason: FORGERY,
+    source: SIGNATURES,
+    run: (session) =>
+      session.expectRefused(
+        ...MALFORMED.map((text) => withLines(session, ([name, value], i) => [name, i === 0 ? text : value])),
       ),
   },
   {
     id: "signature-other-secret",
     group: "signature",
-    providers: BOTH,
     level: "MUST",
-    what: "A delivery that is signed with another secret is refused.",
-    reason: FORGED,
-    source: DOCUMENTED,
-    run: (s) => s.refuses({ secret: `not-${s.options.secrets[0]}` }),
+    requirement: "A delivery that is signed with another secret is refused.",
+    reason: FORGERY,
+    source: SIGNATURES,
+    run: (session) => session.expectRefused({ secret: session.wrongSecret }),
   },
   {
     id: "signature-no-secret",
     group: "signature",
-    providers: BOTH,
     level: "MUST",
-    what: "A delivery that is signed with an empty secret, or with a word for a missing one, is refused.",
-    reason: `${FORGED} A variable that is not set makes such a secret.`,
-    source: DOCUMENTED,
-    run: (s) => s.refuses(...["", "undefined", "null", "None", "nil"].map((secret) => ({ secret }))),
+    requirement:
+      "A delivery that is signed with an empty secret, `undefined`, `null`, `None` or `nil` is refused.",
+    reason: `${FORGERY} If the variable for the secret is not set, the secret may be such a text.`,
+    source: SIGNATURES,
+    run: (session) =>
+      session.expectRefused(...["", "undefined", "null", "None", "nil"].map((secret) => ({ secret }))),
   },
   {
     id: "signature-other-body",
     group: "signature",
-    providers: BOTH,
     level: "MUST",
-    what: "A body that was changed after it was signed is refused.",
-    reason: FORGED,
-    source: DOCUMENTED,
-    run: (s) => {
-      const events = [s.event()];
-      const good = s.provider.compose(events);
+    requirement: "A body that was changed after signing is refused.",
+    reason: FORGERY,
+    source: SIGNATURES,
+    run: (session) => {
+      const events = [session.event({ note: "note-1" })];
+      const good = session.sender.composeBody(events);
       const changed = [good.replace("-1", "-2"), ` ${good}`, `${good}\n`, good.slice(0, -1), `${good}x`, ""];
-      return s.refuses(...changed.map((body) => ({ events, body, signs: good })));
+      return session.expectRefused(...changed.map((body) => ({ events, body, signedBody: good })));
     },
   },
-  {
-    id: "signature-other-version",
-    group: "signature",
-    providers: TOLOKA,
-    level: "SHOULD",
-    what: "A version that was changed after it was signed is refused.",
-    reason: "The version is signed: who takes another one for it has not verified it.",
-    source: TOLOKAS,
-    run: (s) => s.refuses({ sends: () => ({ version: "2" }) }),
-  },
+  ...TOLOKA_VERSION_CHECKS,
   {
     id: "signature-long",
     group: "signature",
-    providers: BOTH,
     level: "SHOULD",
-    what: "A signature with more digits behind it is refused.",
-    reason: "Who compares only a part of it compares in a way that is easy to get wrong.",
-    source: DOCUMENTED,
-    run: (s) =>
-      s.refuses(
-        digest((digest) => `${digest}00`),
-        digest((digest) => digest + "0".repeat(4_000)),
+    requirement: "A signature with extra digits at the end is refused.",
+    reason: "An endpoint that ignores extra digits compares only a part, which is easy to get wrong.",
+    source: SIGNATURES,
+    run: (session) =>
+      session.expectRefused(
+        withDigest((digest) => `${digest}00`),
+        withDigest((digest) => digest + "0".repeat(4_000)),
       ),
   },
   {
     id: "signature-twice",
     group: "signature",
-    providers: BOTH,
     level: "MAY",
-    what: "A delivery with two signatures, the second one genuine, is refused.",
-    reason: "Which one counts is a guess, and a proxy in front may guess otherwise.",
+    requirement: "A delivery with a wrong signature followed by a valid one is refused.",
+    reason: "The endpoint and a proxy in front of it may choose different signatures.",
     source: "RFC 9110, section 5.3: a sender must not repeat such a header",
-    run: (s) =>
-      s.refuses({
-        write: (signature) => [
-          ...s.provider.write({ ...signature, digest: signature.digest.replace(/./g, "0") }).slice(0, 1),
-          ...s.provider.write(signature),
-        ],
+    run: (session) =>
+      session.expectRefused({
+        signatureHeaders: (signature) => {
+          const wrong = { ...signature, digest: signature.digest.replace(/./g, "0") };
+          const { sender } = session;
+          return [...sender.signatureHeaders(wrong).slice(0, 1), ...sender.signatureHeaders(signature)];
+        },
       }),
   },
-  {
-    id: "signature-boundary",
-    group: "signature",
-    providers: PROLIFIC,
-    level: "MUST",
-    what: "Digits that are moved from the time to the body are noticed.",
-    reason: "Nothing stands between the two where they are signed, so the signature still fits.",
-    source: 'Prolific\'s API reference, "Verifying"',
-    run: (s) => {
-      const events = [s.event()];
-      const time = s.provider.time(Date.now());
-      const body = time.slice(-1) + s.provider.compose(events);
-      return s.refuses({ events, body, time: time.slice(0, -1) });
-    },
-  },
+  ...PROLIFIC_SIGNATURE_CHECKS,
   {
     id: "signature-status",
     group: "signature",
-    providers: BOTH,
     level: "SHOULD",
-    what: "A forgery is answered below 500.",
-    reason: "A 5xx says that the app failed: it wakes operators, and tells a forger what to send more of.",
+    requirement: "A forgery is answered with a status below 500.",
+    reason:
+      "A 5xx says that the app failed. It alerts operators and tells an attacker which input to repeat.",
     source: "RFC 9110, sections 15.5.2 and 15.6",
-    run: (s) =>
-      s.answersWith(
+    run: (session) =>
+      session.expectStatus(
         "an answer below 500",
-        { write: () => [] },
-        { secret: `not-${s.options.secrets[0]}` },
-        digest(() => ""),
-        digest((digest) => digest.slice(0, 20)),
-        { body: "", signs: "other" },
-        ...UNREADABLE.map(
-          (value): Draft => ({
-            write: (signature) => s.provider.write(signature).map(([name]) => [name, value]),
-          }),
-        ),
+        withoutSignature,
+        { secret: session.wrongSecret },
+        withDigest(() => ""),
+        withDigest((digest) => digest.slice(0, 20)),
+        { body: "", signedBody: "other" },
+        ...MALFORMED.map((text) => withLines(session, ([name]) => [name, text])),
       ),
   },
 ];

@@ -1,98 +1,105 @@
-import { BOTH, type RunnableCheck } from "../check.js";
+import type { HeaderLines, Sender, SignatureValues } from "@crowdhook/core/testing";
+import type { RunnableCheck } from "../check.js";
+import { SIGNATURES } from "../sources.js";
 
 const HOUR_MS = 60 * 60 * 1000;
+const YEAR_MS = 24 * 365 * HOUR_MS;
 
-const OPEN =
-  'Toloka\'s documentation, "Event authentication"; Prolific\'s API reference, "Verifying": the time is signed, no limit is given';
-const SIGNED = 'Toloka\'s documentation, "Event authentication"; Prolific\'s API reference, "Verifying"';
+const UNLIMITED = `${SIGNATURES}: the time is signed, no limit is given`;
 
-const REPLAY = "Whoever got hold of a delivery can send it again";
+/** Writes the signature headers without the time of signing. */
+function writeWithoutTime(sender: Sender, signature: SignatureValues): HeaderLines {
+  const { headers, timestamp } = sender.provider.signatureFormat;
+  const isTime = (name: string) => name.toLowerCase() === timestamp.header.toLowerCase();
+  const lines = sender.signatureHeaders(signature);
+  if (!isTime(headers[0])) return lines.filter(([name]) => !isTime(name));
+  // The digest and the time share a header, so only the field with the time goes.
+  const field = new RegExp(`(?:${timestamp.pattern.source}),? *`);
+  return lines.map(([name, value]) => [name, isTime(name) ? value.replace(field, "") : value]);
+}
 
 export const TIME_CHECKS: readonly RunnableCheck[] = [
   {
     id: "time-changed",
     group: "time",
-    providers: BOTH,
     level: "MUST",
-    what: "A time that was changed after it was signed is refused.",
-    reason: `${REPLAY}, with a new time each time.`,
-    source: SIGNED,
-    run: (s) =>
-      s.refuses(
-        { at: -10_000, sends: () => ({ time: s.provider.time(Date.now()) }) },
-        { sends: ({ time }) => ({ time: `0${time}` }) },
+    requirement: "A time that was changed after signing is refused.",
+    reason: "Otherwise a captured delivery can be sent again and again, each time with a new time.",
+    source: SIGNATURES,
+    run: (session) =>
+      session.expectRefused(
+        {
+          timeOffset: -10_000,
+          alterSignature: () => ({ time: session.sender.formatTime(Date.now()) }),
+        },
+        { alterSignature: ({ time }) => ({ time: `0${time}` }) },
       ),
   },
   {
     id: "time-missing",
     group: "time",
-    providers: BOTH,
     level: "MUST",
-    what: "A delivery whose time was taken away is refused.",
-    reason: `${REPLAY}, without the time that shows its age.`,
-    source: SIGNED,
-    run: (s) =>
-      s.refuses(
-        { sends: () => ({ time: "" }) },
-        {
-          write: (signature) =>
-            s.provider.name === "toloka"
-              ? [["Toloka-Signature", `{v=${signature.version}, sign=${signature.digest}}`]]
-              : s.provider.write(signature).slice(0, 1),
-        },
+    requirement: "A delivery whose time was removed after signing is refused.",
+    reason: "Otherwise a captured delivery can be sent again without the time that shows its age.",
+    source: SIGNATURES,
+    run: (session) =>
+      session.expectRefused(
+        { alterSignature: () => ({ time: "" }) },
+        { signatureHeaders: (signature) => writeWithoutTime(session.sender, signature) },
       ),
   },
   {
     id: "time-old",
     group: "time",
-    providers: BOTH,
     level: "SHOULD",
-    what: "A delivery that was signed an hour ago, or years ago, is refused.",
-    reason: `${REPLAY}: of Toloka's when the endpoint has forgotten it, of Prolific's under any other id, which is not signed.`,
-    source: OPEN,
-    run: (s) => s.refuses({ at: -HOUR_MS }, { at: -HOUR_MS * 24 * 365 * 5 }),
+    requirement: "A delivery that was signed an hour or years ago is refused.",
+    reason:
+      "Otherwise an old captured delivery can be sent again: Toloka's once the endpoint has forgotten its ids, Prolific's at any time under a new id, which is not signed.",
+    source: UNLIMITED,
+    run: (session) => session.expectRefused({ timeOffset: -HOUR_MS }, { timeOffset: -5 * YEAR_MS }),
   },
   {
     id: "time-ahead",
     group: "time",
-    providers: BOTH,
     level: "SHOULD",
-    what: "A delivery that is signed with a time in an hour, or in years, is refused.",
-    reason: "It would stay fresh for that long; who only asks whether it is too old lets it in.",
-    source: OPEN,
-    run: (s) => s.refuses({ at: HOUR_MS }, { at: HOUR_MS * 24 * 365 * 5 }),
+    requirement: "A delivery that is signed with a time an hour or years ahead is refused.",
+    reason: "Otherwise it counts as fresh until then. A limit on age alone does not stop it.",
+    source: UNLIMITED,
+    run: (session) => session.expectRefused({ timeOffset: HOUR_MS }, { timeOffset: 5 * YEAR_MS }),
   },
   {
     id: "time-unit",
     group: "time",
-    providers: BOTH,
     level: "SHOULD",
-    what: "Toloka's time is taken for milliseconds, Prolific's for seconds, and nothing else is guessed.",
-    reason: "In the wrong unit no age comes out right.",
-    source: SIGNED,
-    run: (s) => {
+    requirement:
+      "A time in the wrong unit is refused: Toloka sends milliseconds, Prolific sends seconds, and the endpoint does not guess.",
+    reason: "Every age is wrong if it is computed in the wrong unit.",
+    source: SIGNATURES,
+    run: (session) => {
       const now = Date.now();
-      return s.refuses({ time: String(s.provider.name === "toloka" ? Math.floor(now / 1000) : now) });
+      const { unit } = session.sender.provider.signatureFormat.timestamp;
+      return session.expectRefused({ time: String(unit === "milliseconds" ? Math.floor(now / 1000) : now) });
     },
   },
   {
     id: "time-unreadable",
     group: "time",
-    providers: BOTH,
     level: "SHOULD",
-    what: "What is no time is refused, even if it is signed.",
-    reason: "In most languages every comparison with what is not a number is false, so no limit stops it.",
-    source: OPEN,
-    run: (s) => s.refuses(...["NaN", "now", "-1", "1e99", "0x18", "9".repeat(400)].map((time) => ({ time }))),
+    requirement: "A malformed time is refused, even if it is signed.",
+    reason: "In most languages every comparison with NaN is false, so such a time passes every limit.",
+    source: UNLIMITED,
+    run: (session) =>
+      session.expectRefused(
+        ...["NaN", "now", "-1", "1e99", "0x18", "9".repeat(400)].map((time) => ({ time })),
+      ),
   },
   {
     id: "time-close",
     group: "time",
-    providers: BOTH,
     level: "SHOULD",
-    what: "A delivery that was signed a minute ago, or with a clock that is five seconds ahead, is accepted.",
-    reason: "Networks and queues take time, and clocks differ.",
-    source: OPEN,
-    run: (s) => s.accepts({ at: -60_000 }, { at: 5_000 }),
+    requirement: "A delivery that was signed a minute ago, or by a clock five seconds ahead, is accepted.",
+    reason: "Networks and queues delay deliveries, and clocks differ.",
+    source: UNLIMITED,
+    run: (session) => session.expectAccepted({ timeOffset: -60_000 }, { timeOffset: 5_000 }),
   },
 ];

@@ -1,0 +1,123 @@
+import type { HeaderLines, Sender, SentEvent, SignatureValues } from "@crowdhook/core/testing";
+import type { Outgoing } from "./exchange.js";
+import { CheckSkipped } from "./outcome.js";
+
+/** The ways in which a delivery differs from a good one. */
+export interface Draft {
+  /** Default: one new event of the provider's default type. */
+  readonly events?: readonly SentEvent[];
+  /** The body. Default: the provider's serialization of `events`. */
+  readonly body?: string | Uint8Array;
+  /** The signature is over these bytes. Default: the body. */
+  readonly signedBody?: string | Uint8Array;
+  /** Default: the first secret. */
+  readonly secret?: string;
+  /** When the delivery is signed, in milliseconds from now. Default 0. */
+  readonly timeOffset?: number;
+  /** Replaces the provider's text for the time of signing. */
+  readonly time?: string;
+  readonly version?: string;
+  /** The digest must match. Default: it has no leading zero that the provider would drop. */
+  readonly digestPattern?: RegExp;
+  /** Replaces parts of the signature after signing. */
+  readonly alterSignature?: (signature: SignatureValues) => Partial<SignatureValues>;
+  /** Writes the signature headers. Default: as the provider does. */
+  readonly signatureHeaders?: (signature: SignatureValues) => HeaderLines;
+  /** Replaces headers of the same names, and adds the others. */
+  readonly headers?: HeaderLines;
+  readonly method?: string;
+  readonly path?: string;
+  readonly chunked?: boolean;
+  readonly pieces?: number;
+  readonly pause?: number;
+}
+
+export interface AuditDelivery extends Outgoing {
+  /** The ids of those events that the report route must list. */
+  readonly ids: readonly string[];
+  /** Every spelling of the valid signatures of this body, unless the delivery itself holds it. */
+  readonly withheldDigests: readonly string[];
+}
+
+interface Signing {
+  readonly sender: Sender;
+  readonly secrets: readonly [string, ...string[]];
+}
+
+const DEFAULT_HEADERS: HeaderLines = [
+  ["Content-Type", "application/json"],
+  ["User-Agent", "crowdhook-audit"],
+];
+
+/** Each attempt signs one millisecond earlier, so the time of signing moves back a few seconds at most. */
+const MAX_SIGNING_ATTEMPTS = 5_000;
+/** Signing larger bodies again, to find their valid digests, would take too long. */
+const MAX_BODY_SIGNED_TWICE = 100_000;
+const ANY_DIGEST = /^/;
+const NO_LEADING_ZERO = /^[^0]/;
+
+/** Returns a good delivery with the draft's differences. */
+export function composeDelivery({ sender, secrets }: Signing, draft: Draft): AuditDelivery {
+  const { events = [sender.sample(sender.defaultType)], headers = [] } = draft;
+  const body = toBuffer(draft.body ?? sender.composeBody(events));
+  const signedBody = draft.signedBody === undefined ? body : toBuffer(draft.signedBody);
+  const { signature, now } = sign({ sender, secrets }, draft, signedBody);
+  const sent = { ...signature, ...draft.alterSignature?.(signature) };
+  const lines = [
+    ...DEFAULT_HEADERS,
+    ...(events[0] ? sender.eventHeaders(events[0], now) : []),
+    ...(draft.signatureHeaders ?? sender.signatureHeaders)(sent),
+  ];
+  const isReplaced = (name: string) => headers.some(([other]) => other.toLowerCase() === name.toLowerCase());
+  const withheldDigests =
+    body.byteLength > MAX_BODY_SIGNED_TWICE
+      ? []
+      : secrets
+          .flatMap((secret) => spellings(sender, sender.computeDigest(secret, sent, body)))
+          .filter((digest) => !lines.some(([, value]) => value.includes(digest)));
+  return {
+    method: draft.method ?? "POST",
+    path: draft.path,
+    headers: [...lines.filter(([name]) => !isReplaced(name)), ...headers],
+    body,
+    chunked: draft.chunked,
+    pieces: draft.pieces,
+    pause: draft.pause,
+    ids: events.filter(({ content }) => content[sender.typeField] === sender.defaultType).map(({ id }) => id),
+    withheldDigests,
+  };
+}
+
+function sign(
+  { sender, secrets }: Signing,
+  draft: Draft,
+  body: Uint8Array,
+): { signature: SignatureValues; now: number } {
+  const { secret = secrets[0], version = "1", timeOffset = 0 } = draft;
+  const pattern = draft.digestPattern ?? defaultPattern(sender, draft);
+  const first = Date.now() + timeOffset;
+  for (let now = first; now > first - MAX_SIGNING_ATTEMPTS; now--) {
+    const time = draft.time ?? sender.formatTime(now);
+    const digest = sender.computeDigest(secret, { time, version }, body);
+    if (pattern.test(digest)) return { signature: { time, version, digest }, now };
+  }
+  throw new CheckSkipped(`no signature that matches ${pattern} was found`);
+}
+
+/** Only the checks about leading zeros use digests that have one. A fixed time leaves no choice of digests. */
+function defaultPattern(sender: Sender, { time }: Draft): RegExp {
+  return sender.dropsLeadingZeros && time === undefined ? NO_LEADING_ZERO : ANY_DIGEST;
+}
+
+/** Returns a digest in the encodings that a reply may quote it in. */
+function spellings({ digestEncoding }: Sender, digest: string): readonly string[] {
+  const bytes = Buffer.from(digest, digestEncoding);
+  const hex = bytes.toString("hex").replace(/^0+/, "");
+  return [hex, hex.toUpperCase(), bytes.toString("base64"), bytes.toString("base64url")];
+}
+
+export function toBuffer(content: string | Uint8Array): Buffer {
+  return typeof content === "string"
+    ? Buffer.from(content)
+    : Buffer.from(content.buffer, content.byteOffset, content.byteLength);
+}
