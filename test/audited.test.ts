@@ -9,7 +9,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-function ofToloka(name: string): Handler {
+function tolokaHandler(name: string): Handler {
   const found = HANDLERS.find((handler) => handler.name === name && handler.provider === "toloka");
   if (!found) throw new Error(`There is no handler ${name}.`);
   return found;
@@ -19,12 +19,12 @@ function failedMusts({ results }: AuditReport): string[] {
   return results.filter(({ level, status }) => level === "MUST" && status === "failed").map(({ id }) => id);
 }
 
-/** All checks take some seconds, and more beside other tests. */
+/** All checks take some seconds, and longer while other tests run. */
 const LONG = { timeout: 60_000 };
 
-/** Toloka's documentation has no word about them. */
+/** Toloka's documentation does not mention short signatures. */
 const SHORT = ["signature-short", "signature-shorter"];
-/** What fails where nothing remembers which events were handled. */
+/** The checks that fail if a handler does not remember the events that it handled. */
 const TWICE = [
   "once-same-delivery",
   "once-signed-anew",
@@ -34,27 +34,23 @@ const TWICE = [
   "end-nothing-twice",
 ];
 
-test("a handler that parses before it verifies loses genuine events, and takes bytes that nobody signed", async () => {
+test("a handler that parses before it verifies loses genuine events and accepts bytes that nobody signed", async () => {
   const lost = ["body-indented", "body-escapes", "body-not-ascii", "size-200-kb", "size-4-mb"];
-  const taken = ["signature-other-body", "body-rewritten", "body-decoded", "body-mark-added"];
-  const expected = [...SHORT, ...TWICE, ...lost, ...taken].sort();
-  const report = await audited(ofToloka("parsed, then signed"), expected);
+  const accepted = ["signature-other-body", "body-rewritten", "body-decoded", "body-mark-added"];
+  const expected = [...SHORT, ...TWICE, ...lost, ...accepted].sort();
+  const report = await audited(tolokaHandler("parsed, then signed"), expected);
   expect(report.verdict).toBe("unsafe");
   expect(failedMusts(report).sort()).toEqual(expected);
 });
 
-test(
-  "a handler written with care fails at short signatures and at events that come again, and at no other MUST",
-  LONG,
-  async () => {
-    const report = await audited(ofToloka("by hand, with care"));
-    expect(failedMusts(report)).toEqual([...SHORT, ...TWICE]);
-    expect(report.results.find(({ id }) => id === "time-old")?.status).toBe("failed");
-  },
-);
+test("a careful handler fails only the MUSTs about short signatures and repeated events", LONG, async () => {
+  const report = await audited(tolokaHandler("by hand, with care"));
+  expect(failedMusts(report)).toEqual([...SHORT, ...TWICE]);
+  expect(report.results.find(({ id }) => id === "time-old")?.status).toBe("failed");
+});
 
-test("one that remembers ids in a Set still handles an event again that comes several times at once", async () => {
-  const report = await audited(ofToloka("by hand, with a Set"), TWICE);
+test("a handler with a Set of ids handles an event again if it is delivered several times at once", async () => {
+  const report = await audited(tolokaHandler("by hand, with a Set"), TWICE);
   expect(failedMusts(report)).toEqual(["once-concurrent", "end-nothing-twice"]);
 });
 
@@ -63,7 +59,7 @@ for (const example of EXAMPLES) {
   if (missing) console.warn(missing);
   test.skipIf(missing)(`${name} passes every check ${missing ?? ""}`, LONG, async () => {
     const { verdict, results } = await audited(example);
-    // There is one secret.
+    // The audit gets one secret.
     const open = results.filter(({ status, needs }) => status !== "passed" && needs !== "two secrets");
     expect(open).toEqual([]);
     expect(verdict).toBe("safe");

@@ -8,9 +8,9 @@ export type EndpointProvider = "toloka" | "prolific";
 export const SECRETS = ["s3cret-one", "s3cret-two"] as const;
 
 export interface Signature {
-  /** What is signed in front of the body. */
+  /** The text that is signed in front of the body. */
   prefix: string;
-  /** As it was sent, but for the zeros that Toloka drops. */
+  /** The sent digest, with the leading zeros that Toloka drops. */
   digest: string;
   /** In milliseconds. */
   time: number;
@@ -46,20 +46,20 @@ const TYPES: Record<EndpointProvider, readonly string[]> = {
 };
 
 /**
- * An endpoint as someone might write it who knows the rules and none of our code. Each step is a method
- * that a test can replace by one that is wrong.
+ * A correct endpoint that uses no code of crowdhook. Each step is a method, so that a test can replace it by
+ * a wrong one.
  */
 export class PlainEndpoint {
   readonly handled: string[] = [];
   readonly done = new Set<string>();
-  /** Prolific's ids are not signed: a signature stands for the id that it came with first. */
+  /** The id that each signature arrived with first, because Prolific does not sign ids. */
   readonly signed = new Map<string, unknown>();
   secrets: readonly string[] = SECRETS;
   limit = 8 * 1024 * 1024;
 
   constructor(readonly provider: EndpointProvider) {}
 
-  /** Set by what serves it: nothing listens from then on. */
+  /** Stops the server. `serve` sets it. */
   die = async () => {};
 
   async answer(request: http.IncomingMessage): Promise<Reply> {
@@ -79,7 +79,7 @@ export class PlainEndpoint {
     return undefined;
   }
 
-  /** `undefined` if it is too large. */
+  /** Returns `undefined` if the body is too large. */
   async read(request: http.IncomingMessage): Promise<Buffer | undefined> {
     const chunks: Buffer[] = [];
     let size = 0;
@@ -129,7 +129,7 @@ export class PlainEndpoint {
     return digest.length === computed.length && timingSafeEqual(Buffer.from(digest), Buffer.from(computed));
   }
 
-  /** The sender has hung up. */
+  /** Runs after a sender has hung up. */
   async brokenOff(): Promise<void> {}
 
   isCopy(headers: http.IncomingHttpHeaders): boolean {
@@ -144,7 +144,7 @@ export class PlainEndpoint {
     return { status: 401, text: "no" };
   }
 
-  /** `undefined` if it cannot be read. */
+  /** Returns `undefined` if the body is malformed. */
   events(body: Buffer, headers: http.IncomingHttpHeaders): PlainEvent[] | undefined {
     try {
       const json = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(body));
@@ -163,20 +163,20 @@ export class PlainEndpoint {
   }
 
   unreadable(_body: Buffer): Reply | Promise<Reply> {
-    return { status: 400, text: "cannot be read" };
+    return { status: 400, text: "malformed" };
   }
 
   async handleAll(events: readonly PlainEvent[]): Promise<Reply> {
     let status = 200;
     for (const event of events) if (!(await this.handle(event))) status = 422;
-    return { status, text: status === 200 ? "ok" : "does not fit" };
+    return { status, text: status === 200 ? "ok" : "malformed event" };
   }
 
   isKnown(type: unknown): boolean {
     return TYPES[this.provider].includes(type as string);
   }
 
-  /** Whether it can be handled, or need not be. */
+  /** Returns whether the event is handled, or of a type that needs no handling. */
   handle({ id, type }: PlainEvent): boolean | Promise<boolean> {
     if (!this.isKnown(type)) return true;
     if (typeof id !== "string" || id === "") return false;
@@ -188,7 +188,7 @@ export class PlainEndpoint {
   }
 }
 
-/** Serves an endpoint at `/webhook`, and what it handled at `/handled`. */
+/** Serves the endpoint at `/webhook` and its report route at `/handled`. */
 export function handlerOf(endpoint: PlainEndpoint): http.RequestListener {
   return async (request, response) => {
     if (request.url === "/handled") {

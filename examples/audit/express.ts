@@ -4,8 +4,8 @@
 //   npx crowdhook audit http://127.0.0.1:3000/toloka-webhook --provider toloka --secret 12345 \
 //     --report http://127.0.0.1:3000/handled/only-here
 //
-// The route is the five lines marked with a number. It tells strangers what was handled, so it is not
-// for production: there is none without a REPORT_TOKEN, and only loopback reaches it.
+// The five lines marked with a number are the report route. It shows handled events to anyone who asks, so do
+// not use it in production. It exists only with a REPORT_TOKEN, and only the loopback interface reaches it.
 import type { DeliveryRecord } from "@crowdhook/core";
 import { tolokaWebhook } from "@crowdhook/express";
 import express from "express";

@@ -4,8 +4,8 @@
 //	npx crowdhook audit http://127.0.0.1:3000/toloka-webhook --provider toloka --secret 12345 \
 //	    --report http://127.0.0.1:3000/handled/only-here
 //
-// The route is the lines marked with a number. It tells strangers what was handled, so it is not for
-// production: there is none without a REPORT_TOKEN, and only loopback reaches it.
+// The lines marked with a number are the report route. It shows handled events to anyone who asks, so do
+// not use it in production. It exists only with a REPORT_TOKEN, and only the loopback interface reaches it.
 package main
 
 import (
@@ -48,7 +48,7 @@ type event struct {
 	Type string `json:"type"`
 }
 
-// Yours. What returns an error has failed, and runs again when it is delivered again.
+// Your code. If it returns an error, the event failed and runs again on its next delivery.
 func handle(e event) error {
 	fmt.Println(e.Type, e.UUID)
 	return nil
@@ -72,7 +72,7 @@ func isGenuine(header string, body []byte) bool {
 	return hmac.Equal(mac.Sum(nil), digest) && time.Since(time.UnixMilli(signed)).Abs() <= tolerance
 }
 
-// The events of an envelope. Toloka's test notification is a bare event.
+// Returns the events of an envelope. Toloka's test notification is a bare event.
 func eventsOf(body []byte) ([]event, error) {
 	var envelope struct {
 		Events *[]event `json:"events"`
@@ -119,7 +119,7 @@ func webhook(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if len(body) > limit {
-		// Read on, so that the sender can finish and sees the answer; up to a limit of its own.
+		// Read on, up to a second limit, so that the sender can finish and see the answer.
 		io.CopyN(io.Discard, r.Body, 64<<20)
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
 		return

@@ -1,25 +1,25 @@
 <?php
-// A webhook for Toloka with a report route, for `crowdhook audit`, in PHP as it comes:
+// A webhook for Toloka with a report route, for `crowdhook audit`, in plain PHP:
 //
 //   TOLOKA_SECRET=12345 REPORT_TOKEN=only-here php -S 127.0.0.1:3000 php.php
 //   npx crowdhook audit http://127.0.0.1:3000/toloka-webhook --provider toloka --secret 12345 \
 //     --report http://127.0.0.1:3000/handled/only-here
 //
-// The route is the lines marked with a number. It tells strangers what was handled, so it is not for
-// production: there is none without a REPORT_TOKEN, and only loopback reaches it.
+// The lines marked with a number are the report route. It shows handled events to anyone who asks, so do
+// not use it in production. It exists only with a REPORT_TOKEN, and only the loopback interface reaches it.
 declare(strict_types=1);
 
 const TOLERANCE = 300; // seconds, before and after
 const LIMIT = 5 * 1024 * 1024; // bytes
 const FIELDS = ['v' => '/\A\d{1,15}\z/', 'ts' => '/\A\d{1,15}\z/', 'sign' => '/\A[0-9a-f]{40,64}\z/'];
 
-// PHP forgets between requests, so what was done is kept in files: a line for each event.
+// PHP keeps no state between requests, so files hold the handled ids, one per line.
 $folder = getenv('STATE') ?: sys_get_temp_dir() . '/crowdhook-audit';
 is_dir($folder) || mkdir($folder, 0700);
 define('DONE', "$folder/done");
 define('HANDLED', "$folder/handled"); // 1
 
-/** Yours. What throws has failed, and runs again when it is delivered again. */
+/** Your code. If it throws, the event failed and runs again on its next delivery. */
 function handle(object $event): void
 {
     error_log(json_encode([$event->type ?? null, $event->uuid]));
@@ -45,7 +45,7 @@ function isGenuine(string $header, string $body): bool
         && abs(microtime(true) - $ts / 1000) <= TOLERANCE;
 }
 
-/** The events of an envelope; null of what is none. Toloka's test notification is a bare event. */
+/** Returns the events, or null if the body is no envelope. Toloka's test notification is a bare event. */
 function eventsOf(string $body): ?array
 {
     $envelope = json_decode($body);

@@ -4,8 +4,8 @@
     npx crowdhook audit http://127.0.0.1:3000/toloka-webhook --provider toloka --secret 12345 \
         --report http://127.0.0.1:3000/handled/only-here
 
-The route is the five lines marked with a number. It tells strangers what was handled, so it is not for
-production: there is none without a REPORT_TOKEN, and only loopback reaches it.
+The five lines marked with a number are the report route. It shows handled events to anyone who asks, so do
+not use it in production. It exists only with a REPORT_TOKEN, and only the loopback interface reaches it.
 """
 
 import hashlib
@@ -26,12 +26,12 @@ LIMIT = 5 * 1024 * 1024  # bytes
 FIELDS = {"v": r"[0-9]{1,15}", "ts": r"[0-9]{1,15}", "sign": r"[0-9a-f]{40,64}"}
 
 handled = []  # 2
-done = set()  # in memory: several processes need a store that they share
+done = set()  # in memory: several processes need a shared store
 one_at_a_time = threading.Lock()
 
 
 def handle(event):
-    """Yours. What raises has failed, and runs again when it is delivered again."""
+    """Your code. If it raises, the event failed and runs again on its next delivery."""
     print(event.get("type"), event["uuid"], flush=True)
 
 
@@ -47,7 +47,7 @@ def is_genuine(header, body):
 
 
 def events_of(body):
-    """The events of an envelope; None of what is none. Toloka's test notification is a bare event."""
+    """Returns the events, or None if the body is no envelope. Toloka's test notification is a bare event."""
     try:
         envelope = json.loads(body)
     except (ValueError, RecursionError):
@@ -73,7 +73,7 @@ def handle_once(event):
 
 
 class Webhook(BaseHTTPRequestHandler):
-    timeout = 30  # seconds for which a sender may be silent
+    timeout = 30  # seconds without data from the sender
 
     def do_POST(self):
         if self.path.partition("?")[0] != "/toloka-webhook":
@@ -102,7 +102,7 @@ class Webhook(BaseHTTPRequestHandler):
     do_HEAD = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_GET
 
     def read_body(self):
-        """None if it is too large. That is read all the same, for the sender to finish and see the answer."""
+        """Returns None if the body is too large, but reads it, so that the sender can finish and see the answer."""
         body, size = bytearray(), 0
         for piece in self.pieces():
             size += len(piece)

@@ -4,8 +4,8 @@
 #   npx crowdhook audit http://127.0.0.1:3000/toloka-webhook --provider toloka --secret 12345 \
 #     --report http://127.0.0.1:3000/handled/only-here
 #
-# The route is the lines marked with a number. It tells strangers what was handled, so it is not for
-# production: there is none without a REPORT_TOKEN, and only loopback reaches it.
+# The lines marked with a number are the report route. It shows handled events to anyone who asks, so do
+# not use it in production. It exists only with a REPORT_TOKEN, and only the loopback interface reaches it.
 require "json"
 require "openssl"
 require "set"
@@ -22,13 +22,13 @@ HANDLED = [] # 1
 DONE = Set.new # in memory: several processes need a store that they share
 ONE_AT_A_TIME = Mutex.new
 
-# Yours. What raises has failed, and runs again when it is delivered again.
+# Your code. If it raises, the event failed and runs again on its next delivery.
 def handle(event)
   puts "#{event["type"]} #{event["uuid"]}"
 end
 
 def genuine?(header, body)
-  # Of two headers WEBrick makes one.
+  # WEBrick joins two headers into one.
   return false if header.to_s.count("{") > 1
 
   fields = header.to_s.scan(/(\w+)=(\w*)/).to_h
@@ -41,7 +41,7 @@ def genuine?(header, body)
     (Time.now.to_f - ts.to_i / 1000.0).abs <= TOLERANCE
 end
 
-# The events of an envelope; nil of what is none. Toloka's test notification is a bare event.
+# Returns the events of an envelope, or nil if the JSON is not an envelope. Toloka's test notification is a bare event.
 def events_of(body)
   envelope = JSON.parse(body.dup.force_encoding(Encoding::UTF_8))
   return unless envelope.is_a?(Hash)
@@ -70,7 +70,7 @@ end
 
 class Webhook < WEBrick::HTTPServlet::AbstractServlet
   def do_POST(request, response)
-    # Piece by piece, so that no more than the limit is kept.
+    # Read in pieces, so that the app keeps no more than the limit.
     body = String.new(encoding: Encoding::BINARY)
     size = 0
     request.body do |piece|

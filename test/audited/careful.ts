@@ -1,15 +1,16 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import express from "express";
 
-// By hand and with care: raw bytes, a comparison in constant time, JSON read only after that, and room for
-// what Toloka can send. Nothing looks at the time. Of Toloka's short signatures nothing is documented.
+// Written by hand, with care: raw bytes, a comparison in constant time, JSON parsed only after that, and a
+// limit above Toloka's largest delivery. They do not check the time, and Toloka does not document its short
+// signatures.
 
-/** Its work, given an event's id. */
+/** The app's work for one event. */
 export type Handle = (id: unknown) => Promise<void>;
 
 export const raw = () => express.raw({ type: () => true, limit: "5mb" });
 
-/** The fields of Toloka's header, in any order. */
+/** Returns the fields of Toloka's header, in any order. */
 export function fieldsOf(header = ""): { v?: string; ts?: string; sign?: string } {
   return Object.fromEntries([...header.matchAll(/(\w+)=(\w+)/g)].map(([, name, value]) => [name, value]));
 }
@@ -57,7 +58,7 @@ export function carefulProlific(secret: string, handle: Handle) {
   return app;
 }
 
-/** Remembers what was handled. Looks first and notes afterwards, so that what fails can come again. */
+/** Skips ids that were handled. Stores an id after its work, so that a failed event can be delivered again. */
 export function remembering(handle: Handle): Handle {
   const handled = new Set<unknown>();
   return async (id) => {

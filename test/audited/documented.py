@@ -1,11 +1,11 @@
-"""A server around the checks that the providers' documentation shows in Python, written anew:
+"""A server around the signature checks that the providers' documentation shows in Python, rewritten:
 
 Toloka: `en/api/concepts/authentication.md` of its public repository of documentation, Toloka/docs. It signs
-`ts.v.payload` and compares with `==`. What is printed there lacks a line break, and does not run as it is.
+`ts.v.payload` and compares with `==`. The printed example lacks a line break and does not run.
 Prolific: "Verifying" in its API reference. It signs the timestamp and `json.dumps` of the parsed body.
 
-All else is ours, and careful, so that it is these checks that are judged: how a body is read and limited, how
-the header is taken apart, what is answered. Nothing there speaks of the time or of events that come again.
+The rest is crowdhook's and careful, so that the audit judges these checks: reading and limiting the body,
+parsing the header, and the answers. Neither example mentions the time or repeated events.
 """
 
 import base64
@@ -63,7 +63,7 @@ class Server(BaseHTTPRequestHandler):
             if not is_genuine(self.headers, body.decode()):
                 return self.answer(401)
             ids = ids_of(self.headers, body.decode())
-        except Exception:  # a header or a field that is not there, or what is no JSON
+        except Exception:  # a header or a field is missing, or the body is not JSON
             return self.answer(400)
         handled.extend(ids)
         self.answer(200)
@@ -77,7 +77,7 @@ class Server(BaseHTTPRequestHandler):
     do_PUT = do_PATCH = do_DELETE = do_GET
 
     def pieces(self):
-        """Of a body that is too large not all is given, but all is read, so that the sender sees the answer."""
+        """Reads a body that is too large to its end, so that the sender sees the answer, but yields only a part."""
         lengths = self.headers.get_all("Content-Length", [])
         given = 0
         chunked = "Transfer-Encoding" in self.headers
@@ -115,7 +115,7 @@ class Server(BaseHTTPRequestHandler):
 
 class Listening(ThreadingHTTPServer):
     def handle_error(self, *_):
-        """A sender that hung up."""
+        """Ignores senders that hang up."""
 
 
 server = Listening(("127.0.0.1", 0), Server)

@@ -14,29 +14,30 @@ import { octokitProlific, octokitToloka } from "./octokit.js";
 import { standardWebhooksToloka } from "./standardwebhooks.js";
 
 interface Endpoint {
-  /** Where deliveries go. */
+  /** The URL for deliveries. */
   readonly url: string;
-  /** Where it tells what was handled. */
+  /** The URL of the report route. */
   readonly report: string;
   close(): Promise<void>;
 }
 
-/** A handler to be audited. */
+/** A handler to audit. */
 export interface Handler {
   readonly name: string;
   readonly provider: EndpointProvider;
-  /** What it is made of, and what of that was adapted. */
+  /** Its parts, and which of them were adapted. */
   readonly made: string;
-  /** Why it cannot run here, and what would make it. */
+  /** Why it cannot run on this machine, and the fix. */
   readonly missing?: string | undefined;
-  /** Starts it on a free port of loopback. */
+  /** Starts the handler on a free port of the loopback interface. */
   start(secret: string): Promise<Endpoint>;
 }
 
 /**
- * What comes of auditing a handler, with one secret and its report route: by all checks, or by these.
+ * Audits a handler with one secret and its report route.
  *
- * @throws AuditError if it does not even accept what is genuine.
+ * @param only The ids of the checks to run. Default: all.
+ * @throws AuditError if the handler refuses a genuine delivery.
  */
 export async function audited({ provider, start }: Handler, only?: readonly string[]): Promise<AuditReport> {
   const secret = "a-secret-for-audits";
@@ -50,10 +51,10 @@ export async function audited({ provider, start }: Handler, only?: readonly stri
 
 type Server = Pick<Endpoint, "close"> & { readonly origin: string };
 
-/** How long an event takes to be handled: who looks first and notes afterwards needs time to be found out. */
+/** The time to handle one event. It lets the audit catch handlers that look an id up and store it later. */
 const WORK_MS = 2;
 
-/** Starts a handler, and a report route beside it, so that none has to make room for that. */
+/** Starts a handler and a report route beside it, so that no handler needs a route of its own. */
 async function reported(
   provider: EndpointProvider,
   begin: (handle: Handle) => Promise<Server>,
@@ -61,7 +62,7 @@ async function reported(
   const handled: string[] = [];
   const server = await begin(async (id) => {
     await pause(WORK_MS);
-    // What has no id is not looked for.
+    // The audit does not look for events without an id.
     if (typeof id === "string") handled.push(id);
   });
   const report = await listen((_request, response) => {
@@ -88,7 +89,7 @@ interface Program {
   readonly provider: EndpointProvider;
   readonly made: string;
   readonly command: readonly string[];
-  /** As a path from here. */
+  /** Relative to this file. */
   readonly file: string;
   readonly missing?: string | undefined;
   environment(secret: string): Record<string, string>;
@@ -96,7 +97,7 @@ interface Program {
   readonly report: string;
 }
 
-/** A handler that is a process of its own, and has a report route itself. */
+/** A handler that runs as a process and has its own report route. */
 function program({ command, file, environment, report, ...handler }: Program): Handler {
   const { provider } = handler;
   const [executable = "", ...args] = command;
@@ -127,13 +128,13 @@ const python = spawnSync("python3", ["--version"], { encoding: "utf8" });
 const pythonMissing =
   python.status === 0
     ? undefined
-    : "SKIPPED: no python3 on the PATH. Run `apt-get install python3`, and what is in Python is audited.";
+    : "SKIPPED: no python3 on the PATH. Run `apt-get install python3` to audit the handlers in Python.";
 
-function documented(of: string, provider: EndpointProvider): Handler {
+function documented(title: string, provider: EndpointProvider): Handler {
   return program({
-    name: `as documented by ${of}`,
+    name: `as documented by ${title}`,
     provider,
-    made: `the documentation's example in Python, written anew, and a careful server around it; ${python.stdout?.trim()}`,
+    made: `the documentation's example in Python, rewritten, in a careful server; ${python.stdout?.trim()}`,
     command: ["python3"],
     file: "documented.py",
     missing: pythonMissing,
@@ -151,13 +152,13 @@ const example = {
 const examplePython = program({
   ...example,
   name: "examples/audit/python.py",
-  made: `by hand, with all that is known to this audit; ${python.stdout?.trim()}`,
+  made: `by hand, by all rules of this audit; ${python.stdout?.trim()}`,
   command: ["python3"],
   file: "../../examples/audit/python.py",
   missing: pythonMissing,
 });
 
-/** Those that are to be copied. */
+/** The examples for users to copy. */
 export const EXAMPLES: readonly Handler[] = [
   program({
     ...example,
@@ -176,13 +177,12 @@ const { devDependencies } = manifest("../package.json");
 const named = (peer: string) => `${peer} ${devDependencies[peer]}`;
 const on = `on ${named("express")}`;
 
-/** By provider. */
 const OTHERS: Readonly<Record<EndpointProvider, readonly Handler[]>> = {
   toloka: others("toloka", naiveToloka, carefulToloka, [
     documented("Toloka", "toloka"),
     onExpress(
       "standardwebhooks",
-      `${named("standardwebhooks")} ${on}, made for a scheme of its own: HMAC, check of the time and reading of JSON are the library's, header and comparison adapted`,
+      `${named("standardwebhooks")} ${on}, made for its own scheme: the library computes the HMAC, checks the time and parses JSON; header and comparison adapted`,
       "toloka",
       standardWebhooksToloka,
     ),
@@ -214,11 +214,8 @@ function others(
       provider,
       careful,
     ),
-    onExpress(
-      "by hand, with a Set",
-      "the same, and a Set of the ids that were handled",
-      provider,
-      (secret, handle) => careful(secret, remembering(handle)),
+    onExpress("by hand, with a Set", "the same, with a Set of handled ids", provider, (secret, handle) =>
+      careful(secret, remembering(handle)),
     ),
     ...more,
   ];
@@ -227,7 +224,7 @@ function others(
 function octokit(provider: EndpointProvider, app: App): Handler {
   return onExpress(
     "@octokit/webhooks",
-    `${named("@octokit/webhooks")} ${on}, made for GitHub's scheme: its verify is given what is signed here; all else adapted`,
+    `${named("@octokit/webhooks")} ${on}, made for GitHub's scheme: its verify gets the text that the provider signs; all else adapted`,
     provider,
     app,
   );

@@ -2,7 +2,7 @@ import { createHmac } from "node:crypto";
 import express from "express";
 import type { Handle } from "./careful.js";
 
-// What many tutorials show: the body is parsed first, then written as JSON again to be signed.
+// As in many tutorials: a parser reads the body, and the signature is computed over JSON written from that.
 
 export function naiveToloka(secret: string, handle: Handle) {
   const app = express();

@@ -2,9 +2,9 @@ import { Webhooks } from "@octokit/webhooks";
 import express from "express";
 import { fieldsOf, type Handle, raw } from "./careful.js";
 
-// `verify` of @octokit/webhooks, which is made for GitHub's scheme: `sha256=` and the hexadecimal HMAC of a
-// text. It is given what Toloka or Prolific sign, in that form. Its middleware cannot be: that signs the
-// body alone. The time, which GitHub does not send, it never claimed to check.
+// `verify` of @octokit/webhooks expects GitHub's scheme: `sha256=` and the hexadecimal HMAC of a text. These
+// handlers pass it the text that Toloka or Prolific sign. Its middleware does not fit, because that signs the
+// body alone. It does not claim to check the time, which GitHub does not send.
 
 export function octokitToloka(secret: string, handle: Handle) {
   const webhooks = new Webhooks({ secret });
@@ -30,7 +30,7 @@ export function octokitProlific(secret: string, handle: Handle) {
     const signature = request.header("x-prolific-request-signature") ?? "";
     const timestamp = request.header("x-prolific-request-timestamp") ?? "";
     const digest = Buffer.from(signature, "base64");
-    // What decodes to the same bytes is not the same text.
+    // Several texts decode to the same bytes. Only the regular one is accepted.
     const isGenuine =
       digest.toString("base64") === signature &&
       (await webhooks.verify(`${timestamp}${request.body}`, `sha256=${digest.toString("hex")}`));

@@ -7,10 +7,10 @@ interface Envelope {
 }
 
 /**
- * Toloka's deliveries checked by standardwebhooks, which has a scheme of its own: it signs
- * `id.seconds.body`, Toloka `milliseconds.version.body`. The HMAC, the check of the time and the reading of
- * JSON are the library's; the header and the comparison are the adapter's. Prolific signs its time and the
- * body with nothing in between, which the library cannot.
+ * Verifies Toloka's deliveries with standardwebhooks. The library signs `id.seconds.body`, Toloka signs
+ * `milliseconds.version.body`. The library computes the HMAC, checks the time and parses JSON; this adapter
+ * parses the header and compares the digests. Prolific does not fit, because it signs no separator between
+ * the time and the body.
  */
 export function standardWebhooksToloka(secret: string, handle: Handle) {
   const webhook = new Webhook(secret, { format: "raw" });
@@ -21,7 +21,7 @@ export function standardWebhooksToloka(secret: string, handle: Handle) {
     const [, expected = ""] = webhook.sign(ts, new Date(Number(v) * 1000), body).split(",");
     if (!isSame(Buffer.from(expected, "base64"), Buffer.from(sign, "hex")))
       throw new WebhookVerificationError("No matching signature found");
-    // Known to be genuine by now: this has the library check the time as it does in its own scheme.
+    // The signature is valid. A second signature, in the library's own scheme, makes it check the time.
     const time = new Date(Number(ts));
     return webhook.verify(body, {
       "webhook-id": ts,

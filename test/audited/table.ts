@@ -3,7 +3,7 @@ import { AuditError, type AuditReport, CHECKS } from "@crowdhook/audit";
 import type { EndpointProvider } from "../plain-endpoint.js";
 import { audited, HANDLERS, type Handler } from "./handlers.js";
 
-// Audits every handler, and writes docs/audit.md's comparison anew. Usage: pnpm audit:compare
+// Audits every handler and rewrites the comparison in docs/audit.md. Usage: pnpm audit:compare
 
 const DOCUMENT = new URL("../../docs/audit.md", import.meta.url);
 const [BEGIN, END] = ["<!-- begin: pnpm audit:compare -->", "<!-- end: pnpm audit:compare -->"];
@@ -11,7 +11,7 @@ const TITLES: Readonly<Record<EndpointProvider, string>> = { toloka: "Toloka", p
 
 interface Row {
   readonly handler: Handler;
-  /** Or why there is none. */
+  /** A text says why there is no report. */
   readonly outcome: AuditReport | string;
 }
 
@@ -21,7 +21,7 @@ async function rowOf(handler: Handler): Promise<Row> {
     return { handler, outcome: await audited(handler) };
   } catch (error) {
     if (!(error instanceof AuditError)) throw error;
-    return { handler, outcome: error.code === "NOT_ACCEPTED" ? "refuses what is genuine" : error.message };
+    return { handler, outcome: error.code === "NOT_ACCEPTED" ? "refuses genuine deliveries" : error.message };
   }
 }
 
@@ -51,7 +51,7 @@ function tableOf(provider: EndpointProvider, rows: readonly Row[]): string {
 ${lines.join("\n")}`;
 }
 
-// As in production: Express answers errors without their stacks then. What is refused is printed by nobody.
+// As in production, where Express answers errors without stacks. Nothing logs the refused deliveries.
 process.env.NODE_ENV = "production";
 console.error = console.warn = () => {};
 
@@ -65,17 +65,17 @@ for (const handler of HANDLERS) {
 const today = new Date().toISOString().slice(0, 10);
 const made = new Map(rows.map(({ handler }) => [handler.name, handler.made]));
 const failed = new Set(rows.flatMap(failedMusts));
-const written = `How many passed of those that were made, with one secret and a report route, on ${today} with Node ${process.versions.node}.
+const written = `Passed of the checks that ran, with one secret and a report route, on ${today} with Node ${process.versions.node}.
 
 ${tableOf("toloka", rows)}
 
 ${tableOf("prolific", rows)}
 
-### What they are
+### The handlers
 
 ${[...made].map(([name, what]) => `- **${name}:** ${what}.`).join("\n")}
 
-### What did not hold
+### The failed checks
 
 ${CHECKS.filter(({ id }) => failed.has(id))
   .map(({ id, requirement }) => `- \`${id}\`: ${requirement}`)
@@ -83,5 +83,5 @@ ${CHECKS.filter(({ id }) => failed.has(id))
 const document = readFileSync(DOCUMENT, "utf8");
 const [before, after] = [document.indexOf(BEGIN), document.indexOf(END)];
 if (before < 0 || after < before)
-  throw new Error(`docs/audit.md must have ${BEGIN} and ${END}, each in a line.`);
+  throw new Error(`docs/audit.md lacks a marker. Add the lines ${BEGIN} and ${END}.`);
 writeFileSync(DOCUMENT, `${document.slice(0, before)}${BEGIN}\n\n${written}\n\n${document.slice(after)}`);
