@@ -7,7 +7,7 @@ import { expect, test } from "vitest";
 const FILE = fileURLToPath(new URL("../docs/audit.md", import.meta.url));
 const MARK = "<!-- From CHECKS, written by test/audit-docs.test.ts. -->\n";
 
-const HEAD = `| check | for | level | what must hold | why | source |
+const HEAD = `| check | for | level | requirement | reason | source |
 | --- | --- | --- | --- | --- | --- |
 `;
 const TITLES = new Map(SENDERS.map(({ provider }) => [provider.name, provider.title]));
