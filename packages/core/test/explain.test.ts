@@ -3,9 +3,11 @@ import { beforeEach, describe, expect, test, vi } from "vitest";
 import * as hmac from "#hmac";
 import type { DeliveryRecord } from "../src/observing/trace.js";
 import type { ReceiverOptions } from "../src/options.js";
+import type { Provider } from "../src/provider.js";
 import { prolific } from "../src/providers/prolific/index.js";
 import { toloka } from "../src/providers/toloka/index.js";
 import { createReceiver } from "../src/receiver.js";
+import { findMistakes } from "../src/signature/explain.js";
 import { signProlific, signToloka, tolokaEvent } from "../src/testing.js";
 
 const SECRET = "s3cr3t";
@@ -217,5 +219,66 @@ describe("many forgeries", () => {
     await receiver.handle(signToloka({ secret: "guessed", timestamp: NOW, body }));
     // Checking the signature takes one HMAC a secret; finding out what is wrong may take no more than that again.
     expect(hashed).toBeLessThanOrEqual(2 * 50 * body.length);
+  });
+});
+
+describe("findMistakes", () => {
+  const bytes = (text: string) => new TextEncoder().encode(text);
+  const suspect = (options: Parameters<typeof signToloka>[0], body = options.body ?? "") => ({
+    secrets: [SECRET],
+    headers: new Headers(signToloka({ timestamp: NOW, ...options }).headers),
+    body: bytes(body),
+  });
+  const find = async (...args: Parameters<typeof findMistakes>) =>
+    (await findMistakes(...args)).filter(({ found }) => found);
+  const provider = toloka as unknown as Provider;
+  const others = [prolific as unknown as Provider];
+
+  test("names the white space that the secret was signed with", async () => {
+    expect(await find(provider, others, suspect({ secret: `${SECRET}\n`, body: BODY }))).toMatchObject([
+      {
+        name: "secret-white-space",
+        mistake: "a delivery was signed with the secret and a line break after it",
+      },
+    ]);
+  });
+
+  test("finds the secret of another provider", async () => {
+    const { headers, body } = suspect({ secret: "other", body: BODY });
+    const given = { secrets: [SECRET], otherSecrets: ["other"], headers, body };
+    expect(await find(provider, others, given)).toMatchObject([{ name: "secret-other" }]);
+  });
+
+  test("names the provider that the headers belong to", async () => {
+    const { headers } = signProlific({ secret: SECRET, timestamp: NOW });
+    const given = { secrets: [SECRET], headers: new Headers(headers), body: bytes(BODY) };
+    expect(await find(provider, others, given)).toMatchObject([
+      { name: "wrong-provider", fix: 'pass "prolific" as the provider' },
+    ]);
+  });
+
+  test("finds one of Prolific's headers missing, cut off, or in milliseconds", async () => {
+    const [other, ...rest] = [others[0] as Provider, provider];
+    const signed = signProlific({ secret: SECRET, timestamp: NOW, body: "{}" });
+    const findIn = async (changes: Record<string, string>) => {
+      const headers = new Headers({ ...signed.headers, ...changes });
+      const found = await find(other, rest, { secrets: [SECRET], headers, body: bytes("{}") });
+      return found.map(({ name }) => name);
+    };
+    expect(await findIn({ "x-prolific-request-timestamp": "" })).toEqual(["header-missing"]);
+    const digest = signed.headers["x-prolific-request-signature"] ?? "";
+    expect(await findIn({ "x-prolific-request-signature": digest.slice(0, -4) })).toEqual(["header-cut-off"]);
+    expect(await findIn({ "x-prolific-request-timestamp": String(NOW) })).toEqual(["time-unit"]);
+  });
+
+  test("parses no body that is larger than the effort allows", async () => {
+    const given = suspect({ secret: SECRET, body: BODY }, JSON.stringify(JSON.parse(BODY), null, 2));
+    expect(await find(provider, others, given)).toMatchObject([{ name: "body-serialized-again" }]);
+    expect(await find(provider, others, given, { parsed: 10 })).toEqual([]);
+  });
+
+  test("survives JSON that is nested too deeply to be serialized", async () => {
+    const body = `${'{"a":'.repeat(30_000)}1${"}".repeat(30_000)}`;
+    expect(await find(provider, others, suspect({ secret: "another", body }))).toEqual([]);
   });
 });

@@ -43,16 +43,18 @@ export async function findMistakes(
     // One change to the body can contain another, so the first one that fits ends that search.
     const isSkipped = isOfBody && (isBodyExplained || !isText);
     let found: boolean | undefined;
+    let match: Variant | undefined;
     if (
       typeof signature !== "string" &&
       !isSkipped &&
       (name !== "secret-other" || suspect.otherSecrets?.length)
     ) {
       const fits = createFitter(signature, effort.hashed ?? HASHED_MAX);
-      found = (await firstFit(candidate, signature, suspect, fits)) !== undefined;
+      match = await firstFit(candidate, signature, suspect, fits);
+      found = match !== undefined;
     }
     isBodyExplained ||= isOfBody && found === true;
-    mistakes.push({ name, mistake, fix, found });
+    mistakes.push({ name, mistake: match?.mistake ?? mistake, fix, found });
   }
   return mistakes;
 }
@@ -111,7 +113,7 @@ function headerMistakes(
     {
       name: "wrong-provider",
       mistake: `the headers are ${other ? `${other.title}'s` : "another provider's"}, not ${title}'s`,
-      fix: other ? `take --provider ${other.name}` : "deliver to the other provider's webhook",
+      fix: `pass ${other ? JSON.stringify(other.name) : "the other provider"} as the provider`,
       found: other !== undefined,
     },
     {

@@ -46,8 +46,8 @@ export function candidatesFor({ signs }: SignatureFormat, parsedMax: number): re
   return [
     {
       name: "secret-other",
-      mistake: "a delivery was signed with the other provider's secret",
-      fix: "check whether the two secrets are exchanged",
+      mistake: "a delivery was signed with another provider's secret",
+      fix: "check whether the secrets are exchanged",
       variants: ({ prefix }, { otherSecrets = [], body }) =>
         otherSecrets.map((secret) => ({ secret, body, prefix })),
     },
@@ -149,16 +149,18 @@ export function decode(body: Uint8Array): string | undefined {
   }
 }
 
-/** As other programs would have written the JSON, indented or with a line break at the end. */
-function* serializeAgain(text: string, parsedMax: number): Generator<string> {
-  if (text.length > parsedMax) return;
-  const variants = rewriteJson(text);
-  const [compact] = variants;
-  if (compact === undefined) return;
-  const value: unknown = JSON.parse(compact);
-  const indented = [2, 4, "\t"].map((indent) => JSON.stringify(value, undefined, indent));
-  for (const json of [...variants, ...indented]) {
-    yield json;
-    yield `${json}\n`;
+/** Returns JSON as other programs would have written it, indented or with a line break at the end. */
+function serializeAgain(text: string, parsedMax: number): readonly string[] {
+  if (text.length > parsedMax) return [];
+  try {
+    const variants = rewriteJson(text);
+    const [compact] = variants;
+    if (compact === undefined) return [];
+    const value: unknown = JSON.parse(compact);
+    const indented = [2, 4, "\t"].map((indent) => JSON.stringify(value, undefined, indent));
+    return [...variants, ...indented].flatMap((json) => [json, `${json}\n`]);
+  } catch {
+    // JSON that is nested deeply enough overflows the stack.
+    return [];
   }
 }
