@@ -252,7 +252,7 @@ describe.each(TARGETS)("$name", (target) => {
     }
     expect(new Set(texts).size).toBe(1);
     expect(log.mock.calls.join("\n")).toMatch(
-      /fits no secret.*\n.*line break after it.*\n.*white space around it.*\n.*serialized anew/,
+      /fits no secret.*\n.*line break after it.*\n.*a line break was added to the end.*\n.*serialized again/,
     );
     expect(log.mock.calls.join()).not.toContain(SECRET);
   });
