@@ -12,7 +12,7 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** What the tests' own environment holds must not matter. */
+/** The environment without the variables that change what the command does. */
 const CLEAN = Object.fromEntries(
   Object.entries(process.env).filter(([name]) => !/^(TOLOKA|PROLIFIC)_|^(NO|FORCE)_COLOR$/.test(name)),
 );
@@ -29,13 +29,13 @@ export class Running {
     child.stderr.setEncoding("utf8").on("data", (text) => {
       this.stderr += text;
     });
-    // "close", for then its output is complete.
+    // The output is complete only on "close".
     this.ended = once(child, "close").then(([code]) => {
       return { code, stdout: this.stdout, stderr: this.stderr };
     });
   }
 
-  /** Resolves when its standard output matches. */
+  /** Resolves when the standard output matches. */
   async printed(pattern: RegExp): Promise<RegExpExecArray> {
     for (;;) {
       const match = pattern.exec(this.stdout);
@@ -45,7 +45,7 @@ export class Running {
         this.ended.then(() => true),
       ]);
       if (isOver && !pattern.test(this.stdout)) {
-        throw new Error(`It ended without printing ${pattern}: ${this.stdout}${this.stderr}`);
+        throw new Error(`The process ended without printing ${pattern}: ${this.stdout}${this.stderr}`);
       }
     }
   }
@@ -65,7 +65,7 @@ export interface RunOptions {
 export function start(command: string, args: readonly string[], options: RunOptions = {}): Running {
   const { env = {}, cwd, input = "" } = options;
   const child = spawn(command, args, { env: { ...CLEAN, ...env }, cwd });
-  // It may end without reading it.
+  // The process may end without reading its input.
   child.stdin.on("error", () => {}).end(input);
   return new Running(child);
 }

@@ -9,22 +9,16 @@ import {
   toBadge,
   toJUnit,
 } from "@crowdhook/audit";
+import type { Provider } from "@crowdhook/core";
 import { endpoint } from "./exchange.js";
+import { suggestion } from "./nearest.js";
 import { colours, Failure, marked, plain, print, printJson, UsageError } from "./output.js";
-import {
-  askedSecrets,
-  givenSecrets,
-  nearest,
-  PROVIDER_NAMES,
-  PROVIDERS,
-  type ProviderName,
-  type SecretOptions,
-  secretsFor,
-} from "./providers.js";
+import { PROVIDERS, providerNamed } from "./providers.js";
+import { askedSecrets, givenSecrets, type SecretOptions, secretsFor } from "./secrets.js";
 
 export interface AuditCommandOptions extends SecretOptions {
   readonly list?: boolean;
-  readonly provider?: ProviderName;
+  readonly provider?: string;
   readonly report?: string;
   readonly only?: readonly string[];
   readonly timeout: number;
@@ -33,23 +27,23 @@ export interface AuditCommandOptions extends SecretOptions {
   readonly badge?: string;
 }
 
-/** Resolves with whether no MUST failed. */
+/** Resolves with `true` if no MUST failed. */
 export async function auditEndpoint(url: string | undefined, options: AuditCommandOptions): Promise<boolean> {
   const { only, timeout, json, junit, badge } = options;
   if (options.list) return list(options);
   if (url === undefined) throw new UsageError("Pass the URL of the endpoint, or --list.");
   if (timeout > 60) throw new UsageError("--timeout must be at most 60 seconds.");
   const to = endpoint(url, "The URL");
-  const provider = options.provider ?? providerOf(url, options);
+  const provider = providerNamed(options.provider) ?? providerOf(url, options);
   const report = options.report === undefined ? undefined : endpoint(options.report, "--report")("/").href;
   for (const id of only ?? []) checkId(id, provider);
   const secrets = await askedSecrets(provider, secretsFor(provider, options));
-  const target = to(PROVIDERS[provider].provider.defaultPath);
+  const target = to(provider.defaultPath);
 
   if (!json) {
-    const many = secrets.length === 1 ? "one secret" : `${secrets.length} secrets`;
+    const count = secrets.length === 1 ? "one secret" : `${secrets.length} secrets`;
     const route = report ? "a report route" : "no report route";
-    print(`${PROVIDERS[provider].title} at ${target.origin}${target.pathname}, with ${many} and ${route}`);
+    print(`${provider.title} at ${target.origin}${target.pathname}, with ${count} and ${route}`);
   }
   let group: string | undefined;
   const show = (result: CheckResult) => {
@@ -57,11 +51,11 @@ export async function auditEndpoint(url: string | undefined, options: AuditComma
     group = result.group;
     printResult(result);
   };
-  let made: AuditReport;
+  let auditReport: AuditReport;
   try {
-    made = await audit({
+    auditReport = await audit({
       url: target.href,
-      provider,
+      provider: provider.name,
       secrets,
       report,
       timeout,
@@ -71,32 +65,36 @@ export async function auditEndpoint(url: string | undefined, options: AuditComma
   } catch (error) {
     throw error instanceof AuditError ? new Failure(plain(error.message)) : error;
   }
-  if (json) printJson(made);
-  else printVerdict(made, report !== undefined);
-  if (junit !== undefined) await write("--junit", junit, await toJUnit(made));
-  if (badge !== undefined) await write("--badge", badge, await toBadge(made));
-  return made.counts.MUST.failed === 0;
+  if (json) printJson(auditReport);
+  else printVerdict(auditReport, report !== undefined);
+  if (junit !== undefined) await write("--junit", junit, await toJUnit(auditReport));
+  if (badge !== undefined) await write("--badge", badge, await toBadge(auditReport));
+  return auditReport.counts.MUST.failed === 0;
 }
 
-/** By the URL's path or, if that does not say, by whose secret there is. */
-function providerOf(url: string, options: AuditCommandOptions): ProviderName {
-  const { pathname } = new URL(url);
-  const inPath = PROVIDER_NAMES.filter((name) => pathname.toLowerCase().includes(name));
-  const withSecret = options.secret ? [] : PROVIDER_NAMES.filter((name) => givenSecrets(name, {}).length > 0);
-  for (const [name, ...others] of [inPath, withSecret]) if (name && others.length === 0) return name;
+/** Finds the provider by the URL's path, or else by the secret that is set. */
+function providerOf(url: string, options: AuditCommandOptions): Provider {
+  const path = new URL(url).pathname.toLowerCase();
+  const inPath = PROVIDERS.filter(({ name }) => path.includes(name));
+  const withSecret = options.secret ? [] : PROVIDERS.filter((provider) => givenSecrets(provider).length > 0);
+  for (const [provider, ...others] of [inPath, withSecret]) {
+    if (provider && others.length === 0) return provider;
+  }
   throw new UsageError("The URL does not say whose webhooks it receives: pass --provider.");
 }
 
-function checksOf(provider: ProviderName | undefined): readonly Check[] {
-  return CHECKS.filter(({ providers }) => provider === undefined || providers.includes(provider));
+function checksOf(provider: string | undefined): readonly Check[] {
+  return CHECKS.filter(({ providers }) => {
+    const names: readonly string[] = providers;
+    return provider === undefined || names.includes(provider);
+  });
 }
 
-function checkId(id: string, provider: ProviderName): void {
-  const ids = checksOf(provider).map((check) => check.id);
+function checkId(id: string, { name, title }: Provider): void {
+  const ids = checksOf(name).map((check) => check.id);
   if (ids.includes(id)) return;
-  const meant = nearest(id, ids);
   throw new UsageError(
-    `There is no check ${JSON.stringify(id)} for ${PROVIDERS[provider].title}.${meant ? ` Did you mean ${meant}?` : ""} crowdhook audit --list shows all.`,
+    `There is no check ${JSON.stringify(id)} for ${title}.${suggestion(id, ids)} crowdhook audit --list shows all.`,
   );
 }
 
@@ -105,8 +103,8 @@ function list({ provider, json }: AuditCommandOptions): boolean {
   if (json) printJson(checks);
   else {
     for (const { id, providers, level, requirement } of checks) {
-      const whose = providers.length > 1 ? "both" : (providers[0] ?? "");
-      print(`${id.padEnd(ID_WIDTH)} ${level.padEnd(6)} ${whose.padEnd(8)} ${requirement}`);
+      const names = providers.length === PROVIDERS.length ? "all" : providers.join(", ");
+      print(`${id.padEnd(ID_WIDTH)} ${level.padEnd(6)} ${names.padEnd(8)} ${requirement}`);
     }
   }
   return true;
@@ -120,7 +118,6 @@ function printResult(result: CheckResult): void {
   if (result.status === "passed") print(`  ${marked(true, `${name}  ${requirement}`)}`);
   else if (result.status === "skipped") print(colours.dim(`  – ${name}  skipped: ${result.why}`));
   else {
-    // What is no MUST is worth a look, and no more.
     const colour = level === "MUST" ? colours.red : colours.yellow;
     print(`  ${colour("✗")} ${name}  ${colour(level)}: ${requirement}`);
     const row = (title: string, text: string) => print(`      ${colours.dim(title.padEnd(9))} ${text}`);
@@ -142,7 +139,7 @@ function printVerdict({ verdict, counts, seconds, results }: AuditReport, hasRep
     print(marked(false, `Unsafe: ${MUST.failed === 1 ? "a MUST" : `${MUST.failed} MUSTs`} failed. ${took}.`));
   else if (verdict === "safe") print(marked(true, `Safe: every MUST passed. ${took}.`));
   else {
-    const why = hasReport ? "not all of them were made" : "some take a report route: --report";
+    const why = hasReport ? "some checks were left out" : "some checks need a report route: --report";
     print(`${colours.yellow("–")} Not proven: no MUST failed, but ${why}. ${took}.`);
   }
 }

@@ -2,10 +2,9 @@ import http from "node:http";
 import https from "node:https";
 import { buffer } from "node:stream/consumers";
 import type { DeliveryHeaders } from "@crowdhook/core";
+import { describeValue } from "@crowdhook/core/internal";
+import type { HeaderLines } from "@crowdhook/core/testing";
 import { Failure, UsageError } from "./output.js";
-
-/** Name and value as on the wire, in their order. */
-export type HeaderLines = readonly (readonly [name: string, value: string])[];
 
 export interface Outgoing {
   readonly method: string;
@@ -18,11 +17,11 @@ export interface Answer {
   readonly status: number;
   readonly headers: HeaderLines;
   readonly body: Buffer;
-  /** From the beginning of the request to the end of the answer. */
+  /** From the start of the request to the end of the answer. */
   readonly milliseconds: number;
 }
 
-/** Those between two hosts, which no one passes on. Source: RFC 9110, section 7.6.1. */
+/** Headers that hold between two hosts only. Source: RFC 9110, section 7.6.1. */
 const HOP_BY_HOP = new Set([
   "connection",
   "keep-alive",
@@ -34,8 +33,8 @@ const HOP_BY_HOP = new Set([
   "transfer-encoding",
   "upgrade",
 ]);
-/** Those that follow from where a request goes and what is in it. */
-const OF_A_REQUEST = new Set(["host", "content-length", "expect"]);
+/** Headers that follow from the URL and the body of a request. */
+const REQUEST_HEADERS = new Set(["host", "content-length", "expect"]);
 
 export function linesOf(rawHeaders: readonly string[]): HeaderLines {
   const lines: [string, string][] = [];
@@ -53,25 +52,25 @@ export function headersOf(lines: HeaderLines): DeliveryHeaders {
   };
 }
 
-/** What may be passed on. */
+/** Returns the headers that may be passed on to another host. */
 export function endToEnd(lines: HeaderLines): HeaderLines {
   const named = (headersOf(lines).get("connection") ?? "").toLowerCase().split(/\s*,\s*/);
   return lines.filter(([name]) => !HOP_BY_HOP.has(name.toLowerCase()) && !named.includes(name.toLowerCase()));
 }
 
-/** A keep-alive connection pool for a URL. */
+/** Returns a pool of keep-alive connections. */
 export function agentFor({ protocol }: URL, maxSockets: number): http.Agent {
   return new (protocol === "https:" ? https : http).Agent({ keepAlive: true, maxSockets });
 }
 
-/** Sends exactly these bytes and headers, and takes the answer, whatever its status. */
+/** Sends exactly these bytes and headers. Returns the answer, whatever its status. */
 export async function exchange(
   outgoing: Outgoing,
   { agent, timeout }: { readonly agent: http.Agent; readonly timeout: number },
 ): Promise<Answer> {
   const { method, url, headers, body } = outgoing;
   const { request } = url.protocol === "https:" ? https : http;
-  const lines = endToEnd(headers).filter(([name]) => !OF_A_REQUEST.has(name.toLowerCase()));
+  const lines = endToEnd(headers).filter(([name]) => !REQUEST_HEADERS.has(name.toLowerCase()));
   const flat = [["host", url.host], ...lines, ["content-length", String(body.byteLength)]].flat();
   const began = performance.now();
   const once = () =>
@@ -80,7 +79,7 @@ export async function exchange(
       const sent = request(url, { method, agent, headers: flat, signal });
       sent.on("response", resolve);
       sent.on("error", (error) => {
-        // The server closed a connection that it had kept just as it was used again: that is nobody's mistake.
+        // The server closed a kept connection just as this request used it: try a new one.
         if (sent.reusedSocket && "code" in error && error.code === "ECONNRESET") once().then(resolve, reject);
         else reject(error);
       });
@@ -96,7 +95,7 @@ export async function exchange(
   };
 }
 
-/** Why there was no answer, in a sentence. */
+/** Returns why there was no answer, in a sentence. */
 export function trouble(error: unknown, { host }: URL): Failure {
   const { name, code, message } = error as { name?: string; code?: string; message?: string };
   if (name === "AbortError") return new Failure(`${host} did not answer in time (--timeout).`);
@@ -107,7 +106,7 @@ export function trouble(error: unknown, { host }: URL): Failure {
       );
     case "ENOTFOUND":
     case "EAI_AGAIN":
-      return new Failure(`There is no host ${host}, as far as can be found out.`);
+      return new Failure(`The host ${host} was not found.`);
     case "ECONNRESET":
     case "EPIPE":
       return new Failure(`${host} closed the connection without an answer.`);
@@ -117,21 +116,21 @@ export function trouble(error: unknown, { host }: URL): Failure {
 }
 
 /**
- * The URL that an option gives, as a function of a delivery's own path, which it gets if it has none.
+ * Returns the URL to send to, as a function of a delivery's own path. A URL without a path gets that path.
  *
- * @throws UsageError if it is none that can be used.
+ * @throws UsageError if the text is not a URL to send to.
  */
 export function endpoint(text: string, option: string): (path: string) => URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !/^https?:$/.test(url.protocol)) {
-    throw new UsageError(`${option} must begin with http:// or https://, unlike ${JSON.stringify(text)}.`);
+    throw new UsageError(`${option} must begin with http:// or https://, not ${describeValue(text)}.`);
   }
   if (url.username || url.password)
-    throw new UsageError(`${option} must not hold a user name or a password.`);
+    throw new UsageError(`${option} must not contain a user name or a password.`);
   if (url.pathname !== "/" || url.search !== "") return () => url;
   return (path) => {
     const own = new URL(url);
-    // One by one: as a relative URL, a path that begins with two slashes would name another host.
+    // Set part by part: as a relative URL, a path that begins with two slashes would name another host.
     const [pathname = "", ...query] = path.split("?");
     own.pathname = pathname;
     own.search = query.join("?");

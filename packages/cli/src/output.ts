@@ -3,12 +3,12 @@ import pc from "picocolors";
 /** A mistake in the command line or the environment: exit status 2. The message names the fix. */
 export class UsageError extends Error {}
 
-/** What was asked for did not come about: exit status 1. */
+/** The command ran and failed: exit status 1. */
 export class Failure extends Error {}
 
 const { NO_COLOR, FORCE_COLOR, TERM } = process.env;
 
-// Not picocolors' own guess, which takes a build server's log for a terminal.
+// picocolors itself would also colour the log of a build server.
 export const colours = pc.createColors(
   NO_COLOR ? false : FORCE_COLOR ? FORCE_COLOR !== "0" : Boolean(process.stdout.isTTY) && TERM !== "dumb",
 );
@@ -21,7 +21,7 @@ export function printJson(value: unknown): void {
   print(JSON.stringify(value));
 }
 
-/** Text from elsewhere, made harmless for a terminal and for a line. */
+/** Escapes the control characters in text from elsewhere, so that it can neither write to the terminal nor break the line. */
 export function plain(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (char) => `\\u{${char.codePointAt(0)?.toString(16)}}`);
 }
@@ -30,7 +30,7 @@ export function marked(isGood: boolean, text: string): string {
   return isGood ? `${colours.green("✓")} ${text}` : `${colours.red("✗")} ${text}`;
 }
 
-/** `3 s`, `7 minutes`, `26 years`: a length of time as people say it. */
+/** Returns a length of time as people say it: `3 s`, `7 minutes`, `26 years`. */
 export function duration(seconds: number): string {
   const { unit, size } = UNITS.find(({ size }) => seconds >= 2 * size) ?? SECONDS;
   return unit === "s" ? `${Number(seconds.toFixed(1))} s` : `${Math.floor(seconds / size)} ${unit}`;
@@ -44,14 +44,24 @@ const UNITS = [
   { unit: "minutes", size: 60 },
 ];
 
-/** `3 handled, 1 duplicate`: what is not 0. With a sign, `200 × 3`. */
+/** Returns the counts that are not 0: `3 handled, 1 duplicate`, or with a sign `200 × 3`. */
 export function counted(counts: Readonly<Record<string, number>>, sign?: string): string {
   return Object.entries(counts)
     .filter(([, count]) => count !== 0)
-    .map(([what, count]) => (sign ? `${what} ${sign} ${count}` : `${count} ${what}`))
+    .map(([name, count]) => (sign ? `${name} ${sign} ${count}` : `${count} ${name}`))
     .join(", ");
 }
 
-export function add(counts: Record<string, number>, what: string | number, count = 1): void {
-  counts[what] = (counts[what] ?? 0) + count;
+export function add(counts: Record<string, number>, name: string | number, count = 1): void {
+  counts[name] = (counts[name] ?? 0) + count;
+}
+
+/** Returns `Toloka and Prolific`, or the same with "or". */
+export function listed(words: readonly string[], type: "and" | "or"): string {
+  const list = new Intl.ListFormat("en", { type: type === "and" ? "conjunction" : "disjunction" });
+  return list.format(words);
+}
+
+export function capitalized(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
 }

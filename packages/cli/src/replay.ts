@@ -1,8 +1,10 @@
 import { isUtf8 } from "node:buffer";
-import type { SignedDelivery } from "@crowdhook/core/testing";
-import { agentFor, endpoint, exchange, type HeaderLines, headersOf, trouble } from "./exchange.js";
+import type { Provider } from "@crowdhook/core";
+import type { HeaderLines } from "@crowdhook/core/testing";
+import { agentFor, endpoint, exchange, headersOf, trouble } from "./exchange.js";
 import { Failure, marked, plain, print, printJson, UsageError } from "./output.js";
-import { askedSecrets, type ProviderName, providerOf, type SecretOptions, secretsFor } from "./providers.js";
+import { providerOf, senderOf } from "./providers.js";
+import { askedSecrets, type SecretOptions, secretsFor } from "./secrets.js";
 import { loadAll, type StoredDelivery } from "./stored.js";
 import { answerOf, pace, progress, Tally } from "./tally.js";
 
@@ -14,12 +16,12 @@ export interface ReplayOptions extends SecretOptions {
   readonly json?: boolean;
 }
 
-/** Resolves with whether every answer was 2xx. One delivery after another: their order is kept. */
+/** Sends one delivery after another, which keeps their order. Resolves with whether every answer was 2xx. */
 export async function replay(paths: readonly string[], options: ReplayOptions): Promise<boolean> {
   const { json, resign } = options;
   const to = endpoint(options.to, "--to");
   const stored = await loadAll(paths);
-  if (stored.length === 0) throw new UsageError("There are no stored deliveries there.");
+  if (stored.length === 0) throw new UsageError("These paths contain no stored deliveries.");
   const signed = resign ? await signerFor(stored, options) : (delivery: StoredDelivery) => delivery;
 
   const tally = new Tally((status) => status >= 200 && status < 300);
@@ -64,36 +66,30 @@ export async function replay(paths: readonly string[], options: ReplayOptions): 
 type Stored = Awaited<ReturnType<typeof loadAll>>[number];
 
 /**
- * Signs deliveries anew, with the time at which it is called.
+ * Returns a function that signs a delivery with the time of the call.
  *
- * @throws Failure if there is one that cannot be signed, before any is sent.
+ * @throws Failure before anything is sent, if one of the deliveries cannot be signed.
  */
 async function signerFor(stored: readonly Stored[], options: SecretOptions) {
-  const { signProlific, signToloka } = await import("@crowdhook/core/testing");
-  const secrets: { [Name in ProviderName]?: string } = {};
-  const providers = new Map<StoredDelivery, ProviderName>();
+  const secrets = new Map<Provider, string>();
+  const signers = new Map<StoredDelivery, () => StoredDelivery>();
   for (const { file, delivery } of stored) {
     const { headers, body } = delivery;
     const provider = providerOf(headersOf(headers), body);
-    if (!provider) throw new Failure(`${file}: neither its headers nor its body say whose delivery it is.`);
-    if (!isUtf8(body)) throw new Failure(`${file}: its body is not UTF-8, which no provider sends.`);
-    secrets[provider] ??= (await askedSecrets(provider, secretsFor(provider, options)))[0];
-    providers.set(delivery, provider);
+    if (!provider) throw new Failure(`${file}: neither the headers nor the body tell the provider.`);
+    if (!isUtf8(body)) throw new Failure(`${file}: the body is not UTF-8, which no provider sends.`);
+    const secret = secrets.get(provider) ?? (await askedSecrets(provider, secretsFor(provider, options)))[0];
+    secrets.set(provider, secret);
+    signers.set(delivery, () => ({ ...delivery, headers: resign(delivery, provider, secret) }));
   }
-  return (delivery: StoredDelivery): StoredDelivery => {
-    const provider = providers.get(delivery) ?? "toloka";
-    const sign = provider === "toloka" ? signToloka : signProlific;
-    const signed = sign({ secret: secrets[provider] ?? "", body: Buffer.from(delivery.body).toString() });
-    return { ...delivery, headers: replaced(delivery.headers, signed) };
-  };
+  return (delivery: StoredDelivery): StoredDelivery => signers.get(delivery)?.() ?? delivery;
 }
 
-/** The headers of a signature: not those of the event, such as its id, which a redelivery has again. */
-const OF_SIGNATURE = /^(toloka-signature|x-prolific-request-(signature|timestamp))$/;
-
-function replaced(lines: HeaderLines, { headers }: SignedDelivery): HeaderLines {
-  return [
-    ...lines.filter(([name]) => !OF_SIGNATURE.test(name.toLowerCase())),
-    ...Object.entries(headers).filter(([name]) => OF_SIGNATURE.test(name)),
-  ];
+/** Returns the headers with a new signature. Those of the event, such as its id, stay: a redelivery has the same. */
+function resign({ headers, body }: StoredDelivery, provider: Provider, secret: string): HeaderLines {
+  const sender = senderOf(provider);
+  const signed = { time: sender.formatTime(Date.now()), version: "1" };
+  const lines = sender.signatureHeaders({ ...signed, digest: sender.computeDigest(secret, signed, body) });
+  const replaced = new Set(lines.map(([name]) => name.toLowerCase()));
+  return [...headers.filter(([name]) => !replaced.has(name.toLowerCase())), ...lines];
 }

@@ -1,28 +1,19 @@
 import { randomUUID } from "node:crypto";
-import {
-  prolificEvent,
-  type SignedDelivery,
-  signProlific,
-  signToloka,
-  tolokaEvent,
-} from "@crowdhook/core/testing";
+import type http from "node:http";
+import type { Provider } from "@crowdhook/core";
+import { isObject } from "@crowdhook/core/internal";
+import { type Sender, type SignedDelivery, signDelivery } from "@crowdhook/core/testing";
 import { agentFor, endpoint, exchange, trouble } from "./exchange.js";
-import { type Failure, marked, print, printJson, UsageError } from "./output.js";
-import {
-  askedSecrets,
-  nearest,
-  PROVIDER_NAMES,
-  PROVIDERS,
-  type ProviderName,
-  type SecretOptions,
-  secretsFor,
-} from "./providers.js";
+import { suggestion } from "./nearest.js";
+import { type Failure, listed, marked, print, printJson, UsageError } from "./output.js";
+import { PROVIDERS, providersFor, senderOf } from "./providers.js";
+import { askedSecrets, type SecretOptions, secretsFor } from "./secrets.js";
 import { readBytes } from "./stored.js";
 import { answerOf, pace, progress, Tally } from "./tally.js";
 
 export interface SendOptions extends SecretOptions {
   readonly to: string;
-  readonly provider?: ProviderName;
+  readonly provider?: string;
   readonly count: number;
   readonly rate?: number;
   readonly batch: number;
@@ -34,81 +25,37 @@ export interface SendOptions extends SecretOptions {
   readonly json?: boolean;
 }
 
+/** An event type of a provider. */
 interface Kind {
-  readonly provider: ProviderName;
+  readonly sender: Sender;
   readonly type: string;
 }
 
-/** Above this, answers are counted rather than shown one by one. */
+/** Up to this many answers are shown one by one. */
 const SHOWN_MAX = 40;
 const HOUR_MS = 60 * 60 * 1000;
 
-/** Resolves with whether every answer was as expected: 2xx, or 401 to what was tampered with. */
+/** Resolves with whether every answer was as expected: 2xx, or 401 with `--tamper`. */
 export async function send(type: string, options: SendOptions): Promise<boolean> {
   const { tamper, duplicate, batch, count, json } = options;
   const to = endpoint(options.to, "--to");
   const kinds = kindsOf(type, options.provider);
-  if (batch > 1 && !kinds.some(({ provider }) => provider === "toloka")) {
-    throw new UsageError("--batch is for Toloka: Prolific sends one event a delivery.");
-  }
+  if (batch > 1) checkBatch(kinds);
   const fields = options.data === undefined ? {} : await fieldsIn(options.data);
-  const secrets: { [Name in ProviderName]?: string } = {};
-  for (const { provider } of kinds) {
-    secrets[provider] ??= (await askedSecrets(provider, secretsFor(provider, options)))[0];
+  const secrets = new Map<Provider, string>();
+  for (const { provider } of new Set(kinds.map(({ sender }) => sender))) {
+    const [secret] = await askedSecrets(provider, secretsFor(provider, options));
+    secrets.set(provider, secret);
   }
-  const make = ({ provider, type }: Kind): SignedDelivery => {
-    const signing = {
-      // With another secret: a signature that can be read, and does not fit.
-      secret: tamper === "signature" ? randomUUID() : (secrets[provider] ?? ""),
-      timestamp: Date.now() - (tamper === "time" ? HOUR_MS : 0),
-    };
-    const delivery =
-      provider === "toloka"
-        ? signToloka({
-            ...signing,
-            events: Array.from({ length: batch }, () => tolokaEvent(type as "TEST_EVENT", fields)),
-          })
-        : signProlific({ ...signing, event: prolificEvent(type as "study.status.change", fields) });
-    return tamper === "body"
-      ? { ...delivery, body: delivery.body.replace("{", '{"tampered":true,') }
-      : delivery;
-  };
+  const compose = (kind: Kind) =>
+    composeDelivery(kind, secrets.get(kind.sender.provider) ?? "", fields, options);
 
-  const deliveries = count * kinds.length;
-  const total = deliveries * (duplicate ? 2 : 1);
+  const total = count * kinds.length * (duplicate ? 2 : 1);
   const tally = new Tally((status) => (tamper ? status === 401 : status >= 200 && status < 300));
   const isShown = total <= SHOWN_MAX && !json;
   const bar = isShown || json ? undefined : await progress(total);
   const agent = agentFor(to("/"), options.concurrency);
-  const turn = pace(options.rate);
-  let failure: Failure | undefined;
-  let next = 0;
-
-  const work = async () => {
-    while (next < deliveries && failure === undefined) {
-      const kind = kinds[next++ % kinds.length] as Kind;
-      const { method, headers, body } = make(kind);
-      const url = to(PROVIDERS[kind.provider].provider.defaultPath);
-      const outgoing = { method, url, headers: Object.entries(headers), body: Buffer.from(body) };
-      for (const copy of duplicate ? ["", " again"] : [""]) {
-        await turn();
-        try {
-          const answer = await exchange(outgoing, { agent, timeout: options.timeout });
-          const isExpected = tally.answered(answer);
-          if (isShown) print(marked(isExpected, `${(kind.type + copy).padEnd(36)} ${answerOf(answer)}`));
-        } catch (error) {
-          const why = trouble(error, url);
-          // Where nothing answers at all, nothing will.
-          if (tally.isEmpty) failure ??= why;
-          tally.failed(why.message);
-          if (isShown && !failure) print(marked(false, `${(kind.type + copy).padEnd(36)} ${why.message}`));
-        }
-        bar?.increment();
-        if (failure) return;
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(options.concurrency, deliveries) }, work));
+  const failure = await sendAll({ kinds, compose, to, tally, isShown, agent, bar }, options);
   bar?.stop();
   agent.destroy();
   if (json) printJson({ to: options.to, ...tally.toJSON() });
@@ -116,22 +63,96 @@ export async function send(type: string, options: SendOptions): Promise<boolean>
   if (!json) {
     if (isShown) print();
     tally.print(
-      tamper && `a ${tamper === "time" ? "time an hour ago" : `spoilt ${tamper}`}: 401 is expected`,
+      tamper && `${tamper === "time" ? "a time an hour ago" : `a spoilt ${tamper}`}: 401 is expected`,
     );
   }
   return tally.isAsExpected;
 }
 
-function kindsOf(type: string, wanted: ProviderName | undefined): readonly Kind[] {
-  const all = PROVIDER_NAMES.filter((name) => wanted === undefined || name === wanted).flatMap((provider) =>
-    PROVIDERS[provider].provider.eventTypes.map((type) => ({ provider, type })),
+function checkBatch(kinds: readonly Kind[]): void {
+  if (kinds.some(({ sender }) => sender.provider.eventsPerDelivery === "many")) return;
+  const many = PROVIDERS.filter(({ eventsPerDelivery }) => eventsPerDelivery === "many");
+  const titlesOf = (providers: readonly Provider[]) =>
+    listed([...new Set(providers.map(({ title }) => title))], "and");
+  throw new UsageError(
+    `--batch is for ${titlesOf(many)}. A delivery of ${titlesOf(kinds.map(({ sender }) => sender.provider))} carries one event.`,
   );
+}
+
+function composeDelivery(
+  { sender, type }: Kind,
+  secret: string,
+  fields: Readonly<Record<string, unknown>>,
+  { tamper, batch }: SendOptions,
+): SignedDelivery {
+  const length = sender.provider.eventsPerDelivery === "many" ? batch : 1;
+  const delivery = signDelivery(sender, {
+    // Another secret makes a signature that can be read but does not fit.
+    secret: tamper === "signature" ? randomUUID() : secret,
+    timestamp: Date.now() - (tamper === "time" ? HOUR_MS : 0),
+    events: Array.from({ length }, () => sender.sample(type, fields)),
+  });
+  return tamper === "body"
+    ? { ...delivery, body: delivery.body.replace("{", '{"tampered":true,') }
+    : delivery;
+}
+
+interface Run {
+  readonly kinds: readonly Kind[];
+  readonly compose: (kind: Kind) => SignedDelivery;
+  readonly to: (path: string) => URL;
+  readonly tally: Tally;
+  readonly isShown: boolean;
+  readonly agent: http.Agent;
+  readonly bar: { increment(): void } | undefined;
+}
+
+/** Sends all deliveries. Stops and returns why if the endpoint has not answered at all. */
+async function sendAll(run: Run, options: SendOptions): Promise<Failure | undefined> {
+  const { kinds, compose, to, tally, isShown, agent, bar } = run;
+  const { count, concurrency, duplicate, timeout, rate } = options;
+  const deliveries = count * kinds.length;
+  const turn = pace(rate);
+  let failure: Failure | undefined;
+  let next = 0;
+
+  const work = async () => {
+    while (next < deliveries && failure === undefined) {
+      const kind = kinds[next++ % kinds.length] as Kind;
+      const { method, headers, body } = compose(kind);
+      const url = to(kind.sender.provider.defaultPath);
+      const outgoing = { method, url, headers: Object.entries(headers), body: Buffer.from(body) };
+      for (const copy of duplicate ? ["", " again"] : [""]) {
+        await turn();
+        const name = (kind.type + copy).padEnd(36);
+        try {
+          const answer = await exchange(outgoing, { agent, timeout });
+          const isExpected = tally.answered(answer);
+          if (isShown) print(marked(isExpected, `${name} ${answerOf(answer)}`));
+        } catch (error) {
+          const why = trouble(error, url);
+          if (tally.isEmpty) failure ??= why;
+          tally.failed(why.message);
+          if (isShown && !failure) print(marked(false, `${name} ${why.message}`));
+        }
+        bar?.increment();
+        if (failure) return;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(concurrency, deliveries) }, work));
+  return failure;
+}
+
+function kindsOf(type: string, provider: string | undefined): readonly Kind[] {
+  const all = providersFor(provider)
+    .map(senderOf)
+    .flatMap((sender) => sender.provider.eventTypes.map((type) => ({ sender, type })));
   const kinds = type === "all" ? all : all.filter((kind) => kind.type === type);
   if (kinds.length > 0) return kinds;
   const types = all.map(({ type }) => type);
-  const meant = nearest(type, types);
   throw new UsageError(
-    `There is no event type ${JSON.stringify(type)}.${meant ? ` Did you mean ${meant}?` : ""} There are:\n${types.map((type) => `  ${type}\n`).join("")}  all`,
+    `There is no event type ${JSON.stringify(type)}.${suggestion(type, types)} There are:\n${types.map((type) => `  ${type}\n`).join("")}  all`,
   );
 }
 
@@ -142,6 +163,6 @@ async function fieldsIn(file: string): Promise<Record<string, unknown>> {
   } catch (error) {
     if (error instanceof UsageError) throw error;
   }
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return { ...value };
+  if (isObject(value)) return value;
   throw new UsageError("--data must be a JSON object: the fields of an event.");
 }

@@ -1,13 +1,14 @@
 import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { HeaderLines } from "./exchange.js";
+import { describeValue } from "@crowdhook/core/internal";
+import type { HeaderLines } from "@crowdhook/core/testing";
 import { UsageError } from "./output.js";
 
-/** A delivery in a file, documented in `docs/cli.md`. */
+/** A delivery in a file. The format is documented in `docs/cli.md`. */
 export interface StoredDelivery {
   readonly receivedAt: Date;
   readonly method: string;
-  /** With the query, as in the first line of the request. */
+  /** With the query, as in the request line. */
   readonly path: string;
   readonly headers: HeaderLines;
   /** The bytes exactly as they were sent. */
@@ -18,7 +19,7 @@ const VERSION = 1;
 
 function format({ receivedAt, method, path, headers, body }: StoredDelivery): string {
   const text = Buffer.from(body).toString();
-  // Text only if it comes back as the same bytes.
+  // Text is stored only if it decodes to the same bytes again.
   const isText = Buffer.from(text).equals(body);
   return `${JSON.stringify(
     {
@@ -35,9 +36,9 @@ function format({ receivedAt, method, path, headers, body }: StoredDelivery): st
   )}\n`;
 }
 
-/** @throws UsageError that says what is wrong with it. */
+/** @throws UsageError that says why the text is not a stored delivery. */
 function parse(text: string, file: string): StoredDelivery {
-  const wrong = (what: string) => new UsageError(`${file} is not a stored delivery: ${what}.`);
+  const wrong = (why: string) => new UsageError(`${file} is not a stored delivery: ${why}.`);
   let value: Record<string, unknown>;
   try {
     value = Object(JSON.parse(text));
@@ -45,10 +46,10 @@ function parse(text: string, file: string): StoredDelivery {
     throw wrong("it is not JSON");
   }
   const { version, receivedAt, method, path, headers, encoding, body } = value;
-  if (version !== VERSION) throw wrong(`its version is ${JSON.stringify(version)}, not ${VERSION}`);
+  if (version !== VERSION) throw wrong(`its version is ${describeValue(version)}, not ${VERSION}`);
   const time = new Date(String(receivedAt));
-  if (Number.isNaN(time.getTime())) throw wrong("receivedAt is no time");
-  if (typeof method !== "string" || !/^[A-Z-]+$/.test(method)) throw wrong("method is no HTTP method");
+  if (Number.isNaN(time.getTime())) throw wrong("receivedAt is not a time");
+  if (typeof method !== "string" || !/^[A-Z-]+$/.test(method)) throw wrong("method is not an HTTP method");
   if (typeof path !== "string" || !path.startsWith("/")) throw wrong('path does not begin with "/"');
   const lines = Array.isArray(headers) ? headers.map((line) => /^([^:]+): (.*)$/s.exec(line)) : [null];
   if (lines.includes(null)) throw wrong('headers is not a list of "Name: value"');
@@ -60,26 +61,26 @@ function parse(text: string, file: string): StoredDelivery {
   return { receivedAt: time, method, path, headers: pairs, body: bytes };
 }
 
-/** @throws UsageError if there is no such folder, and none can be made. */
+/** @throws UsageError if the folder neither exists nor can be created. */
 export async function makeFolder(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true }).catch(({ code }: NodeJS.ErrnoException) => {
-    throw new UsageError(`${folder} cannot be made a folder: ${code}.`);
+    throw new UsageError(`The folder ${folder} cannot be created: ${code}.`);
   });
 }
 
 let saved = 0;
 
-/** Gives the name of a file of its own, such that names sort in the order of their time. */
+/** Writes a new file and returns its name. Names sort in the order of their times. */
 export async function save(folder: string, delivery: StoredDelivery): Promise<string> {
   const time = delivery.receivedAt.toISOString().replaceAll(":", "-");
   for (;;) {
     const file = join(folder, `${time}-${String(++saved).padStart(4, "0")}.json`);
     try {
-      // For its owner's eyes: what it holds may be about people.
+      // Readable only for the owner, because deliveries may contain personal data.
       await writeFile(file, format(delivery), { flag: "wx", mode: 0o600 });
       return file;
     } catch (error) {
-      // Another process has this name.
+      // Another process has taken this name.
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
     }
   }
@@ -89,7 +90,7 @@ export async function load(file: string): Promise<StoredDelivery> {
   return parse(await readText(file), file);
 }
 
-/** The deliveries in files, and in folders all `.json` of them, in the order in which they were received. */
+/** Returns the deliveries in files and in the `.json` files of folders, in the order in which they were received. */
 export async function loadAll(
   paths: readonly string[],
 ): Promise<readonly { readonly file: string; readonly delivery: StoredDelivery }[]> {
@@ -102,7 +103,7 @@ export async function loadAll(
     }),
   );
   const stored = await Promise.all(files.flat().map(async (file) => ({ file, delivery: await load(file) })));
-  // The sort is stable: what was received in one millisecond stays in the order of the names.
+  // The sort is stable, so deliveries of one millisecond stay in the order of their names.
   return stored.sort((a, b) => a.delivery.receivedAt.getTime() - b.delivery.receivedAt.getTime());
 }
 
@@ -110,7 +111,7 @@ async function readText(file: string): Promise<string> {
   return (await readBytes(file)).toString();
 }
 
-/** `-` is standard input. */
+/** Reads a file, or standard input for `-`. */
 export async function readBytes(file: string): Promise<Buffer> {
   if (file === "-") return (await import("node:stream/consumers")).buffer(process.stdin);
   return readFile(file).catch(({ code }: NodeJS.ErrnoException) => {

@@ -2,7 +2,7 @@ import { setTimeout } from "node:timers/promises";
 import type { Answer } from "./exchange.js";
 import { add, colours, counted, marked, plain, print } from "./output.js";
 
-/** What became of deliveries that were sent. */
+/** Counts the answers to the deliveries that were sent. */
 export class Tally {
   private readonly began = performance.now();
   private readonly statuses: Record<string, number> = {};
@@ -14,10 +14,10 @@ export class Tally {
 
   constructor(private readonly isExpected: (status: number) => boolean) {}
 
-  /** Gives whether it was as expected. */
+  /** Counts an answer. Returns whether it was as expected. */
   answered(answer: Answer): boolean {
     const { status, milliseconds } = answer;
-    const { code, outcomes } = said(answer);
+    const { code, outcomes } = parseReply(answer);
     add(this.statuses, status);
     if (code) add(this.codes, code);
     for (const [outcome, count] of Object.entries(outcomes)) add(this.outcomes, outcome, count);
@@ -27,7 +27,7 @@ export class Tally {
     return false;
   }
 
-  /** There was no answer. */
+  /** Counts a delivery without an answer. */
   failed(why: string): void {
     add(this.failures, why);
     this.unexpected++;
@@ -41,7 +41,7 @@ export class Tally {
     return this.unexpected === 0;
   }
 
-  /** Whether a receiver refused any with this code. */
+  /** Returns whether a receiver refused a delivery with this code. */
   has(code: string): boolean {
     return code in this.codes;
   }
@@ -74,8 +74,8 @@ export class Tally {
   print(expectation?: string): void {
     const { sent, answered, unexpected, statuses, codes, outcomes, failures, ...rest } = this.toJSON();
     const { seconds, perSecond, milliseconds } = rest;
-    // Of a few, a rate says nothing.
-    const pace = sent < 100 ? "" : `, ${perSecond} a second`;
+    // A rate of a few deliveries says nothing.
+    const pace = sent < 100 ? "" : `, ${perSecond} per second`;
     const took = `${sent.toLocaleString("en")} sent in ${seconds} s${pace}`;
     print(marked(unexpected === 0, unexpected === 0 ? took : `${took}; not as expected: ${unexpected}`));
     const row = (name: string, value: string) => value && print(`  ${colours.dim(name.padEnd(12))} ${value}`);
@@ -95,9 +95,9 @@ function rounded(value = 0): number {
   return Number(value.toPrecision(3));
 }
 
-/** `200  1 handled  3.1 ms`: what a line can hold of an answer. */
+/** Returns an answer in short: `200  1 handled  3.1 ms`. */
 export function answerOf(answer: Answer): string {
-  const { code, outcomes } = said(answer);
+  const { code, outcomes } = parseReply(answer);
   return [answer.status, code ?? counted(outcomes), `${rounded(answer.milliseconds)} ms`]
     .filter(Boolean)
     .join("  ");
@@ -105,11 +105,11 @@ export function answerOf(answer: Answer): string {
 
 const OUTCOMES = ["handled", "duplicate", "failed", "busy", "unrecognized"];
 
-/** What crowdhook's own replies say; other servers answer what they like. */
-function said({ body }: Answer): { code?: string; outcomes: Record<string, number> } {
+/** Reads the code and the counts in a reply of crowdhook. Other servers send other bodies. */
+function parseReply({ body }: Answer): { code?: string; outcomes: Record<string, number> } {
   let value: Record<string, unknown> = {};
   try {
-    // Larger ones are not crowdhook's.
+    // Replies of crowdhook are smaller.
     if (body.byteLength < 10_000) value = Object(JSON.parse(body.toString()));
   } catch {}
   const { code } = value;
@@ -120,13 +120,13 @@ function said({ body }: Answer): { code?: string; outcomes: Record<string, numbe
   };
 }
 
-/** Resolves when the next one may be sent, for so many a second. */
+/** Returns a function that resolves when the next delivery may be sent. @param rate Deliveries per second. */
 export function pace(rate: number | undefined): () => Promise<unknown> | undefined {
   let due = performance.now();
   return () => {
     if (rate === undefined) return undefined;
     const now = performance.now();
-    // What was missed, because answers took long, is not made up for in a burst.
+    // Slow answers must not lead to a burst later.
     due = Math.max(due, now - 1000 / rate);
     const wait = due - now;
     due += 1000 / rate;
@@ -134,14 +134,14 @@ export function pace(rate: number | undefined): () => Promise<unknown> | undefin
   };
 }
 
-/** A bar on standard error, if that is a terminal. */
+/** Returns a progress bar on standard error; `undefined` if that is not a terminal. */
 export async function progress(total: number) {
   if (!process.stderr.isTTY) return undefined;
   const { SingleBar } = (await import("cli-progress")).default;
   const bar = new SingleBar({
     format: "{bar} {value}/{total}, {eta} s to go",
     clearOnComplete: true,
-    // It would take Ctrl-C for itself, and has nothing to put right as long as it changes nothing.
+    // Otherwise the bar would handle Ctrl-C itself.
     gracefulExit: false,
     linewrap: true,
   });

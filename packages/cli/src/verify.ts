@@ -1,123 +1,156 @@
-import { inspect } from "@crowdhook/core/inspect";
-import { causes, fits } from "./causes.js";
-import { type HeaderLines, headersOf } from "./exchange.js";
-import { colours, duration, marked, plain, print, printJson, UsageError } from "./output.js";
-import {
-  askedSecrets,
-  givenSecrets,
-  PROVIDER_NAMES,
-  PROVIDERS,
-  type ProviderName,
-  providerOf,
-  type SecretOptions,
-} from "./providers.js";
+import { createHmac, timingSafeEqual } from "node:crypto";
+import type { Provider, SignatureParts } from "@crowdhook/core";
+import { findMistakes, inspect, type Mistake } from "@crowdhook/core/inspect";
+import type { HeaderLines } from "@crowdhook/core/testing";
+import { headersOf } from "./exchange.js";
+import { capitalized, colours, duration, marked, plain, print, printJson, UsageError } from "./output.js";
+import { PROVIDERS, providerNamed, providerOf } from "./providers.js";
+import { askedSecrets, givenSecrets, type SecretOptions } from "./secrets.js";
 import { load, readBytes } from "./stored.js";
 
 export interface VerifyOptions extends SecretOptions {
   readonly header?: readonly string[];
   readonly body?: string;
-  readonly provider?: ProviderName;
+  readonly provider?: string;
   readonly tolerance?: number;
   readonly json?: boolean;
 }
 
-/** Resolves with whether the signature fits, and its time is in the right unit and, if asked for, not too old. */
-export async function verify(file: string | undefined, options: VerifyOptions): Promise<boolean> {
-  const { lines, body, receivedAt } = await given(file, options);
-  const headers = headersOf(lines);
-  const name = options.provider ?? providerOf(headers, body);
-  if (!name)
-    throw new UsageError("Neither the headers nor the body say whose delivery this is: pass --provider.");
-  const { title, provider } = PROVIDERS[name];
-  const secrets = await askedSecrets(name, givenSecrets(name, options));
-  const otherSecrets = PROVIDER_NAMES.filter((other) => other !== name).flatMap((other) =>
-    givenSecrets(other, {}),
-  );
+/** A delivery to verify. */
+interface Given {
+  readonly lines: HeaderLines;
+  readonly body: Uint8Array;
+  /** Unix time in milliseconds; `undefined` if the delivery is not a stored one. */
+  readonly receivedAt?: number;
+}
 
-  const parts = provider.parseSignature(headers);
-  const secret = typeof parts === "string" ? -1 : secrets.findIndex((secret) => fits(secret, parts, body));
-  const looked = causes({ provider: name, headers, body, secrets, otherSecrets });
-  const wrongUnit = looked.some(({ name, found }) => name === "time-unit" && found);
-  const age = typeof parts === "string" ? undefined : ((receivedAt ?? Date.now()) - parts.timestamp) / 1000;
-  const isTooOld = age !== undefined && Math.abs(age) > (options.tolerance ?? Number.POSITIVE_INFINITY);
-  const isGood = secret >= 0 && !wrongUnit && !isTooOld;
-  const code =
-    typeof parts === "string"
-      ? parts
-      : secret < 0
-        ? "SIGNATURE_MISMATCH"
-        : isGood
-          ? undefined
-          : "TIMESTAMP_OUT_OF_TOLERANCE";
-  const { events, reason: unreadable } = await inspect(provider, { headers, body }, { secrets: [] });
+interface Verdict {
+  readonly code:
+    | "SIGNATURE_MISSING"
+    | "SIGNATURE_MALFORMED"
+    | "SIGNATURE_MISMATCH"
+    | "TIMESTAMP_OUT_OF_TOLERANCE"
+    | undefined;
+  /** The position of the secret that fits, counted from 0; -1 if none fits. */
+  readonly secret: number;
+  /** In seconds; `undefined` if the signature cannot be read. */
+  readonly age: number | undefined;
+  readonly isInWrongUnit: boolean;
+  readonly mistakes: readonly Mistake[];
+}
+
+/** The file is the user's own, so the search for mistakes needs no limits. */
+const EFFORT = { hashed: Number.POSITIVE_INFINITY, parsed: Number.POSITIVE_INFINITY };
+
+/**
+ * Resolves with whether the signature fits, its time is in the provider's unit and, with
+ * `--tolerance`, not too old.
+ */
+export async function verify(file: string | undefined, options: VerifyOptions): Promise<boolean> {
+  const given = file === undefined ? await givenParts(options) : await givenFile(file, options);
+  const headers = headersOf(given.lines);
+  const provider = providerNamed(options.provider) ?? providerOf(headers, given.body);
+  if (!provider)
+    throw new UsageError("Neither the headers nor the body tell whose delivery this is. Pass --provider.");
+  const secrets = await askedSecrets(provider, givenSecrets(provider, options));
+  const verdict = await judge(provider, given, secrets, options);
+  const isGood = verdict.code === undefined;
+  const { events, reason } = await inspect(provider, { headers, body: given.body }, { secrets: [] });
 
   if (options.json) {
+    const { code, secret, age, mistakes } = verdict;
     printJson({
-      provider: name,
+      provider: provider.name,
       ok: isGood,
       code,
       secret: secret < 0 ? undefined : secret + 1,
       age,
       events: events.map(({ type, id, problems }) => ({ type, id, problems })),
-      causes: looked,
+      mistakes,
     });
     return isGood;
   }
-  print(
-    `${title}, ${body.byteLength} bytes${age === undefined || wrongUnit ? "" : `, ${aged(age, receivedAt)}`}`,
-  );
-  if (unreadable) print(marked(false, unreadable));
+  const { age, isInWrongUnit } = verdict;
+  const signed = age === undefined || isInWrongUnit ? "" : `, ${aged(age, given.receivedAt)}`;
+  print(`${provider.title}, ${given.body.byteLength} bytes${signed}`);
+  if (reason) print(marked(false, reason));
   for (const event of events) print(`  ${plain(event.type)}  ${colours.dim(plain(event.id))}`);
-  if (secret >= 0) {
-    print(
-      marked(
-        true,
-        `The signature fits${secrets.length > 1 ? `, with secret ${secret + 1} of ${secrets.length}` : ""}.`,
-      ),
-    );
-    if (wrongUnit)
-      print(
-        marked(
-          false,
-          "Its time is in the wrong unit, so that a receiver refuses it (TIMESTAMP_OUT_OF_TOLERANCE).",
-        ),
-      );
-    else if (isTooOld)
-      print(marked(false, `It is older than ${options.tolerance} s (TIMESTAMP_OUT_OF_TOLERANCE).`));
-    else if (age !== undefined && Math.abs(age) > 300) {
-      print(
-        colours.dim(
-          "  Sent to a receiver with this time, it would be refused: 300 seconds are tolerated by default.",
-        ),
-      );
-    }
-    if (isGood) return true;
-  } else {
-    print(marked(false, `${VERDICTS[code as keyof typeof VERDICTS]} (${code})`));
-  }
-  print();
-  for (const { what, found } of looked) {
-    const [first, ...rest] = what.split(/(?=: )/);
-    if (found) {
-      const fix = rest.join("");
-      print(
-        `${colours.yellow("found".padEnd(12))} ${colours.bold(first)}${fix}${fix.endsWith("?") ? "" : "."}`,
-      );
-    } else print(colours.dim(`${(found === false ? "not found" : "not checked").padEnd(12)} ${first}`));
-  }
-  if (secret < 0 && !looked.some(({ found }) => found)) {
-    print(
-      `\nNone of these. Then the secret is another one than ${title} signs with, or the body was changed on its way.`,
-    );
-  }
-  return false;
+  printVerdict(verdict, secrets.length, options);
+  if (!isGood) printMistakes(provider, verdict);
+  return isGood;
 }
 
-const VERDICTS = {
+async function judge(
+  provider: Provider,
+  { lines, body, receivedAt = Date.now() }: Given,
+  secrets: readonly string[],
+  { tolerance = Number.POSITIVE_INFINITY }: VerifyOptions,
+): Promise<Verdict> {
+  const headers = headersOf(lines);
+  const others = PROVIDERS.filter((other) => other !== provider);
+  const otherSecrets = others.flatMap((other) => givenSecrets(other));
+  const mistakes = await findMistakes(provider, others, { secrets, otherSecrets, headers, body }, EFFORT);
+  const isInWrongUnit = mistakes.some(({ name, found }) => name === "time-unit" && found);
+
+  const signature = provider.parseSignature(headers);
+  if (typeof signature === "string") {
+    return { code: signature, secret: -1, age: undefined, isInWrongUnit, mistakes };
+  }
+  const secret = secrets.findIndex((secret) => fits(secret, signature, body));
+  const age = (receivedAt - signature.timestamp) / 1000;
+  const isOutOfTolerance = isInWrongUnit || Math.abs(age) > tolerance;
+  const code =
+    secret < 0 ? "SIGNATURE_MISMATCH" : isOutOfTolerance ? "TIMESTAMP_OUT_OF_TOLERANCE" : undefined;
+  return { code, secret, age, isInWrongUnit, mistakes };
+}
+
+/** Unlike `inspect`, takes a secret with white space around it: that is one of the mistakes to find. */
+function fits(secret: string, { prefix, digest }: SignatureParts, body: Uint8Array): boolean {
+  const computed = createHmac("sha256", secret).update(prefix).update(body).digest();
+  return timingSafeEqual(computed, Buffer.from(digest, "hex"));
+}
+
+function printVerdict(
+  { code, secret, age = 0, isInWrongUnit }: Verdict,
+  secrets: number,
+  { tolerance }: VerifyOptions,
+): void {
+  if (secret < 0) {
+    print(marked(false, `${SENTENCES[code as keyof typeof SENTENCES]} (${code})`));
+    return;
+  }
+  const which = secrets > 1 ? `, with secret ${secret + 1} of ${secrets}` : "";
+  print(marked(true, `The signature fits${which}.`));
+  if (isInWrongUnit)
+    print(marked(false, `Its time is in the wrong unit, so a receiver refuses it (${code}).`));
+  else if (code) print(marked(false, `It is older than ${tolerance} s (${code}).`));
+  else if (Math.abs(age) > 300) {
+    print(
+      colours.dim(
+        "  A receiver would refuse it now, because by default it tolerates a time 300 seconds off.",
+      ),
+    );
+  }
+}
+
+const SENTENCES = {
   SIGNATURE_MISSING: "There is no signature.",
   SIGNATURE_MALFORMED: "The signature cannot be read.",
   SIGNATURE_MISMATCH: "The signature does not fit.",
 };
+
+function printMistakes({ title }: Provider, { secret, mistakes }: Verdict): void {
+  print();
+  for (const { mistake, fix, found } of mistakes) {
+    if (found) {
+      const end = fix.endsWith("?") ? "" : ".";
+      print(`${colours.yellow("found".padEnd(12))} ${colours.bold(mistake)}. ${capitalized(fix)}${end}`);
+    } else print(colours.dim(`${(found === false ? "not found" : "not checked").padEnd(12)} ${mistake}`));
+  }
+  if (secret < 0 && !mistakes.some(({ found }) => found)) {
+    print(`\nNone of these. ${title} signs with another secret, or something changed the body on its way.`);
+  }
+}
 
 function aged(age: number, receivedAt: number | undefined): string {
   const length = duration(Math.abs(age));
@@ -125,23 +158,18 @@ function aged(age: number, receivedAt: number | undefined): string {
   return age < 0 ? `signed ${length} in the future` : `signed ${length} ago`;
 }
 
-async function given(
-  file: string | undefined,
-  options: VerifyOptions,
-): Promise<{ lines: HeaderLines; body: Uint8Array; receivedAt?: number }> {
-  const { header, body } = options;
-  if (file !== undefined) {
-    if (header || body) throw new UsageError("Pass a stored delivery, or --header and --body, not both.");
-    const delivery = await load(file);
-    return { lines: delivery.headers, body: delivery.body, receivedAt: delivery.receivedAt.getTime() };
-  }
+async function givenFile(file: string, { header, body }: VerifyOptions): Promise<Given> {
+  if (header || body) throw new UsageError("Pass a stored delivery, or --header and --body, not both.");
+  const delivery = await load(file);
+  return { lines: delivery.headers, body: delivery.body, receivedAt: delivery.receivedAt.getTime() };
+}
+
+async function givenParts({ header = [], body }: VerifyOptions): Promise<Given> {
   if (body === undefined) throw new UsageError("Pass a stored delivery, or --header and --body.");
-  const lines = (header ?? []).map((line) => {
+  const lines = header.map((line) => {
     const [, name, value] = /^\s*([\w-]+)\s*:(.*)$/s.exec(line) ?? [];
     if (name === undefined || value === undefined) {
-      throw new UsageError(
-        `A --header is "Name: value", such as "Toloka-Signature: {v=1, …}", unlike ${JSON.stringify(line)}.`,
-      );
+      throw new UsageError(`A --header is "Name: value", not ${JSON.stringify(line)}.`);
     }
     return [name, value.trim()] as const;
   });

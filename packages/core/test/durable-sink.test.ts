@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { describe, expect, test, vi } from "vitest";
 import { durableSinkChecks } from "../src/conformance.js";
 import type { ReceivedEvent } from "../src/event.js";
-import type { ListenerContext } from "../src/listeners/registry.js";
+import type { ListenerContext } from "../src/listeners/context.js";
 import { toloka } from "../src/providers/toloka/index.js";
 import { createReceiver } from "../src/receiver.js";
 import {

@@ -1,0 +1,172 @@
+import { SENDERS } from "@crowdhook/core/testing";
+import { type Command, Option } from "commander";
+import { listed } from "../output.js";
+import {
+  ENDPOINT,
+  EXIT_STATUS,
+  jsonOption,
+  OPTIONAL_SECRETS,
+  port,
+  positive,
+  providerOption,
+  rate,
+  SECRETS,
+  secretOption,
+  several,
+  timeoutOption,
+  whole,
+} from "./options.js";
+
+/** Ends the process with exit status 0 if the command succeeded, else with 1. */
+export type End = (succeeded: Promise<boolean>) => Promise<void>;
+
+// Each command is imported when it runs, so that `--help` and a typing mistake load none of them.
+
+const SAMPLE_TYPES = listed(
+  SENDERS.map(({ defaultType }) => defaultType),
+  "or",
+);
+const EXAMPLE_PATH = SENDERS[0]?.provider.defaultPath;
+
+export function addSend(program: Command, end: End): void {
+  program
+    .command("send")
+    .description("send signed deliveries to an endpoint")
+    .argument("<type>", `an event type such as ${SAMPLE_TYPES}, or "all" for one of each type`)
+    .requiredOption("--to <url>", ENDPOINT)
+    .addOption(providerOption())
+    .option("--count <n>", "deliveries of each type", whole, 1)
+    .option("--rate <n>", "deliveries per second at most", rate)
+    .option("--batch <n>", "events in each delivery, where a provider's deliveries carry many", whole, 1)
+    .option("--concurrency <n>", "deliveries at once", whole, 10)
+    .option(
+      "--data <file>",
+      "JSON object whose fields replace those of the sample event or add to them; - reads standard input",
+    )
+    .addOption(
+      new Option(
+        "--tamper <part>",
+        "spoil a part and expect 401: the signature, the body after signing, or the time, set an hour back",
+      ).choices(["signature", "body", "time"]),
+    )
+    .option("--duplicate", "send each delivery twice, as a provider may")
+    .addOption(timeoutOption())
+    .addOption(secretOption())
+    .addOption(jsonOption())
+    .addHelpText(
+      "after",
+      `
+Example:
+  $ crowdhook send ${SENDERS[0]?.defaultType} --to http://127.0.0.1:3000${EXAMPLE_PATH}
+${SECRETS}
+The first of several secrets signs.
+${EXIT_STATUS}`,
+    )
+    .action(async (type, options) => end((await import("../send.js")).send(type, options)));
+}
+
+export function addListen(program: Command, end: End): void {
+  program
+    .command("listen")
+    .description("receive deliveries on any path, and show how a receiver judges them")
+    .option("--port <number>", "the port to listen on; 0 takes a free one", port, 3000)
+    .option("--host <address>", "the address to listen on", "127.0.0.1")
+    .addOption(providerOption())
+    .option(
+      "--forward <url>",
+      "pass each delivery on and return the answer; without a path, the delivery's own path is kept",
+    )
+    .option("--save <folder>", "save each delivery as a file, for replay and verify")
+    .option("--tolerance <seconds>", "how old a signature may be", positive, 300)
+    .addOption(timeoutOption())
+    .addOption(secretOption())
+    .addOption(jsonOption())
+    .addHelpText(
+      "after",
+      `
+Example:
+  $ crowdhook listen --port 4000 --save ./deliveries
+
+Ctrl-C ends it with a summary. Without --forward, the answers are those of a receiver: 200, 401, 400 ….
+${OPTIONAL_SECRETS}
+${EXIT_STATUS}`,
+    )
+    .action(async (options) => end((await import("../listen/listen.js")).listen(options)));
+}
+
+export function addReplay(program: Command, end: End): void {
+  program
+    .command("replay")
+    .description("send stored deliveries again, in the order in which they were received")
+    .argument("<path...>", "files that listen --save has written, or folders of such files")
+    .requiredOption("--to <url>", "the endpoint; without a path, each delivery's own path is added")
+    .option("--resign", "sign with the current time, because receivers refuse old signatures")
+    .option("--rate <n>", "deliveries per second at most", rate)
+    .addOption(timeoutOption())
+    .addOption(secretOption())
+    .addOption(jsonOption())
+    .addHelpText(
+      "after",
+      `
+Example:
+  $ crowdhook replay ./deliveries --to http://127.0.0.1:3000 --resign
+${SECRETS}
+Only --resign needs secrets. The first of several secrets signs.
+${EXIT_STATUS}`,
+    )
+    .action(async (paths, options) => end((await import("../replay.js")).replay(paths, options)));
+}
+
+export function addVerify(program: Command, end: End): void {
+  program
+    .command("verify")
+    .description("check whether a signature fits, and if not, find out why")
+    .argument("[file]", "a delivery that listen --save has written")
+    .option("--header <line>", '"Name: value" (repeatable)', several)
+    .option("--body <file>", "the exact bytes of the body; - reads standard input")
+    .addOption(providerOption())
+    .option("--tolerance <seconds>", "also fail if the signature is older", positive)
+    .addOption(secretOption())
+    .addOption(jsonOption())
+    .addHelpText(
+      "after",
+      `
+Example, with a line such as "${SENDERS[0]?.provider.signatureFormat.headers[0]}: …" in header.txt:
+  $ crowdhook verify --body body.json --header "$(cat header.txt)"
+  $ crowdhook verify ./deliveries/2026-01-01T12-00-00.000Z-0001.json
+${SECRETS}
+${EXIT_STATUS}`,
+    )
+    .action(async (file, options) => end((await import("../verify.js")).verify(file, options)));
+}
+
+export function addAudit(program: Command, end: End): void {
+  program
+    .command("audit")
+    .description("check whether an endpoint is safe to give to a provider")
+    .argument("[url]", ENDPOINT)
+    .addOption(providerOption())
+    .option("--report <url>", "where the app lists the events that it has handled, for checks that need it")
+    .option("--only <id>", "run this check (repeatable)", several)
+    .option("--list", "show all checks and run none")
+    .option("--timeout <seconds>", "how long to wait for an answer, at most 60", positive, 5)
+    .option("--junit <file>", "write the report to this file as JUnit XML")
+    .option("--badge <file>", "write the verdict to this file as an SVG")
+    .addOption(secretOption())
+    .addOption(jsonOption())
+    .addHelpText(
+      "after",
+      `
+Example:
+  $ crowdhook audit http://127.0.0.1:3000${EXAMPLE_PATH}
+
+The audit sends about 300 deliveries, good and bad, 100 MB in all. The app handles the invented events in the
+good ones, so audit a copy of it that nobody's work depends on.
+${SECRETS}
+The first of several secrets signs. The endpoint must accept the second one as well.
+
+Exit status: 0 if no MUST failed, 1 if one failed or there is nothing to audit, 2 for a mistake in the
+command line or the environment.`,
+    )
+    .action(async (url, options) => end((await import("../audit.js")).auditEndpoint(url, options)));
+}

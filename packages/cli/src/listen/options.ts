@@ -1,0 +1,16 @@
+import type { Provider } from "@crowdhook/core";
+import type { SecretOptions } from "../secrets.js";
+
+export interface ListenOptions extends SecretOptions {
+  readonly port: number;
+  readonly host: string;
+  readonly provider?: string;
+  readonly forward?: string;
+  readonly save?: string;
+  readonly tolerance: number;
+  readonly timeout: number;
+  readonly json?: boolean;
+}
+
+/** The secrets of every provider; an empty list for a provider without one. */
+export type Secrets = ReadonlyMap<Provider, readonly string[]>;

@@ -1,0 +1,106 @@
+import type { Reply } from "@crowdhook/core";
+import type { Inspection } from "@crowdhook/core/inspect";
+import { capitalized, colours, counted, duration, listed, marked, plain, print } from "../output.js";
+import { PROVIDERS, providersFor } from "../providers.js";
+import { answerOf } from "../tally.js";
+import type { HandledRequest } from "./handle.js";
+import type { ListenOptions, Secrets } from "./options.js";
+
+export function printWelcome(url: string, secrets: Secrets, options: ListenOptions): void {
+  print(`Listening on ${colours.bold(url)}, any path. Ctrl-C ends it.`);
+  for (const provider of providersFor(options.provider)) {
+    const { title, secretVariable } = provider;
+    const { length } = secrets.get(provider) ?? [];
+    const unverified = colours.yellow(`nothing is verified; ${secretVariable} is not set`);
+    print(`  ${title}: ${length > 0 ? `${length} secret${length > 1 ? "s" : ""}` : unverified}`);
+  }
+  if (options.forward) print(`  Forwarding to ${options.forward}`);
+  if (options.save) print(`  Saving to ${options.save}`);
+  print();
+}
+
+export function printRequest(handled: HandledRequest, options: ListenOptions): void {
+  const { receivedAt, method, path, bytes } = handled;
+  const time = receivedAt.toISOString().slice(11, 19);
+  print(`${colours.dim(time)} ${method} ${plain(path)}${bytes === undefined ? "" : `, ${bytes} bytes`}`);
+  printInspection(handled);
+  for (const { type, id, problems } of handled.inspection?.events ?? []) {
+    print(`    ${plain(type) || "(no type)"}  ${colours.dim(plain(id))}`);
+    if (problems?.length === 0) print(`      ${colours.yellow("a type that this release does not know")}`);
+    for (const problem of problems ?? []) print(`      ${colours.yellow(plain(problem))}`);
+  }
+  printOutcome(handled, options);
+}
+
+function printInspection({ provider, secrets, inspection, mistakes = [], unread }: HandledRequest): void {
+  if (!provider || !inspection) {
+    const titles = listed(
+      PROVIDERS.map(({ title }) => title),
+      "or",
+    );
+    print(
+      `  ${marked(false, unread ?? `neither its headers nor its body look like a delivery of ${titles}`)}`,
+    );
+  } else if (inspection.code) {
+    print(`  ${marked(false, `${provider.title}: ${inspection.code}`)}`);
+    for (const { mistake, fix } of mistakes)
+      print(
+        `    ${colours.yellow(`${capitalized(mistake)}. ${capitalized(fix)}${fix.endsWith("?") ? "" : "."}`)}`,
+      );
+    if (mistakes.length === 0) print(`    ${explain(inspection)}`);
+  } else if (secrets > 0) {
+    const { age = 0, secret = 0 } = inspection;
+    const which = secrets > 1 ? ` with secret ${secret + 1} of ${secrets}` : "";
+    const ago = age < 0 ? `${duration(-age)} ahead of this clock` : `${duration(age)} ago`;
+    print(`  ${marked(true, `${provider.title}, genuine: signed${which} ${ago}`)}`);
+  } else {
+    print(`  ${colours.yellow("?")} ${provider.title}, not verified: there is no secret for it`);
+  }
+}
+
+function explain({ code, reason = "" }: Inspection): string {
+  const sentence = capitalized(reason);
+  return code === "SIGNATURE_MISMATCH"
+    ? `${sentence} No usual mistake explains it: the sender has another secret, or something changed the body on its way.`
+    : sentence;
+}
+
+function printOutcome({ file, notSaved, forwarded, reply }: HandledRequest, { save }: ListenOptions): void {
+  if (file) print(`  saved as ${file}`);
+  if (notSaved) print(`  ${marked(false, `not saved in ${save}: ${notSaved}`)}`);
+  if (forwarded?.answer) print(`  → ${forwarded.url.href} answered ${answerOf(forwarded.answer)}`);
+  else if (forwarded) print(`  → ${marked(false, `${forwarded.failure.message} Answered 502.`)}`);
+  else if (reply) print(`  → ${reply.status} ${outcomeOf(reply)}`);
+}
+
+function outcomeOf({ body }: Reply): string {
+  const { code, handled = 0, duplicate = 0, unrecognized = 0 } = JSON.parse(body);
+  return code ?? counted({ handled, duplicate, unrecognized });
+}
+
+/** Returns the name under which the summary counts a request. */
+export function verdictOf({ inspection, secrets, unread }: HandledRequest): string {
+  if (!inspection) return unread ?? "not read";
+  return inspection.code ?? (secrets > 0 ? "genuine" : "not verified");
+}
+
+/** Returns the line of `--json` for a request. */
+export function recordOf(handled: HandledRequest) {
+  const { receivedAt, provider, inspection, mistakes, forwarded, reply, secrets, ...rest } = handled;
+  const { code, reason, secret, age, events } = inspection ?? {};
+  return {
+    receivedAt,
+    ...rest,
+    provider: provider?.name,
+    mistakes: mistakes?.map(({ name, mistake, fix }) => ({ name, mistake, fix })),
+    verified: inspection !== undefined && secrets > 0 && code === undefined,
+    code,
+    reason,
+    secret: secret === undefined ? undefined : secret + 1,
+    age,
+    events: events?.map(({ type, id, problems }) => ({ type, id, problems })),
+    ...(forwarded && { forwardedTo: forwarded.url, failure: forwarded.failure?.message }),
+    status: forwarded ? (forwarded.answer?.status ?? 502) : reply?.status,
+    reply: reply && JSON.parse(reply.body),
+  };
+}
