@@ -36,7 +36,7 @@ describe("subscriptions", () => {
     return { url, calls, ask };
   }
 
-  test("creates, lists, tests, syncs and deletes", async () => {
+  test("creates, lists, tests, syncs and deletes", { timeout: 60_000 }, async () => {
     const { calls, ask } = await account();
     const target = ["--url", "https://example.com/hook", "--pool", "1"];
     expect(await ask("create", ...target, "--event", "POOL_CLOSED")).toMatchObject({
