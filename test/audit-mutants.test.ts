@@ -142,10 +142,10 @@ describe("audit of a mutated adapter", () => {
 
   test("fails if the adapter forgets handled events", LONG, async ({ onTestFinished }) => {
     const { plugin, replaced } = replacing(
-      /^\.\/done\.js$/,
-      coreFile("done.ts"),
-      `if (typeof real.DoneKeys !== "function") throw new Error("core no longer exports DoneKeys.");
-       export class DoneKeys { until() { return Number.NEGATIVE_INFINITY; } set() {} }`,
+      /\/recent-map\.js$/,
+      coreFile("recent-map.ts"),
+      `if (typeof real.RecentMap !== "function") throw new Error("core no longer exports RecentMap.");
+       export class RecentMap { get() { return undefined; } set() {} }`,
     );
     const adapter = await buildAdapter("claims", plugin);
     expect(replaced).not.toEqual([]);

@@ -12,9 +12,26 @@ type ToyEvent = { [Type in keyof ToyEvents]: ToyEvents[Type] & { readonly type: 
 /** A provider of an app's own: one event per delivery, and a header `x-toy-signature: <milliseconds>.<hex>`. */
 export const toy: Provider<ToyEvents> = {
   name: "toy",
+  title: "Toy",
   defaultPath: "/toy-webhook",
+  secretVariable: "TOY_SECRET",
   eventTypes: ["toy.sold", "toy.returned"],
+  eventsPerDelivery: "one",
   signsEventIds: true,
+  signatureFormat: {
+    headers: ["X-Toy-Signature"],
+    whenMissing: "was the webhook registered with a secret?",
+    example: "<milliseconds>.<64 hex digits>",
+    complete: /^\d{1,15}\.[0-9a-f]{64}$/,
+    timestamp: {
+      name: "X-Toy-Signature",
+      header: "x-toy-signature",
+      pattern: /^(\d+)\./,
+      unit: "milliseconds",
+    },
+    signs: "the time, a dot and the body",
+  },
+  matches: (headers) => Boolean(headers.get("x-toy-signature")),
   parseSignature(headers) {
     const header = headers.get("x-toy-signature");
     if (!header) return "SIGNATURE_MISSING";
