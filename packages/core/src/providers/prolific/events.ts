@@ -59,7 +59,7 @@ const text = z.string();
 const common = { event_type: text, resource_id: text };
 const metadata = z.record(text, z.unknown());
 
-export const SCHEMAS: Schemas<ProlificEvents> = {
+const SCHEMAS: Schemas<ProlificEvents> = {
   "submission.status.change": z.object({ ...common, participant_id: text, status: text }),
   "study.status.change": z.object({ ...common, metadata, status: text }),
   "study.progress.change": z.object(common),

@@ -80,7 +80,7 @@ const subscribed = { ...common, webhook_subscription_id: text };
 const assignment = z.object({ ...subscribed, task_suite_id: text, assignment_id: text });
 const anyObject = z.object({});
 
-export const SCHEMAS: Schemas<TolokaEvents> = {
+const SCHEMAS: Schemas<TolokaEvents> = {
   POOL_CLOSED: z.object({ ...subscribed, close_reason: text }),
   ASSIGNMENT_CREATED: assignment,
   ASSIGNMENT_SUBMITTED: assignment,
