@@ -11,7 +11,7 @@ import type { Log } from "./observing/log.js";
 import type { ReceiverOptions, Sink } from "./options.js";
 import type { Outcome } from "./outcome.js";
 import type { Provider } from "./provider.js";
-import { andThen, isThenable } from "./values/maybe-promise.js";
+import { andThen, isThenable, type MaybePromise } from "./values/maybe-promise.js";
 
 /** How long a settled event counts as done, unless its signature can be replayed for longer. */
 const DONE_MS = 24 * 60 * 60 * 1000;
@@ -50,10 +50,11 @@ export function createDispatcher<Events extends EventMap>(
 
   return function dispatch(events, digest, contextFor) {
     const batch = claimer.batch();
-    // All keys come first: an exception for one event must not leave attempts behind that never end.
+    // All keys are computed before the first claim: if `orderingKey` throws, no attempt has begun that
+    // would never end.
     const attempts = events.map((event) => new Attempt(event, claimKeysOf(event, digest), batch));
     const orderingKeys = queues && events.map(orderingKeyOf);
-    // All claims are asked for at once, so that a store's commands travel together.
+    // All claims are requested at once, so that the store's client can send them together.
     for (const attempt of attempts) claimer.begin(attempt);
     return claimer.renewing(
       attempts,
@@ -66,16 +67,15 @@ export function createDispatcher<Events extends EventMap>(
   };
 
   /**
-   * Handles the attempts that won their claim, one after another, and ends the others. Nearly all of an
-   * event's cost is in this loop, so it awaits only promises.
+   * Runs the listeners of the attempts that won their claim, one after another, and ends every attempt.
+   * Each `await` costs microtasks and nearly all of an event's cost is here, so plain values are not awaited.
    *
-   * @param accepted The outcome of the winners, if a sink took them in place of the listeners.
-   * @param settling Collects the claims that are still being settled or released. Default: they are awaited.
+   * @param settling Collects the promises of claims that are still being settled or released, for the
+   *   caller to await. Default: this function awaits them.
    */
   async function handleInOrder(
     attempts: readonly Attempt[],
     contextFor: ContextFor,
-    accepted?: Outcome,
     settling?: PromiseLike<unknown>[],
   ): Promise<readonly Attempt[]> {
     const own: PromiseLike<unknown>[] = [];
@@ -83,7 +83,7 @@ export function createDispatcher<Events extends EventMap>(
     const contextOfEvent: Parameters<RunListeners<Events>>[1] = (limit) => contextFor(stale, limit);
     for (const attempt of attempts) {
       let claim = isThenable(attempt.claim) ? await attempt.claim : attempt.claim;
-      if (claim === "won" && !accepted) {
+      if (claim === "won") {
         // The events before this one may have taken longer than the lease.
         const confirmed = claimer.confirm(attempt);
         claim = isThenable(confirmed) ? await confirmed : confirmed;
@@ -93,14 +93,11 @@ export function createDispatcher<Events extends EventMap>(
         if (isThenable(skipped)) await skipped;
         continue;
       }
-      let outcome = accepted;
-      if (outcome === undefined) {
-        const event = attempt.event as ReceivedEvent<Events>;
-        if (detectStale) stale = await claimer.isStale(attempt);
-        const failures = runListeners(event, contextOfEvent);
-        const { length } = isThenable(failures) ? await failures : failures;
-        outcome = length > 0 ? "failed" : event.problems ? "unrecognized" : "handled";
-      }
+      const event = attempt.event as ReceivedEvent<Events>;
+      if (detectStale) stale = await claimer.isStale(attempt);
+      const failures = runListeners(event, contextOfEvent);
+      const { length } = isThenable(failures) ? await failures : failures;
+      const outcome = length > 0 ? "failed" : event.problems ? "unrecognized" : "handled";
       const finished = claimer.finish(attempt, outcome);
       if (isThenable(finished)) (settling ?? own).push(finished);
     }
@@ -108,24 +105,33 @@ export function createDispatcher<Events extends EventMap>(
     return attempts;
   }
 
-  /** Gives the sink all events that won their claim, then ends each attempt with the sink's outcome. */
+  /** Gives the sink all events that won their claim, and ends every attempt. */
   async function handOver(sink: Sink, attempts: readonly Attempt[], contextFor: ContextFor) {
     const won: ReceivedEvent[] = [];
     for (const attempt of attempts) if ((await attempt.claim) === "won") won.push(attempt.event);
-    let accepted: Outcome = "handled";
+    let outcome: Outcome = "handled";
     try {
       if (won.length > 0) await sink.accept(won, contextFor(false));
-    } catch {
-      log("SINK_UNAVAILABLE", "the sink failed. The events have to be delivered again.");
-      accepted = "sink_failed";
+    } catch (error) {
+      log(
+        "SINK_UNAVAILABLE",
+        `the sink failed (${kindOf(error)}). The reply is 503, and the provider retries.`,
+      );
+      outcome = "sink_failed";
     }
-    return handleInOrder(attempts, contextFor, accepted);
+    const ended: MaybePromise<Outcome>[] = [];
+    for (const attempt of attempts) {
+      const claim = await attempt.claim;
+      ended.push(claim === "won" ? claimer.finish(attempt, outcome) : claimer.skip(attempt, claim));
+    }
+    await Promise.all(ended);
+    return attempts;
   }
 
   /**
-   * Handles at most `concurrency` attempts at once, and those of one key one after another, across all
-   * deliveries. An attempt without the claim does not queue: it may itself be waiting for an attempt
-   * that queues.
+   * Handles at most `concurrency` attempts of this delivery at once. Attempts of one key run one after
+   * another, across all deliveries of this receiver. An attempt without the claim does not queue: it may
+   * itself be waiting for an attempt that queues.
    */
   async function handleByKey(
     attempts: readonly Attempt[],
@@ -137,11 +143,11 @@ export function createDispatcher<Events extends EventMap>(
     const settling: PromiseLike<unknown>[] = [];
     const handle = async (attempt: Attempt, { ahead, leave }: Place) => {
       const claim = await attempt.claim;
-      if (claim !== "won") return handleInOrder([attempt], contextFor, undefined, settling);
+      if (claim !== "won") return handleInOrder([attempt], contextFor, settling);
       await ahead;
       await semaphore.acquire();
       try {
-        return await handleInOrder([attempt], contextFor, undefined, settling);
+        return await handleInOrder([attempt], contextFor, settling);
       } finally {
         semaphore.release();
         leave();
@@ -160,13 +166,18 @@ export function createDispatcher<Events extends EventMap>(
 
   function orderingKeyOf(event: ReceivedEvent<Events>): string | undefined {
     if (!orderingKey) return provider.subjectOf(event);
+    let key: unknown;
     try {
-      const key: unknown = orderingKey(event);
-      if (key === undefined || typeof key === "string") return key;
-      throw new TypeError("neither a string nor undefined");
+      key = orderingKey(event);
     } catch (error) {
-      log("orderingKey", `failed, or returned neither a string nor undefined (${kindOf(error)}).`);
+      log(
+        "orderingKey",
+        `failed (${kindOf(error)}). The delivery is answered with 500, and the provider retries.`,
+      );
       throw error;
     }
+    if (key === undefined || typeof key === "string") return key;
+    log("orderingKey", `returned neither a string nor undefined, but ${key === null ? "null" : typeof key}.`);
+    throw new TypeError("orderingKey returned neither a string nor undefined.");
   }
 }

@@ -19,8 +19,8 @@ import { isThenable } from "./values/maybe-promise.js";
 export interface Receiver<Events extends EventMap = EventMap> extends Listening<Events> {
   readonly provider: Provider<Events>;
   /**
-   * Handles one delivery. Never rejects. When it resolves, each event was handled and settled, or its
-   * claim was released. So a redelivery is safe, and repeats only the events that failed.
+   * Handles one delivery. Never rejects. When it resolves, each event was handled and settled, or can be
+   * claimed again. A redelivery repeats only events that failed, and those that the store could not settle.
    */
   handle(delivery: IncomingDelivery): Promise<Reply>;
   /**
@@ -29,9 +29,9 @@ export interface Receiver<Events extends EventMap = EventMap> extends Listening<
    */
   listenedTypes(): readonly EventType<Events>[];
   /**
-   * Runs the listeners of an event that a sink kept. A sink's worker calls it.
+   * Runs the listeners of an event that a sink stored. The sink's worker calls it.
    *
-   * @throws the listener's error, or an `AggregateError` if several failed. `onError` has got them by then.
+   * @throws the listener's error, or an `AggregateError` if several failed. `onError` gets them first.
    */
   dispatch(event: ReceivedEvent<Events>, context: Omit<ListenerContext, "delivery" | "stale">): Promise<void>;
   /**
@@ -42,7 +42,7 @@ export interface Receiver<Events extends EventMap = EventMap> extends Listening<
 }
 
 /**
- * Makes a receiver. Its parts are made once; `handleDelivery` takes each delivery through them.
+ * Makes a receiver.
  *
  * @throws TypeError for options that cannot work. The message names the mistake and the fix.
  */
@@ -65,12 +65,12 @@ export function createReceiver<Events extends EventMap>(
   const runListeners = instrumented(options, log, run);
   const dispatch = createDispatcher(provider, options, runListeners, log);
 
-  /** Takes one delivery from its head to its reply. Awaits only promises. Never rejects. */
+  /** Takes one delivery from its head to its reply. Never rejects. */
   async function handleDelivery(incoming: IncomingDelivery, trace?: Trace): Promise<Reply> {
     const refused = admission.enter();
     try {
       if (refused) return reply({ code: refused }, trace);
-      // Listeners never run on the caller's stack, so a listener may hand over the next delivery.
+      // Leave the caller's stack first: a listener may call `handle` again without deepening it.
       await undefined;
 
       // 1. The head: method and encoding.
@@ -94,15 +94,18 @@ export function createReceiver<Events extends EventMap>(
       if (trace) trace.verified = performance.now();
       if (typeof digest === "object") return reply(digest, trace);
 
-      // 4. The events. Nothing is decoded or parsed before the signature fits.
+      // 4. The events. None is parsed before the delivery is verified.
       const events = parseEvents(delivery);
       if ("code" in events) return reply(events, trace);
 
-      // 5. Dispatch: claim each event, run its listeners or give it to the sink, settle or release it.
+      // 5. Dispatch: claim each event, run its listeners or give it to the sink, settle or release the claim.
       if (trace) trace.handling = performance.now();
       return reply(await dispatch(events, digest, contextsOf(delivery, incoming)), trace);
     } catch (error) {
-      return reply(refuse("INTERNAL_ERROR", `${kindOf(error)} while handling a delivery.`), trace);
+      return reply(
+        refuse("INTERNAL_ERROR", `handling a delivery failed (${kindOf(error)}). The provider retries.`),
+        trace,
+      );
     } finally {
       trace?.end();
       admission.leave();
@@ -114,7 +117,7 @@ export function createReceiver<Events extends EventMap>(
     return replyTo(result);
   }
 
-  /** Refuses, and tells the operator why. */
+  /** Logs the reason for the operator, and returns the refusal. */
   function refuse(code: ErrorCode, reason: string): Refusal {
     log(code, reason);
     return { code, reason };
@@ -144,7 +147,7 @@ export function createReceiver<Events extends EventMap>(
 }
 
 const NO_BYTES =
-  "handle got neither bytes nor text, perhaps a parsed body. Pass the raw bytes of the request.";
+  "handle got a body that is neither bytes nor text, such as a parsed object. Pass the raw bytes of the request.";
 
 const UNREADABLE =
-  "the signature of a delivery fits, but its body cannot be read. Its events are lost unless the provider sends them again in a readable form.";
+  "a delivery was accepted, but its body is not an envelope of events in JSON. Its events are lost unless the provider sends them again in a readable form.";

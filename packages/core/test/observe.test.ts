@@ -156,7 +156,7 @@ describe("observe", () => {
         },
       ]);
       expect(JSON.stringify(records) + log.mock.calls.join()).not.toMatch(/hunter2|12345/);
-      if (status === 500) expect(log.mock.calls.join()).toMatch(/INTERNAL_ERROR: TypeError/);
+      if (status === 500) expect(log.mock.calls.join()).toMatch(/INTERNAL_ERROR: handling a delivery failed \(TypeError\)/);
     },
   );
 

@@ -174,7 +174,7 @@ describe("ordering keys", () => {
       const reply = await receiver.handle(signed(submitted("x", "x")));
       expect([reply.status, contentOf(reply).code]).toEqual([500, "INTERNAL_ERROR"]);
       expect(log.mock.calls.join()).toContain(
-        "orderingKey: failed, or returned neither a string nor undefined",
+        "orderingKey: returned neither a string nor undefined",
       );
       expect(ran).not.toHaveBeenCalled();
     },

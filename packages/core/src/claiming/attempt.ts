@@ -4,46 +4,46 @@ import type { MaybePromise } from "../values/maybe-promise.js";
 import type { ClaimKeys } from "./claim-keys.js";
 import type { Claim } from "./claim-store.js";
 
-/** An attempt that waits for another one of the same event gives up after this long, and is busy. */
+/** How long an attempt waits for another attempt of the same event. After that its outcome is `busy`. */
 const WAIT_MAX_MS = 30_000;
 
-/** What the attempts of one delivery share. */
+/** The state that the attempts of one delivery share. */
 export interface Batch {
-  /** Unique, so that a claim that was released cannot be taken for a later one. Empty for unshared claims. */
+  /** The owner of the claims. Unique per delivery, so that a late command of one delivery cannot settle another's claims. */
   readonly owner: string;
-  /** When the batch began, by `performance.now()`; 0 for unshared claims, which have no lease. */
+  /** When the batch began, by `performance.now()`. */
   readonly begun: number;
-  /** When the batch began, by the receiver's clock. */
+  /** When the batch began: Unix time in milliseconds, by the receiver's clock. */
   readonly now: number;
-  /** How long its events count as done, by the receiver's clock. */
+  /** Until when its events count as done: Unix time in milliseconds, by the receiver's clock. */
   readonly doneUntil: number;
-  /** Set when the store fails: it is not asked again, so that a delivery takes bounded time. */
+  /** Whether a lease or a look-up failed. Later events then ask for neither, so that a delivery takes bounded time. */
   storeFailed: boolean;
 }
 
 /**
- * The answer to a request for a claim; `undefined` if the store failed. An attempt in place of a
- * claim handles the same event in this process, and this attempt follows it.
+ * The answer to a request for a claim; `undefined` if the store failed. An `Attempt` is already handling
+ * the same event in this receiver, and this one waits for its outcome.
  */
 export type Claimed = Claim | Attempt | undefined;
 
 /** One event on its way through the receiver, with its claim and its outcome. */
 export class Attempt {
   claim: MaybePromise<Claimed> = "won";
-  /** Until when the store's lease holds, by `performance.now()`; `undefined` if the store granted none. */
+  /** When the store's lease ends, by `performance.now()`; `undefined` if the store granted none. */
   heldUntil: number | undefined;
-  /** Whether the process memory lists it, for later attempts of the same event to follow. */
+  /** Whether the receiver's memory lists it, for later attempts of the same event to wait for. */
   isInFlight = false;
-  /** Whether it no longer wants the claim. A claim that the store grants later is released. */
-  givenUp = false;
-  /** The outcome of the attempt that it follows; `undefined` if it follows none. */
+  /** Whether it has ended or is ending. A claim that the store grants after that is released. */
+  isEnding = false;
+  /** The outcome of the attempt that it waits for; `undefined` if it waits for none. */
   shared: MaybePromise<Outcome> | undefined;
   outcome: Outcome | undefined;
   #waiting: ((outcome: Outcome) => void)[] | undefined;
 
   constructor(
     readonly event: ReceivedEvent,
-    /** Absent for an event that has nothing to be claimed by. */
+    /** `undefined` for an event that cannot be claimed: it has no id, and its signature does not stand for it. */
     readonly keys: ClaimKeys | undefined,
     readonly batch: Batch,
   ) {}
@@ -63,7 +63,7 @@ export class Attempt {
   }
 
   end(outcome: Outcome): Outcome {
-    this.givenUp = true;
+    this.isEnding = true;
     this.outcome = outcome;
     if (this.#waiting) for (const resolve of this.#waiting) resolve(outcome);
     return outcome;

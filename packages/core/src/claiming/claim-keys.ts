@@ -6,14 +6,14 @@ export interface ClaimKeys {
   readonly event: string;
   /** The replay guard: ties the event's id to the signature that it came with first. */
   readonly signature?: { readonly key: string; readonly lease: number } | undefined;
-  /** For `detectStale`: of two events of one subject, the one that occurred later makes the other one stale. */
+  /** For `detectStale`: the key of the event's type and subject, and when the event occurred. */
   readonly subject?: { readonly key: string; readonly occurredAt: number } | undefined;
 }
 
 /**
- * Returns a function that gives the keys of an event, or `undefined` if it has nothing to be claimed by.
- * `isShared` tells whether other receivers use the same store, and `replayable` how long a signature can
- * be replayed, in milliseconds.
+ * Returns a function that gives the keys of an event, or `undefined` for an event that cannot be claimed.
+ * `isShared` tells whether the store may hold other providers' keys, and `replayable` how long a signature
+ * can be replayed, in milliseconds.
  */
 export function createClaimKeys(
   { name, signsEventIds, subjectOf }: Pick<Provider, "name" | "signsEventIds" | "subjectOf">,
@@ -23,12 +23,14 @@ export function createClaimKeys(
     replayable,
   }: { readonly isShared: boolean; readonly detectStale: boolean; readonly replayable: number },
 ): (event: ReceivedEvent, digest: string | undefined) => ClaimKeys | undefined {
-  // The process's own memory holds no other provider's keys, and signed ids cannot collide with other keys.
+  // Without a shared store, only this provider's keys are in memory. If it signs event ids, there are no
+  // signature keys either, so a plain id is unambiguous.
   const prefix = isShared || !signsEventIds ? `${name}:` : "";
 
   return function claimKeysOf(event, digest) {
     const signature = signsEventIds ? undefined : digest;
-    // An event without an id can be claimed by its signature, if that stands for one event only.
+    // Without an id, the signature stands for the event: a provider that does not sign ids sends one event
+    // per delivery.
     if (event.id === "" && signature === undefined) return undefined;
     const subject = detectStale && event.occurredAt ? subjectOf(event) : undefined;
     return {

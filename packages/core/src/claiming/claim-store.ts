@@ -4,9 +4,11 @@ import type { MaybePromise } from "../values/maybe-promise.js";
 export type Claim = "won" | "busy" | "done";
 
 /**
- * Keeps claims: which owner may handle an event, and which events are done. Each method must be
- * atomic. If a method throws, rejects or does not answer within three seconds, the delivery is
- * answered with 503 and the provider retries; no event is lost. `claimStoreChecks` of
+ * Keeps claims: which owner may handle an event, and which events are done. Each method must be atomic.
+ *
+ * A call fails if it throws, rejects or takes longer than three seconds. If `claim` or `settle` of an
+ * event fails, the reply is 503 and the provider retries. If another call fails, the reply stays the
+ * same; a claim that was not released ends with its lease. `claimStoreChecks` of
  * `@crowdhook/core/conformance` test a store.
  */
 export interface ClaimStore {

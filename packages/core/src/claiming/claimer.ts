@@ -3,17 +3,18 @@ import { andThen, isThenable, type MaybePromise } from "../values/maybe-promise.
 import { Attempt, type Batch, type Claimed } from "./attempt.js";
 import type { ClaimKeys } from "./claim-keys.js";
 import type { Claim, ClaimStore } from "./claim-store.js";
-import { createProcessMemory } from "./process-memory.js";
+import { createReceiverMemory } from "./receiver-memory.js";
 import { createStoreCalls } from "./store-calls.js";
 
-/** A process that dies keeps its claims from others for this long. One that lives renews them. */
+/** How long a claim holds without renewal. Other processes can win the claims of a dead process after that. */
 const LEASE_MS = 30_000;
 
 export interface ClaimerOptions {
   readonly store: ClaimStore;
   /**
-   * Whether other processes share the store. If so, claims are leases that have to be asked for and
-   * renewed. If not, the process memory decides, and the store keeps only signatures and times.
+   * Whether the store is the user's own, so that other processes may share it. If so, the claimer asks
+   * it for a lease on each event, and renews the lease. If not, this receiver's memory decides, and the
+   * store keeps only signatures and occurrences.
    */
   readonly isShared: boolean;
   /** How long a settled event counts as done, in milliseconds. */
@@ -24,16 +25,19 @@ export interface ClaimerOptions {
   readonly onStoreTrouble: (trouble: string) => void;
 }
 
-/** Takes an attempt through its claim: begin, then skip if the claim is not won, else confirm and finish. */
+/**
+ * Takes an attempt through its claim: `begin`; if the claim is won, `confirm` before the listeners run;
+ * if it still holds, `finish` after they ran; in all other cases `skip`.
+ */
 export interface Claimer {
   batch(): Batch;
   /** Asks for the attempt's claim, and leaves the answer in `attempt.claim`. */
   begin(attempt: Attempt): void;
   /** Ends an attempt whose claim is not won. */
   skip(attempt: Attempt, claim: Exclude<Claimed, "won">): MaybePromise<Outcome>;
-  /** Returns whether a won claim still holds. Asks the store only if the lease may be over. */
+  /** Returns the claim of an attempt that won it, which may be lost by now. Asks the store only if the lease may be over. */
   confirm(attempt: Attempt): MaybePromise<Claim | undefined>;
-  /** For `detectStale`: returns whether a later event of the same type and subject was handled before. */
+  /** For `detectStale`: returns whether an event of the same type and subject that occurred later was already handled. */
   isStale(attempt: Attempt): MaybePromise<boolean>;
   /** Ends an attempt that won its claim: settles the claim, or releases it for a redelivery to win. */
   finish(attempt: Attempt, outcome: Outcome): MaybePromise<Outcome>;
@@ -42,11 +46,11 @@ export interface Claimer {
 }
 
 /**
- * Lets one attempt at a time handle an event: in this process by the process memory, across processes
- * by the store's claims.
+ * Lets one attempt at a time handle an event: in this receiver by its memory, across receivers and
+ * processes by the store's claims.
  */
 export function createClaimer({ store, isShared, doneFor, clock, onStoreTrouble }: ClaimerOptions): Claimer {
-  const memory = createProcessMemory();
+  const memory = createReceiverMemory();
   const callStore = createStoreCalls(onStoreTrouble);
   // Made at the first delivery: some runtimes have no randomness before the first request.
   let ownerPrefix: string | undefined;
@@ -69,8 +73,8 @@ export function createClaimer({ store, isShared, doneFor, clock, onStoreTrouble 
       attempt.claim = claimEvent(attempt, keys);
       return;
     }
-    // The replay guard: the first id keeps the signature, so a captured request under another id is
-    // busy until the event is done. It follows no attempt, so that a redelivery can still run.
+    // The replay guard. Its owner is the event id, so a redelivery of the event wins it again. A captured
+    // request under another id is busy, and a duplicate once the event is settled.
     const guard = callStore(() => store.claim(signature.key, event.id, signature.lease));
     attempt.claim = andThen(guard, (claim) => (claim === "won" ? claimEvent(attempt, keys) : claim));
   }
@@ -90,7 +94,8 @@ export function createClaimer({ store, isShared, doneFor, clock, onStoreTrouble 
   /**
    * Takes or renews the lease.
    *
-   * @param asked A time not after this call, by `performance.now()`: the lease counts from then.
+   * @param asked When this call began, or earlier, by `performance.now()`. The lease counts from here, so
+   *   that it never outlasts the store's.
    */
   function lease(
     attempt: Attempt,
@@ -99,7 +104,7 @@ export function createClaimer({ store, isShared, doneFor, clock, onStoreTrouble 
   ): MaybePromise<Claim | undefined> {
     const receive = (claim: Claim) => {
       if (claim !== "won") attempt.heldUntil = undefined;
-      else if (attempt.givenUp) void callStore(() => store.release(key, attempt.batch.owner));
+      else if (attempt.isEnding) void callStore(() => store.release(key, attempt.batch.owner));
       else attempt.heldUntil = asked + LEASE_MS;
     };
     const answer = callStore(() => store.claim(key, attempt.batch.owner, LEASE_MS), receive);
@@ -123,7 +128,7 @@ export function createClaimer({ store, isShared, doneFor, clock, onStoreTrouble 
     const timer = setInterval(() => {
       const now = performance.now();
       for (const attempt of attempts) {
-        const isHeld = !attempt.givenUp && attempt.heldUntil !== undefined;
+        const isHeld = !attempt.isEnding && attempt.heldUntil !== undefined;
         if (isHeld && attempt.keys) void lease(attempt, attempt.keys, now);
       }
     }, LEASE_MS / 3);
@@ -143,8 +148,8 @@ export function createClaimer({ store, isShared, doneFor, clock, onStoreTrouble 
 
   function finish(attempt: Attempt, outcome: Outcome): MaybePromise<Outcome> {
     const { keys, batch } = attempt;
-    if (keys === undefined || !isSuccess(outcome)) return release(attempt, outcome);
-    attempt.givenUp = true;
+    if (keys === undefined || !isSuccess(outcome)) return endUnsettled(attempt, outcome);
+    attempt.isEnding = true;
     const { event: key, subject } = keys;
     const settled = isShared ? callStore(() => store.settle(key, batch.owner, doneFor)) : true;
     const guarded = settleSignature(attempt);
@@ -161,17 +166,19 @@ export function createClaimer({ store, isShared, doneFor, clock, onStoreTrouble 
   /** @param held Whether the claim was still held when it was settled; `undefined` if the store failed. */
   function afterSettling(attempt: Attempt, outcome: Outcome, held: boolean | undefined): Outcome {
     if (held === false)
-      onStoreTrouble("a claim was lost while its event was handled; the event may run again");
-    return leave(attempt, held === undefined ? "settle_failed" : outcome);
+      onStoreTrouble(
+        "a claim was lost while its event was handled, so the event may run again. Check for long pauses of this process",
+      );
+    return endAndForget(attempt, held === undefined ? "settle_failed" : outcome);
   }
 
   function skip(attempt: Attempt, claim: Exclude<Claimed, "won">): MaybePromise<Outcome> {
-    if (claim instanceof Attempt) return follow(attempt, claim);
-    return release(attempt, claim === "done" ? "duplicate" : (claim ?? "claim_failed"));
+    if (claim instanceof Attempt) return endLikeFirst(attempt, claim);
+    return endUnsettled(attempt, claim === "done" ? "duplicate" : (claim ?? "claim_failed"));
   }
 
-  /** Ends an attempt with the outcome of the first attempt of the same event. */
-  function follow(attempt: Attempt, first: Attempt): MaybePromise<Outcome> {
+  /** Ends an attempt like the first attempt of the same event: if that succeeded, this one is a duplicate. */
+  function endLikeFirst(attempt: Attempt, first: Attempt): MaybePromise<Outcome> {
     return andThen(first.outcome ?? attempt.shared ?? first.wait(), (shared) =>
       isSuccess(shared)
         ? andThen(settleSignature(attempt), () => attempt.end("duplicate"))
@@ -184,16 +191,16 @@ export function createClaimer({ store, isShared, doneFor, clock, onStoreTrouble 
     return signature && callStore(() => store.settle(signature.key, event.id, signature.lease));
   }
 
-  /** Ends an attempt without success. Releases a claim that it holds, or that is still to be granted. */
-  function release(attempt: Attempt, outcome: Outcome): MaybePromise<Outcome> {
+  /** Ends an attempt that settles nothing. Releases its claim; if the store has not answered yet, `lease` does. */
+  function endUnsettled(attempt: Attempt, outcome: Outcome): MaybePromise<Outcome> {
     const { keys, batch, heldUntil } = attempt;
-    attempt.givenUp = true;
-    if (keys === undefined || heldUntil === undefined) return leave(attempt, outcome);
+    attempt.isEnding = true;
+    if (keys === undefined || heldUntil === undefined) return endAndForget(attempt, outcome);
     const released = callStore(() => store.release(keys.event, batch.owner));
-    return andThen(released, () => leave(attempt, outcome));
+    return andThen(released, () => endAndForget(attempt, outcome));
   }
 
-  function leave(attempt: Attempt, outcome: Outcome): Outcome {
+  function endAndForget(attempt: Attempt, outcome: Outcome): Outcome {
     const { keys, isInFlight, batch } = attempt;
     if (keys !== undefined && isInFlight) {
       attempt.isInFlight = false;

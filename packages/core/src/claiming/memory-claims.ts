@@ -3,8 +3,8 @@ import type { ClaimStore } from "./claim-store.js";
 
 export interface MemoryClaimsOptions {
   /**
-   * The least number of done keys that are remembered; at most twice as many are. An event of Toloka
-   * takes one key, an event of Prolific two. Default 50,000.
+   * The store remembers at least this many done keys, and at most twice as many. An event of Toloka takes
+   * one key, an event of Prolific two. Default 50,000.
    */
   readonly max?: number;
   /** Returns Unix time in milliseconds. Default `Date.now`. */
@@ -31,7 +31,7 @@ export function memoryClaims(options: MemoryClaimsOptions = {}): Required<ClaimS
     const holder = held.get(key);
     return holder !== undefined && clock() < holder.until ? holder.owner : undefined;
   };
-  /** Some claims are never settled or released, so the oldest are dropped when their lease is over. */
+  /** Drops the oldest claims whose lease is over: some owners never settle or release. */
   const dropExpired = () => {
     for (const [key, { until }] of held) {
       if (clock() < until) return;

@@ -1,21 +1,21 @@
 import { RecentMap } from "../values/recent-map.js";
 import type { Attempt } from "./attempt.js";
 
-/** The least number of done keys that a process remembers where no store does. */
+/** The least number of done keys that a receiver without a claim store remembers. */
 const REMEMBERED = 50_000;
 
-/** This process's knowledge of keys: the attempts in flight, and the keys that are done. */
-export interface ProcessMemory {
+/** One receiver's knowledge of keys: the attempts in flight, and the keys that are done. */
+export interface ReceiverMemory {
   /** Returns the attempt that handles the key's event now. */
   inFlight(key: string): Attempt | undefined;
-  /** @param now Unix time in milliseconds, by the clock that `doneUntil` is of. */
+  /** @param now Unix time in milliseconds, by the same clock as `doneUntil`. */
   isDone(key: string, now: number): boolean;
   add(key: string, attempt: Attempt): void;
   /** Removes an attempt that ended. @param doneUntil Given if the key is done. */
   remove(key: string, doneUntil?: number): void;
 }
 
-export function createProcessMemory(): ProcessMemory {
+export function createReceiverMemory(): ReceiverMemory {
   const inFlight = new Map<string, Attempt>();
   const doneUntil = new RecentMap<number>(REMEMBERED);
   return {
