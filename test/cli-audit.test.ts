@@ -67,7 +67,7 @@ describe("audit", () => {
     expect(audited.stdout).toContain(`signature
   ✓ signature-good               A delivery that is signed as documented is accepted.
   ✗ signature-missing            MUST: A delivery that is not signed is refused.
-      why       Who does not know the secret must not be able to have an event handled.
+      why       Otherwise anyone without the secret can have an event handled.
       expected  a refusal, not 2xx
       seen      200, \uFFFD[2Jwelcome
 

@@ -76,8 +76,9 @@ export function createReceiver<Events extends EventMap>(
       // 1. The head: method and encoding.
       const headers = toHeaders(incoming.headers);
       if (incoming.method !== "POST") return reply({ code: "METHOD_NOT_ALLOWED" }, trace);
-      const encoding = headers.get("content-encoding")?.trim().toLowerCase();
-      if (encoding && encoding !== "identity") return reply({ code: "ENCODING_UNSUPPORTED" }, trace);
+      const encoding = headers.get("content-encoding");
+      if (encoding && encoding.trim().toLowerCase() !== "identity")
+        return reply({ code: "ENCODING_UNSUPPORTED" }, trace);
 
       // 2. The body, up to its limit.
       let body = readBody(incoming.body, maxBodySize);
