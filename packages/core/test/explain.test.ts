@@ -51,7 +51,8 @@ async function receive(
   return { reply, reason: records[0]?.reason, log: lines };
 }
 
-const UNKNOWN = "a delivery fits no secret: it is forged, or its subscription has another secret.";
+const UNKNOWN =
+  "a signature fits no secret: the delivery is forged, or its subscription has another secret. Compare the secrets.";
 const BODY = JSON.stringify({
   events: [tolokaEvent("POOL_CLOSED", { pool_id: "Бассейн 1", n: [1, {}, []] })],
 });

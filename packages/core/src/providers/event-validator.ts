@@ -1,10 +1,10 @@
 import type * as z from "zod/mini";
 import type { EventMap, EventType, ReceivedEvent } from "../event.js";
 
-/** Without the index signature, so that the compiler holds each schema to the documented fields. */
+/** Removes the index signature, so that the compiler requires a schema to state all documented fields. */
 type Documented<Data> = { [Field in keyof Data as string extends Field ? never : Field]: Data[Field] };
 
-/** A schema per event type. A schema only checks: listeners get the parsed JSON itself, unknown fields included. */
+/** One schema per event type. Schemas only validate: listeners get the parsed JSON with all its fields. */
 export type Schemas<Events extends EventMap> = {
   readonly [Type in EventType<Events>]: z.ZodMiniType<Documented<Events[Type]>>;
 };
@@ -13,12 +13,12 @@ export type Schemas<Events extends EventMap> = {
 export type EventFields = Readonly<Record<string, unknown>>;
 
 /**
- * Makes an event from what a provider sent. An event of an unknown type, or with data that does not
- * fit its type, has `problems`.
+ * Validates what a provider sent, and returns it as an event. An event of an unknown type, with data that
+ * does not fit its type, or without id or time, has `problems`.
  *
- * @param type The event type as it was sent, perhaps not a string.
- * @param id Empty if the provider sent none that can be read.
- * @param occurredAt `undefined` if the provider sent no time that can be read.
+ * @param type The type as the provider sent it, perhaps not a string.
+ * @param id As `idOf` returns it.
+ * @param occurredAt `undefined` if the provider sent no readable time.
  */
 export type EventValidator<Events extends EventMap> = (
   type: unknown,
@@ -27,13 +27,13 @@ export type EventValidator<Events extends EventMap> = (
   data: EventFields,
 ) => ReceivedEvent<Events>;
 
-/** @param missing The problem of an event without an id, and of one without a time. */
+/** @param missing The texts of two problems: an event without an id, and an event without a time. */
 export function createEventValidator<Events extends EventMap>(
   provider: string,
   schemas: Schemas<Events>,
   missing: { readonly id: string; readonly occurredAt: string },
 ): EventValidator<Events> {
-  // A Map, because the type comes over the wire: a plain object would find "constructor".
+  // A Map, because the type comes from the sender: a plain object has a member "constructor".
   const schemaOf = new Map<unknown, z.ZodMiniType>(Object.entries<z.ZodMiniType>(schemas));
 
   return function validate(sentType, id, occurredAt, data) {
@@ -51,7 +51,7 @@ export function createEventValidator<Events extends EventMap>(
   };
 }
 
-/** Returns names and shapes, never values: problems are logged. */
+/** Returns names and shapes, never values, so that problems are safe to log. */
 function describe(issue: z.core.$ZodIssue): string {
   const expected = issue.code === "invalid_type" ? issue.expected : "object or array of objects";
   return `${issue.path.join(".")}: expected ${expected}`;
@@ -59,7 +59,7 @@ function describe(issue: z.core.$ZodIssue): string {
 
 const MAX_ID_LENGTH = 255;
 
-/** Returns an id that an event can be claimed by; an empty string for anything else. */
+/** Returns the id if it is a string of at most 255 characters. Returns an empty string for anything else. */
 export function idOf(value: unknown): string {
   return typeof value === "string" && value.length <= MAX_ID_LENGTH ? value : "";
 }

@@ -1,16 +1,16 @@
 import type { EventMap } from "../event.js";
 import type { Provider } from "../provider.js";
 
-/** A signed request, for `fetch`, supertest, Fastify's `inject` or a receiver's `handle`. */
+/** A signed request for `fetch`, supertest, Fastify's `inject` or a receiver's `handle`. */
 export interface SignedDelivery {
   readonly method: "POST";
   /** Lower-case names. */
   readonly headers: Readonly<Record<string, string>>;
-  /** JSON. The signature is over its UTF-8 bytes, so send the text unchanged. */
+  /** JSON. The signature covers its UTF-8 bytes, so send the text unchanged. */
   readonly body: string;
 }
 
-/** Header names and values, in the order in which they are sent. */
+/** Header names and values, in the order of sending. */
 export type HeaderLines = readonly (readonly [name: string, value: string])[];
 
 /** The values in a provider's signature headers. */
@@ -31,29 +31,30 @@ export interface SentEvent {
 }
 
 /**
- * How a provider writes and signs deliveries: for tests, the command line and the audit. A receiver
- * never uses it, so it can be checked against one.
+ * Writes and signs deliveries as a provider does, for tests, the command line and the audit. Receivers
+ * share no signing code with it, so each can test the other.
  */
 export interface Sender<Events extends EventMap = EventMap> {
   readonly provider: Provider<Events>;
-  /** The event type of a sample when none is asked for. */
+  /** The event type that tools send by default. */
   readonly defaultType: string;
   /** The field of an event's object that holds its type. */
   readonly typeField: string;
-  /** The types that only the provider's own test call sends, so that nobody can subscribe to them. */
+  /** The types that only the provider's test call sends. Nobody can subscribe to them. */
   readonly testTypes: readonly string[];
   readonly digestEncoding: "hex" | "base64";
-  /** Whether genuine digests lack their leading zeros. */
+  /** Whether the provider writes digests without their leading zeros. */
   readonly dropsLeadingZeros: boolean;
   /**
-   * Returns an event with an id of its own, about a subject of its own, with all documented fields.
+   * Returns an event with all documented fields and a new id. Its assignment, submission or study has a
+   * new id, too; a Toloka pool has not.
    *
-   * @param fields Replace the documented fields, or add to them.
+   * @param fields Replace documented fields or add fields.
    */
   sample(type: string, fields?: Readonly<Record<string, unknown>>): SentEvent;
   /** @param milliseconds Unix time. */
   formatTime(milliseconds: number): string;
-  /** Returns the body of a delivery, with the white space that the provider's serializer writes. */
+  /** Returns the body of a delivery, with the same white space as the provider's serializer. */
   composeBody(events: readonly SentEvent[]): string;
   computeDigest(
     secret: string,
@@ -61,11 +62,11 @@ export interface Sender<Events extends EventMap = EventMap> {
     body: string | Uint8Array,
   ): string;
   signatureHeaders(signature: SignatureValues): HeaderLines;
-  /** Returns the headers of a delivery beside those of its signature. @param time Unix time in milliseconds. */
+  /** Returns the provider's other headers. @param time Unix time in milliseconds. */
   eventHeaders(event: SentEvent, time: number): HeaderLines;
 }
 
-/** Returns a delivery of these events, signed at `timestamp`, Unix time in milliseconds. */
+/** Returns a delivery of these events. `timestamp` is the time of signing: Unix time in milliseconds. */
 export function signDelivery<Events extends EventMap>(
   sender: Sender<Events>,
   {

@@ -3,30 +3,37 @@ import type { DeliveryHeaders } from "../delivery.js";
 import type { Provider, SignatureFormat, SignatureParts } from "../provider.js";
 import { type Candidate, candidatesFor, decode, type Suspect, type Variant } from "./mistakes.js";
 
-/** One of the usual mistakes, looked for. */
+/** A usual mistake, and whether the search found it. */
 export interface Mistake {
   /** Stable, such as `secret-white-space`. */
   readonly name: string;
-  /** The mistake, in a clause. */
+  /** The mistake, as a clause without a full stop. */
   readonly mistake: string;
-  /** How to correct it, as an instruction. */
+  /** The fix, as an instruction or a question, without a capital letter and full stop. */
   readonly fix: string;
-  /** `undefined` if it could not be looked for. */
+  /**
+   * `false` also if the search gave up at a limit of `Effort`. `undefined` if there was no search: the
+   * delivery or the secrets lack what it needs, or another mistake with the body was found.
+   */
   readonly found: boolean | undefined;
 }
 
-/** Limits on the work of one search, in bytes. */
+/** Limits on the work of a search, because the body may come from an attacker. */
 export interface Effort {
-  /** How much is hashed for one mistake. Default 32 MiB: hashing blocks the event loop. */
+  /** The largest number of bytes to hash for one mistake. Hashing blocks the event loop. Default 32 MiB. */
   readonly hashed?: number;
-  /** The largest body that is parsed. Default 256 KiB: nobody has vouched for the body. */
+  /** The longest body to parse, in UTF-16 units (as `length` of a string). Parsing blocks the event loop. Default 262,144. */
   readonly parsed?: number;
 }
 
 const HASHED_MAX = 32 * 1024 * 1024;
 const PARSED_MAX = 256 * 1024;
 
-/** Returns every usual mistake with whether this delivery shows it. */
+/**
+ * Looks for all usual mistakes, and returns each with whether it was found.
+ *
+ * @param others The providers whose headers `suspect` may have instead.
+ */
 export async function findMistakes(
   provider: Provider,
   others: readonly Provider[],
@@ -38,28 +45,23 @@ export async function findMistakes(
   const isText = decode(suspect.body) !== undefined;
   let isBodyExplained = false;
   for (const candidate of candidatesFor(provider.signatureFormat, effort.parsed ?? PARSED_MAX)) {
-    const { name, mistake, fix } = candidate;
-    const isOfBody = name.startsWith("body-");
-    // One change to the body can contain another, so the first one that fits ends that search.
-    const isSkipped = isOfBody && (isBodyExplained || !isText);
+    const { name, about, mistake, fix } = candidate;
+    // One change to the body can include another one, so the first match ends the search in the body.
+    const isSkipped = about === "body" && (isBodyExplained || !isText);
     let found: boolean | undefined;
     let match: Variant | undefined;
-    if (
-      typeof signature !== "string" &&
-      !isSkipped &&
-      (name !== "secret-other" || suspect.otherSecrets?.length)
-    ) {
+    if (typeof signature !== "string" && !isSkipped && (candidate.isSearchable?.(suspect) ?? true)) {
       const fits = createFitter(signature, effort.hashed ?? HASHED_MAX);
       match = await firstFit(candidate, signature, suspect, fits);
       found = match !== undefined;
     }
-    isBodyExplained ||= isOfBody && found === true;
+    isBodyExplained ||= about === "body" && found === true;
     mistakes.push({ name, mistake: match?.mistake ?? mistake, fix, found });
   }
   return mistakes;
 }
 
-/** Returns the first usual mistake that makes the signature fit, and its fix, in two sentences. */
+/** Returns the first usual mistake that explains why the signature does not fit, and its fix: two sentences. */
 export async function explainMismatch(
   format: SignatureFormat,
   signature: SignatureParts,
@@ -78,7 +80,7 @@ export async function explainMismatch(
 
 type Fits = (variant: Variant) => Promise<boolean>;
 
-/** Returns a check of variants that gives up once it has hashed so many bytes. */
+/** Returns a function that tells whether a variant fits; `false` once it would have hashed more than `hashedMax` bytes. */
 function createFitter({ digest }: SignatureParts, hashedMax: number): Fits {
   let hashed = 0;
   return async ({ secret, prefix, body }) => {
@@ -97,7 +99,7 @@ async function firstFit(
   return undefined;
 }
 
-/** Returns the mistakes that show in the headers alone. */
+/** Looks for the mistakes that the headers alone reveal. */
 function headerMistakes(
   provider: Provider,
   others: readonly Provider[],
@@ -125,7 +127,7 @@ function headerMistakes(
     {
       name: "header-cut-off",
       mistake: "the signature header is cut off, or something was added to it",
-      fix: `it looks like ${signatureFormat.example}`,
+      fix: `pass on the whole header. A complete header is ${signatureFormat.example}`,
       found: digest === "" ? undefined : !signatureFormat.complete.test(digest),
     },
     {
@@ -138,7 +140,7 @@ function headerMistakes(
   ];
 }
 
-/** Unix time in milliseconds has had 12 digits or more since 1973. Seconds reach that in 3,000 years. */
+/** Unix time in milliseconds has 12 digits or more since 1973. Unix time in seconds has 12 digits from the year 5138. */
 function isMilliseconds(digits: string): boolean {
   return digits.length >= 12;
 }
@@ -146,16 +148,16 @@ function isMilliseconds(digits: string): boolean {
 const HOUR_MS = 60 * 60 * 1000;
 
 /**
- * Returns why a time is out of tolerance, in a sentence.
+ * Returns why a time is out of tolerance, and the fix.
  *
- * @param age In seconds, as `tolerance`; negative if in the future.
+ * @param age Seconds since the signing; negative if it is in the future. `tolerance` is in seconds, too.
  * @param now Unix time in milliseconds.
  */
 export function explainTime(age: number, tolerance: number, now: number): string {
   const signedAt = now - age * 1000;
   if (Math.abs(now - signedAt * 1000) < HOUR_MS) {
-    return "a genuine delivery has its time in seconds instead of milliseconds.";
+    return "a genuine delivery has its time in seconds instead of milliseconds. Sign with Unix time in milliseconds.";
   }
   const off = `${Math.round(Math.abs(age))} seconds ${age < 0 ? "in the future" : "ago"} by this clock`;
-  return `a genuine delivery was signed ${off}; ${tolerance} are tolerated. Check this clock, and whether something held the delivery up.`;
+  return `a genuine delivery was signed ${off}; the tolerance is ${tolerance}. Check this clock, and whether a proxy or a queue delays deliveries.`;
 }

@@ -3,7 +3,7 @@ import crypto, { createHmac, createSecretKey, type KeyObject, timingSafeEqual } 
 const BLOCK = 64;
 const DIGEST_BYTES = 32;
 
-/** A secret prepared once, so that no delivery pays for it. */
+/** A prepared secret, so that a delivery does not have to prepare it. */
 export interface HmacKey {
   readonly object: KeyObject;
   /** The key padded for the inner hash. Source: RFC 2104, section 2. */
@@ -23,20 +23,20 @@ export function prepareKey(secret: string): HmacKey {
   };
 }
 
-/** Hashes in one call. Node has it since 20.12; other runtimes may lack it. */
+/** Hashes in one call. Node has this function since 20.12. Other runtimes may lack it. */
 const { hash } = crypto as Partial<typeof crypto>;
 
-// Scratch buffers. Sharing them is safe because `verify` never yields.
+// Scratch buffers. All calls of `verify` can share them because it is synchronous.
 const expected = Buffer.alloc(2 * DIGEST_BYTES);
 const received = Buffer.alloc(2 * DIGEST_BYTES);
 const signed = Buffer.alloc(32 * 1024);
 
 /**
  * Returns whether `digest` (lower-case hex) is the HMAC-SHA256 of `prefix` and `body` under one of the
- * keys. Tries every key even after one fits, and compares in constant time.
+ * keys. Tries all keys, and compares in constant time, so that the duration reveals nothing.
  */
 export function verify(keys: readonly HmacKey[], prefix: string, body: Uint8Array, digest: string): boolean {
-  // Written as UTF-8: as latin1, another character with the same low bits would pass for a digit.
+  // As UTF-8. Latin1 keeps only the low byte of a character, so "İ" (U+0130) would pass as "0" (U+0030).
   if (digest.length !== received.length || received.write(digest, "utf8") !== received.length) return false;
   // A UTF-16 unit takes at most three bytes of UTF-8.
   const inOneCall = hash !== undefined && BLOCK + 3 * prefix.length + body.length <= signed.length;
@@ -49,7 +49,7 @@ export function verify(keys: readonly HmacKey[], prefix: string, body: Uint8Arra
   let matches = 0;
   for (const { object, inner, outer } of keys) {
     if (inOneCall) {
-      // HMAC is two hashes. Computed so, it takes half the time of an Hmac object.
+      // An HMAC is two hashes. Two calls of `hash` take half the time of an `Hmac` object.
       signed.set(inner);
       outer.write(hash("sha256", signed.subarray(0, length), "binary"), BLOCK, "latin1");
       expected.write(hash("sha256", outer, "hex"), "latin1");

@@ -1,6 +1,6 @@
 import type { webcrypto } from "node:crypto";
 
-/** A secret prepared once, so that no delivery pays for it. */
+/** A prepared secret, so that a delivery does not have to prepare it. */
 export type HmacKey = webcrypto.CryptoKey;
 
 const encoder = new TextEncoder();
@@ -14,7 +14,7 @@ const DIGEST = /^[0-9a-f]{64}$/;
 
 /**
  * Returns whether `digest` (lower-case hex) is the HMAC-SHA256 of `prefix` and `body` under one of the
- * keys. Tries every key even after one fits, and compares in constant time.
+ * keys. Tries all keys, and compares in constant time, so that the duration reveals nothing.
  */
 export async function verify(
   keys: readonly HmacKey[],
@@ -32,7 +32,7 @@ export async function verify(
   return results.includes(true);
 }
 
-/** Reads character codes, because parsing every pair of digits takes ten times as long. */
+/** Reads character codes, because `parseInt` for each pair of digits takes ten times as long. */
 function bytesOfHex(hex: string): Uint8Array<ArrayBuffer> {
   const digit = (at: number) => {
     const code = hex.charCodeAt(at);

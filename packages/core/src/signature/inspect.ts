@@ -7,22 +7,22 @@ import type { Provider, SignatureParts } from "../provider.js";
 import { explainMismatch, explainTime } from "./explain.js";
 import { preparedKeys } from "./secrets.js";
 
-/** How a receiver would judge a delivery before it claims the events. */
+/** The result of verifying and parsing a delivery as a receiver would, before it claims the events. */
 export interface Inspection<Events extends EventMap = EventMap> {
-  /** The code of the refusal; `undefined` if the delivery would be handled. */
+  /** The code with which a receiver would refuse the delivery; `undefined` if it would handle the delivery. */
   readonly code: ErrorCode | undefined;
-  /** Why, in a sentence for the operator, with the likely mistake where one was found. */
+  /** The reason for the refusal, for the operator. Names the likely mistake if the search found one. */
   readonly reason: string | undefined;
-  /** The position of the secret that fits, counted from 0. */
+  /** The index of the secret that the signature fits; `undefined` if it fits none. */
   readonly secret: number | undefined;
-  /** How many seconds ago the delivery was signed; negative if in the future. */
+  /** Seconds since the signing; negative if it is in the future. `undefined` if no signature was read. */
   readonly age: number | undefined;
-  /** Read even if the signature is missing or does not fit. Empty if the body cannot be read. */
+  /** The events in the body, even if the signature is missing or does not fit. Empty if the body is unreadable. */
   readonly events: readonly ReceivedEvent<Events>[];
 }
 
 export interface InspectOptions {
-  /** An empty list for a subscription without a secret: no signature is asked for then. */
+  /** Empty for a subscription without a secret: then `inspect` ignores the signature. */
   readonly secrets: readonly string[];
   /** In seconds. Default 300. */
   readonly tolerance?: number;
@@ -31,9 +31,11 @@ export interface InspectOptions {
 }
 
 /**
- * Checks a delivery as a receiver would, for tools and for finding a mistake. Claims and handles nothing.
+ * Verifies and parses a delivery as a receiver would, for tools that look for a mistake. Does not check
+ * the method, the encoding and the size. Claims and handles nothing.
  *
- * @throws TypeError for a secret that is empty, not a string, or has white space around it.
+ * @throws TypeError for a secret that is empty, not a string, or has white space around it. A delivery
+ * without a readable signature is refused before the secrets are checked.
  */
 export async function inspect<Events extends EventMap>(
   provider: Provider<Events>,
@@ -54,7 +56,7 @@ export async function inspect<Events extends EventMap>(
     const cause = await explainMismatch(provider.signatureFormat, signature, suspect).catch(() => undefined);
     return inspection("SIGNATURE_MISMATCH", cause, undefined, age);
   }
-  // Negated, so that a time that is not a number is out of tolerance, too.
+  // The negation also refuses an age that is NaN.
   if (!(Math.abs(age) <= tolerance)) {
     return inspection("TIMESTAMP_OUT_OF_TOLERANCE", explainTime(age, tolerance, now), secret, age);
   }

@@ -1,6 +1,6 @@
 /**
- * Returns a JSON text as other serializers would have written it: those of JavaScript and Python, in
- * UTF-8 and in ASCII. Empty if the text is not JSON.
+ * Returns a JSON text as the serializers of JavaScript and Python would write it, with and without
+ * `\u` escapes. Empty if the text is not JSON.
  */
 export function rewriteJson(text: string): readonly string[] {
   let value: unknown;
@@ -12,7 +12,7 @@ export function rewriteJson(text: string): readonly string[] {
   return [JSON.stringify(value), toPythonJson(value)].flatMap((json) => [json, toAscii(json)]);
 }
 
-/** Writes JSON as Python's `json.dumps(ensure_ascii=False)` does: with a space after each comma and colon. */
+/** Returns JSON as Python's `json.dumps(ensure_ascii=False)` writes it: with a space after each comma and colon. */
 export function toPythonJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(toPythonJson).join(", ")}]`;
   if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "null";
@@ -22,7 +22,7 @@ export function toPythonJson(value: unknown): string {
   return `{${fields.join(", ")}}`;
 }
 
-/** Replaces all characters of a JSON text that are not ASCII by their escapes. */
+/** Replaces all characters from U+007F on with `\u` escapes, as Python's `json.dumps` does. U+007F is ASCII. */
 export function toAscii(json: string): string {
   return json.replace(/[\u007f-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }

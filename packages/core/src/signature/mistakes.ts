@@ -2,26 +2,30 @@ import type { DeliveryHeaders } from "../delivery.js";
 import type { SignatureFormat, SignatureParts } from "../provider.js";
 import { rewriteJson } from "./json-spellings.js";
 
-/** A change to the secret, the body or the signed prefix under which the signature would fit. */
+/** A secret, a body and a signed prefix, one of them changed as a mistake would change it. */
 export interface Variant {
   readonly secret: string;
   readonly body: Uint8Array;
   readonly prefix: string;
-  /** The mistake in its particulars; default: that of the candidate. */
+  /** The mistake in detail, such as which white space. Default: the candidate's `mistake`. */
   readonly mistake?: string;
 }
 
-/** A usual mistake that shows in the signature: it was made if one of the variants fits. */
+/** A usual mistake, to search for with the signature: if a variant fits, someone made this mistake. */
 export interface Candidate {
   readonly name: string;
-  /** The mistake, in a clause. */
+  /** The part of the signing that the mistake changes. */
+  readonly about: "secret" | "body" | "time";
+  /** The mistake, as a clause without a full stop. */
   readonly mistake: string;
-  /** How to correct it, as an instruction. */
+  /** The fix, as an instruction without a capital letter and full stop. */
   readonly fix: string;
   variants(signature: SignatureParts, suspect: Suspect): Iterable<Variant>;
+  /** Returns whether the suspect has what the search needs. Default: it does. */
+  isSearchable?(suspect: Suspect): boolean;
 }
 
-/** A delivery whose signature does not fit, and the secrets that it might have been signed with. */
+/** A delivery whose signature does not fit, and the secrets that it should fit. */
 export interface Suspect {
   readonly secrets: readonly string[];
   /** The secrets of other providers. */
@@ -38,23 +42,26 @@ const SPACES = [
 ] as const;
 
 /**
- * Returns the mistakes that can be told by trying: first those with the secret, then those with the body.
+ * Returns the mistakes to search for, in this order: mistakes with the secret, the body and the time.
  *
- * @param parsedMax The largest body in bytes that is parsed.
+ * @param parsedMax The longest body to parse, in UTF-16 units.
  */
 export function candidatesFor({ signs }: SignatureFormat, parsedMax: number): readonly Candidate[] {
   return [
     {
       name: "secret-other",
+      about: "secret",
       mistake: "a delivery was signed with another provider's secret",
-      fix: "check whether the secrets are exchanged",
+      fix: "check whether the secrets of the two providers are swapped",
+      isSearchable: ({ otherSecrets = [] }) => otherSecrets.length > 0,
       variants: ({ prefix }, { otherSecrets = [], body }) =>
         otherSecrets.map((secret) => ({ secret, body, prefix })),
     },
     {
       name: "secret-white-space",
+      about: "secret",
       mistake: "a delivery was signed with the secret and white space around it",
-      fix: "remove the white space here, or register the subscription without it",
+      fix: "use the secret without the white space, here and in the subscription",
       variants: withSecrets(function* (secret) {
         const trimmed = secret.trim();
         if (trimmed !== secret)
@@ -67,8 +74,9 @@ export function candidatesFor({ signs }: SignatureFormat, parsedMax: number): re
     },
     {
       name: "secret-quotes",
+      about: "secret",
       mistake: "a delivery was signed with the secret in quotes",
-      fix: "remove the quotes here, or register the subscription without them",
+      fix: "use the secret without the quotes, here and in the subscription",
       variants: withSecrets(function* (secret) {
         const unquoted = /^(["'])(.+)\1$/.exec(secret)?.[2];
         if (unquoted) yield [unquoted, "a delivery was signed with the secret without the quotes around it"];
@@ -78,37 +86,43 @@ export function candidatesFor({ signs }: SignatureFormat, parsedMax: number): re
     },
     {
       name: "body-line-break-added",
+      about: "body",
       mistake: "a line break was added to the end of the body after signing",
       fix: "send the bytes unchanged: editors and echo add a line break",
       variants: withBody((text) => [text.replace(/\r?\n$/, "")]),
     },
     {
       name: "body-end-lost",
+      about: "body",
       mistake: "the body lost a line break at its end after signing",
       fix: "keep the bytes unchanged: $(…) of a shell and some editors remove it",
       variants: withBody((text) => [`${text}\n`, `${text}\r\n`]),
     },
     {
       name: "body-white-space",
+      about: "body",
       mistake: "white space or a byte order mark was added around the body after signing",
       fix: "keep the bytes unchanged",
       variants: withBody((text) => [text.trim()]),
     },
     {
       name: "body-line-ends",
-      mistake: "the line ends in the body were changed after signing, as between Windows and other systems",
+      about: "body",
+      mistake: "the line ends in the body were changed after signing, such as from Windows to Unix",
       fix: "keep the bytes unchanged",
       variants: withBody((text) => [text.replaceAll("\r\n", "\n"), text.replace(/\r?\n/g, "\r\n")]),
     },
     {
       name: "body-serialized-again",
+      about: "body",
       mistake: "the body was parsed and serialized again after signing",
-      fix: "pass on the bytes as they came: a body parser, a proxy or jq changed them",
+      fix: "pass on the bytes unchanged: a body parser, a proxy or jq changed them",
       variants: withBody((text) => serializeAgain(text, parsedMax)),
     },
     {
       name: "time-not-signed",
-      mistake: "the signature is over the body alone",
+      about: "time",
+      mistake: "the signature covers only the body",
       fix: `sign ${signs}`,
       variants: (_signature, { secrets, body }) => secrets.map((secret) => ({ secret, body, prefix: "" })),
     },
@@ -149,7 +163,7 @@ export function decode(body: Uint8Array): string | undefined {
   }
 }
 
-/** Returns JSON as other programs would have written it, indented or with a line break at the end. */
+/** Returns a JSON text as other programs would write it, also indented or with a line break at the end. */
 function serializeAgain(text: string, parsedMax: number): readonly string[] {
   if (text.length > parsedMax) return [];
   try {
@@ -160,7 +174,7 @@ function serializeAgain(text: string, parsedMax: number): readonly string[] {
     const indented = [2, 4, "\t"].map((indent) => JSON.stringify(value, undefined, indent));
     return [...variants, ...indented].flatMap((json) => [json, `${json}\n`]);
   } catch {
-    // JSON that is nested deeply enough overflows the stack.
+    // Deeply nested JSON overflows the stack.
     return [];
   }
 }

@@ -6,19 +6,21 @@ import { RecentMap } from "../values/recent-map.js";
 export type Secrets = string | readonly string[];
 
 /**
- * A secret; a list of secrets that are all valid (rotation, or one per subscription); or a function of
- * the delivery that returns either, or a promise of either.
+ * A secret; a list of secrets that are all valid (for rotation, or one per subscription); or a function of
+ * the delivery that returns either, or a promise of either. If the function fails or returns no valid
+ * secret, the reply is 503 and the provider retries.
  */
 export type SecretSource = Secrets | ((delivery: Delivery) => MaybePromise<Secrets | undefined>);
 
-/** The least number of a function's secrets whose prepared keys are kept. */
+/** For secret functions: at least this many prepared keys stay in memory. */
 const CACHED_KEYS = 1_000;
 
 /**
- * Returns a function that gives the keys to try. Each secret is prepared once.
+ * Returns a function that returns the keys for a delivery. It caches prepared keys.
  *
- * @throws TypeError if a secret is missing, empty, not a string, or has white space around it. For a
- * secret function, the returned function throws or rejects instead, also with the function's own error.
+ * @throws InvalidSecretError if a secret is missing, empty, not a string, or has white space around it.
+ * For a secret function, the returned function throws or rejects instead: with that error, or with the
+ * error of the secret function.
  */
 export function keysFrom(
   source: SecretSource | undefined,
@@ -26,7 +28,7 @@ export function keysFrom(
   if (typeof source !== "function") {
     let keys: MaybePromise<readonly HmacKey[]> = all(listOf(source).map(prepareKey));
     if (isThenable(keys)) {
-      // Usually resolved long before the first delivery. From then on nothing is awaited.
+      // Replaces the promise, so that later deliveries need not await it.
       keys.then((ready) => {
         keys = ready;
       });
@@ -47,13 +49,13 @@ export function keysFrom(
   return (delivery) => andThen(source(delivery), prepare);
 }
 
-/** Prepares the keys of these secrets. @throws TypeError as `keysFrom`. */
+/** Prepares the keys of these secrets. @throws InvalidSecretError as `keysFrom` does. */
 export function preparedKeys(secrets: readonly string[]): MaybePromise<readonly HmacKey[]> {
   return all(listOf(secrets).map(prepareKey));
 }
 
 /**
- * Returns the secrets themselves, to find out why a signature does not fit.
+ * Returns the secrets themselves, for the search for a mistake.
  *
  * @throws as `keysFrom` and its function do.
  */
@@ -64,25 +66,31 @@ export async function secretsFrom(
   return listOf(typeof source === "function" ? await source(delivery) : source);
 }
 
+/** A secret is missing or malformed. The message is safe to log: it never contains the secret. */
+export class InvalidSecretError extends TypeError {}
+
 function listOf(source: Secrets | undefined): readonly string[] {
   if (source === undefined) {
-    throw new TypeError(
+    throw new InvalidSecretError(
       "The secret is undefined. Set its environment variable or, for subscriptions without a secret, pass { unsigned: true }.",
     );
   }
   const list: readonly unknown[] = Array.isArray(source) ? source : [source];
-  if (list.length === 0) throw new TypeError("The list of secrets is empty. Pass at least one secret.");
+  if (list.length === 0)
+    throw new InvalidSecretError("The list of secrets is empty. Pass at least one secret.");
   return list.map((secret) => {
     if (typeof secret !== "string") {
-      throw new TypeError(`A secret must be a string, not ${secret === null ? "null" : typeof secret}.`);
+      throw new InvalidSecretError(
+        `A secret must be a string, not ${secret === null ? "null" : typeof secret}.`,
+      );
     }
     if (secret === "") {
-      throw new TypeError(
+      throw new InvalidSecretError(
         "The secret is empty. For subscriptions without a secret, pass { unsigned: true } and no secret.",
       );
     }
     if (secret !== secret.trim()) {
-      throw new TypeError(
+      throw new InvalidSecretError(
         "The secret begins or ends with white space, perhaps a line break from a file. Trim it.",
       );
     }

@@ -7,13 +7,14 @@ import type { Provider, SignatureParts } from "../provider.js";
 import type { Refusal } from "../reply.js";
 import { andThen, isThenable, type MaybePromise } from "../values/maybe-promise.js";
 import { explainMismatch, explainTime } from "./explain.js";
-import { keysFrom, secretsFrom } from "./secrets.js";
+import { InvalidSecretError, keysFrom, secretsFrom } from "./secrets.js";
 
-const MISMATCH = "a delivery fits no secret: it is forged, or its subscription has another secret.";
+const MISMATCH =
+  "a signature fits no secret: the delivery is forged, or its subscription has another secret. Compare the secrets.";
 
 /**
- * Checks a delivery's signature and time. Returns the signature's digest, `undefined` for a receiver
- * of unsigned deliveries, or why the delivery is refused.
+ * Verifies a delivery's signature and time. Returns the signature's digest or the refusal. A receiver of
+ * unsigned deliveries verifies nothing and returns `undefined`.
  */
 export type Verify = (delivery: Delivery) => MaybePromise<string | undefined | Refusal>;
 
@@ -35,25 +36,28 @@ export function createVerifier(
     } catch (error) {
       return secretUnavailable(error);
     }
-    if (!isThenable(keys)) return checkSignature(keys, signature, delivery);
-    return Promise.resolve(keys).then((keys) => checkSignature(keys, signature, delivery), secretUnavailable);
+    if (!isThenable(keys)) return verifySignature(keys, signature, delivery);
+    return Promise.resolve(keys).then(
+      (keys) => verifySignature(keys, signature, delivery),
+      secretUnavailable,
+    );
   };
 
-  function checkSignature(keys: readonly HmacKey[], signature: SignatureParts, delivery: Delivery) {
+  function verifySignature(keys: readonly HmacKey[], signature: SignatureParts, delivery: Delivery) {
     const matches = verifyHmac(keys, signature.prefix, delivery.body, signature.digest);
     return andThen(matches, (matches) => (matches ? checkTime(signature) : mismatch(signature, delivery)));
   }
 
   function checkTime({ digest, timestamp }: SignatureParts): string | Refusal {
     const now = clock();
-    // A clock or a timestamp that is not a number fails this comparison, too.
+    // If the clock returns NaN, this comparison is false, too.
     if (Math.abs(now - timestamp) <= tolerance * 1000) return digest;
     const reason = explainTime((now - timestamp) / 1000, tolerance, now);
     log("TIMESTAMP_OUT_OF_TOLERANCE", reason);
     return { code: "TIMESTAMP_OUT_OF_TOLERANCE", reason };
   }
 
-  /** Looks for the cause only when a log line is due, so that refusing a forgery stays cheap. */
+  /** Searches for the mistake only when a log line is due, so that forged deliveries cost little time. */
   async function mismatch(signature: SignatureParts, delivery: Delivery): Promise<Refusal> {
     if (!log.isDue("SIGNATURE_MISMATCH")) return { code: "SIGNATURE_MISMATCH", reason: MISMATCH };
     let reason = MISMATCH;
@@ -61,14 +65,17 @@ export function createVerifier(
       const suspect = { ...delivery, secrets: await secretsFrom(secret, delivery) };
       reason = (await explainMismatch(signatureFormat, signature, suspect)) ?? MISMATCH;
     } catch {
-      // The secret function can fail, and a body can be nested too deeply to be serialized again.
+      // The secret function can fail the second time. The reply stays 401.
     }
     log.print("SIGNATURE_MISMATCH", reason);
     return { code: "SIGNATURE_MISMATCH", reason };
   }
 
   function secretUnavailable(error: unknown): Refusal {
-    const reason = `the secret function failed, or returned something that cannot be a secret (${kindOf(error)}).`;
+    const reason =
+      error instanceof InvalidSecretError
+        ? `the secret function returned no valid secret. ${error.message}`
+        : `the secret function failed (${kindOf(error)}). Check the function and the store that it reads.`;
     log("SECRET_UNAVAILABLE", reason);
     return { code: "SECRET_UNAVAILABLE", reason };
   }

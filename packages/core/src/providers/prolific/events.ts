@@ -4,7 +4,7 @@ import type { ReceivedEvent } from "../../event.js";
 import { isObject } from "../../values/describe.js";
 import { createEventValidator, idOf, type Schemas } from "../event-validator.js";
 
-/** A submission's status as documented. The set is open. */
+/** The documented statuses of a submission. Prolific may add others. */
 export type ProlificSubmissionStatus =
   | "RESERVED"
   | "ACTIVE"
@@ -14,7 +14,7 @@ export type ProlificSubmissionStatus =
   | "RETURNED"
   | "REJECTED"
   | "SCREENED OUT"
-  // Keeps the names above in an editor's suggestions, where `string` alone would swallow them.
+  // Unlike `string`, this keeps the names above in an editor's suggestions.
   | (string & {});
 
 /** The fields of every event. Source: Prolific's API reference. */
@@ -22,7 +22,7 @@ export interface ProlificEventData {
   event_type: string;
   /** The submission or study that the event is about. */
   resource_id: string;
-  /** Unknown fields, such as those newer than this release, are kept. */
+  /** Fields that this release does not know. */
   [field: string]: unknown;
 }
 
@@ -33,7 +33,7 @@ export interface ProlificSubmissionStatusChange extends ProlificEventData {
 
 export interface ProlificStudyStatusChange extends ProlificEventData {
   metadata: Record<string, unknown>;
-  /** `ACTIVE` and `PAUSED`, for example. The set is open. */
+  /** For example `ACTIVE` or `PAUSED`. The set is open. */
   status: string;
 }
 
@@ -76,8 +76,8 @@ const validate = createEventValidator<ProlificEvents>("prolific", SCHEMAS, {
 const SECONDS = /^\d{1,11}$/;
 
 /**
- * Returns the one event of a delivery; `undefined` if the body is not an event object. The headers
- * `X-Event-ID` and `X-Timestamp`, which the signature does not cover, hold its id and time.
+ * Returns the one event of a delivery; `undefined` if the body is not an event object. Takes the id and
+ * the time from the headers `X-Event-ID` and `X-Timestamp`. The signature does not cover them.
  */
 export function parseEvents(
   body: unknown,
@@ -89,7 +89,7 @@ export function parseEvents(
   return [validate(body.event_type, idOf(headers.get("x-event-id")), occurredAt, body)];
 }
 
-/** Returns what an event is about: its submission or study. */
+/** Returns the id of the submission or study that an event is about. */
 export function subjectOf({ data }: ReceivedEvent<ProlificEvents>): string | undefined {
   return typeof data.resource_id === "string" ? data.resource_id : undefined;
 }

@@ -2,7 +2,7 @@ import type { Provider } from "../../provider.js";
 import { EVENT_TYPES, type ProlificEvents, parseEvents, subjectOf } from "./events.js";
 import { matches, parseSignature, SIGNATURE_FORMAT } from "./signature.js";
 
-/** Webhooks of Prolific: the headers `X-Prolific-Request-…` and `X-Event-ID`, one event a delivery. */
+/** Webhooks of Prolific. Signed with the headers `X-Prolific-Request-…`; one event per delivery. */
 export const prolific: Provider<ProlificEvents> = {
   name: "prolific",
   title: "Prolific",

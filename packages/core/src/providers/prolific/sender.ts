@@ -3,7 +3,7 @@ import { toAscii, toPythonJson } from "../../signature/json-spellings.js";
 import type { Sender, SignedDelivery } from "../sender.js";
 import { type ProlificEvents, type ProlificEventType, prolific } from "./index.js";
 
-/** The documented fields of each type. Source: Prolific's API reference, "Webhooks". */
+/** Sample values of the documented fields. Source: Prolific's API reference, "Webhooks". */
 const SAMPLES: { readonly [Type in ProlificEventType]: Omit<ProlificEvents[Type], "event_type"> } = {
   "submission.status.change": {
     resource_id: "submission-1",
@@ -18,7 +18,7 @@ const SAMPLES: { readonly [Type in ProlificEventType]: Omit<ProlificEvents[Type]
 /**
  * Returns a valid event of a type, as Prolific writes it.
  *
- * @param fields Replace the sample's fields, or add to them.
+ * @param fields Replace fields of the sample or add fields.
  */
 export function prolificEvent<Type extends ProlificEventType>(
   type: Type,
@@ -30,7 +30,7 @@ export function prolificEvent<Type extends ProlificEventType>(
 
 export interface SignProlificOptions {
   readonly secret: string;
-  /** The event object. It is not checked, so a test can send a wrong one. */
+  /** The event object. It is not validated, so a test can send an invalid one. */
   readonly event?: object;
   /** Replaces `event`. */
   readonly body?: string;
@@ -38,7 +38,7 @@ export interface SignProlificOptions {
   readonly id?: string;
   /** When the event occurred, `X-Timestamp`: Unix time in milliseconds. Default: `timestamp`. */
   readonly occurredAt?: number;
-  /** When the delivery is signed: Unix time in milliseconds. Default: now. Prolific sends whole seconds. */
+  /** When the delivery is signed: Unix time in milliseconds, rounded down to seconds. Default: now. */
   readonly timestamp?: number;
 }
 
@@ -75,12 +75,12 @@ export const prolificSender: Sender<ProlificEvents> = {
   dropsLeadingZeros: false,
   sample(type, fields = {}) {
     const id = randomUUID();
-    // Two events with one body and one time would have one signature, so each has a resource of its own.
+    // Two events with the same body and second would have the same signature, so each gets a new resource.
     const own = { resource_id: `resource-${id}` };
     return { id, content: prolificEvent(type as ProlificEventType, { ...own, ...fields }) };
   },
   formatTime: (milliseconds) => String(Math.floor(milliseconds / 1000)),
-  // Prolific's own examples are written by Python's json.dumps.
+  // Python's json.dumps wrote the examples of Prolific's documentation.
   composeBody: ([event]) => toAscii(toPythonJson(event?.content)),
   computeDigest: (secret, { time }, body) =>
     createHmac("sha256", secret).update(time).update(body).digest("base64"),

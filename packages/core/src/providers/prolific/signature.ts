@@ -10,8 +10,8 @@ const SECONDS = /^\d{1,11}$/;
 
 export const SIGNATURE_FORMAT: SignatureFormat = {
   headers: ["X-Prolific-Request-Signature", "X-Prolific-Request-Timestamp"],
-  whenMissing: "pass both on as they came",
-  example: "the 44 characters of 32 bytes in base64, the last one =",
+  whenMissing: "pass both headers on unchanged",
+  example: "44 characters of base64 that end with =",
   complete: BASE64,
   timestamp: {
     name: "X-Prolific-Request-Timestamp",
@@ -27,8 +27,8 @@ export function matches(headers: DeliveryHeaders): boolean {
 }
 
 /**
- * Reads `X-Prolific-Request-Signature` and `X-Prolific-Request-Timestamp`, Unix time in seconds. The
- * signature covers the timestamp's text followed by the body.
+ * Parses `X-Prolific-Request-Signature` and `X-Prolific-Request-Timestamp`, Unix time in seconds. The
+ * signature covers the text of the timestamp, followed by the body.
  *
  * Source: Prolific's API reference, "Verifying webhook signatures".
  */
@@ -40,8 +40,8 @@ export function parseSignature(
   const timestamp = headers.get(TIMESTAMP_HEADER) ?? "";
   if (!SECONDS.test(timestamp) || !BASE64.test(signature)) return "SIGNATURE_MALFORMED";
   const bytes = atob(signature);
-  // The last digit has two spare bits. Only the regular spelling of a digest is accepted, so that a
-  // signature cannot be replayed under a second spelling.
+  // The last base64 digit has two unused bits, so four texts decode to one digest. Only the text that
+  // `btoa` writes is accepted.
   if (btoa(bytes) !== signature) return "SIGNATURE_MALFORMED";
   const digest = Array.from(bytes, (byte) => byte.charCodeAt(0).toString(16).padStart(2, "0")).join("");
   return { prefix: timestamp, digest, timestamp: Number(timestamp) * 1000 };

@@ -8,11 +8,11 @@ import { parseTolokaTime } from "./time.js";
 export interface TolokaEventData {
   /** Unique per event. */
   uuid: string;
-  /** ISO 8601 without an offset, in UTC. The event's `occurredAt` has it as a `Date`. */
+  /** ISO 8601 in UTC, without an offset. The event's `occurredAt` is the same time as a `Date`. */
   event_time: string;
   project_id: string;
   pool_id: string;
-  /** Unknown fields, such as those newer than this release, are kept. */
+  /** Fields that this release does not know. */
   [field: string]: unknown;
 }
 
@@ -22,7 +22,7 @@ export interface TolokaSubscribedData extends TolokaEventData {
 }
 
 export interface TolokaPoolClosed extends TolokaSubscribedData {
-  /** `MANUAL` is the documented example; the set is open. */
+  /** For example `MANUAL`. The set is open. */
   close_reason: string;
 }
 
@@ -106,8 +106,8 @@ const validate = createEventValidator<TolokaEvents>("toloka", SCHEMAS, {
 });
 
 /**
- * Returns the events in `{"events": [...]}`, or the one in a bare event object, which the documentation
- * shows for the test notification; `undefined` if the body is neither.
+ * Returns the events in `{"events": [...]}`, or the single event in a bare event object; `undefined` if
+ * the body is neither. Toloka's documentation shows a bare object for the test notification.
  */
 export function parseEvents(body: unknown): readonly ReceivedEvent<TolokaEvents>[] | undefined {
   if (!isObject(body)) return undefined;
@@ -122,7 +122,7 @@ function parseEvent(data: EventFields): ReceivedEvent<TolokaEvents> {
   return validate(type, idOf(uuid), occurredAt, data);
 }
 
-/** Returns what an event is about: its assignment, else its task, else its pool. */
+/** Returns the field and the id of an event's assignment, else of its task, else of its pool. */
 export function subjectOf({ data }: ReceivedEvent<TolokaEvents>): string | undefined {
   for (const field of ["assignment_id", "task_id", "pool_id"]) {
     const value = data[field];

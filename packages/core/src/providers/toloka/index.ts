@@ -2,7 +2,7 @@ import type { Provider } from "../../provider.js";
 import { EVENT_TYPES, parseEvents, subjectOf, type TolokaEvents } from "./events.js";
 import { matches, parseSignature, SIGNATURE_FORMAT } from "./signature.js";
 
-/** Webhooks of Toloka: the header `Toloka-Signature`, and bodies of one or many events. */
+/** Webhooks of Toloka. Signed with the header `Toloka-Signature`; one or many events per delivery. */
 export const toloka: Provider<TolokaEvents> = {
   name: "toloka",
   title: "Toloka",

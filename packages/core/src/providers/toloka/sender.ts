@@ -6,7 +6,7 @@ const COMMON = { project_id: "project-1", pool_id: "pool-1" };
 const SUBSCRIBED = { ...COMMON, webhook_subscription_id: "subscription-1" };
 const ASSIGNMENT = { ...SUBSCRIBED, task_suite_id: "task-suite-1", assignment_id: "assignment-1" };
 
-/** The documented fields of each type. Source: Toloka's documentation of webhook notifications. */
+/** Sample values of the documented fields. Source: Toloka's documentation of webhook notifications. */
 const SAMPLES: {
   readonly [Type in TolokaEventType]: Omit<TolokaEvents[Type], "uuid" | "event_time">;
 } = {
@@ -28,9 +28,9 @@ const SAMPLES: {
 };
 
 /**
- * Returns a valid event of a type with a `uuid` of its own, as Toloka writes it.
+ * Returns a valid event of a type, as Toloka writes it, with a new `uuid`.
  *
- * @param fields Replace the sample's fields, or add to them.
+ * @param fields Replace fields of the sample or add fields.
  */
 export function tolokaEvent<Type extends TolokaEventType>(
   type: Type,
@@ -48,9 +48,9 @@ export function tolokaEvent<Type extends TolokaEventType>(
 
 export interface SignTolokaOptions {
   readonly secret: string;
-  /** The event objects of the envelope. They are not checked, so a test can send wrong ones. */
+  /** The event objects in the envelope. They are not validated, so a test can send invalid ones. */
   readonly events?: readonly object[];
-  /** Replaces the envelope of `events`. */
+  /** Replaces the whole envelope. */
   readonly body?: string;
   /** When the delivery is signed: Unix time in milliseconds. Default: now. */
   readonly timestamp?: number;

@@ -7,17 +7,17 @@ export const SIGNATURE_FORMAT: SignatureFormat = {
   headers: ["Toloka-Signature"],
   whenMissing: "was the subscription made with a secret_key?",
   example: "{v=1, ts=946728000000, sign=609a…} with 64 digits after sign=",
-  // A few digits fewer are genuine: Toloka drops leading zeros.
+  // Toloka drops leading zeros, so genuine digests can have fewer than 64 digits.
   complete: /^\{[^{}"']*sign=[0-9a-f]{56,64}[^{}"']*\}$/,
   timestamp: { name: "ts", header: HEADER, pattern: /\bts=(\d+)/, unit: "milliseconds" },
   signs: "the time, a dot, the version, a dot and the body",
 };
 
-/** Genuine headers have at most 110 characters. The rest leaves room for new fields. */
+/** Toloka's headers have at most 110 characters today. The rest is room for new fields. */
 const MAX_LENGTH = 256;
 const FIELD = /^\s*([a-z_]+)\s*=\s*([0-9A-Za-z_-]+)\s*$/;
 const INTEGER = /^\d{1,15}$/;
-/** Toloka's Java signer prints the digest as a number, without leading zeros. */
+/** Fewer than 64 digits, because Toloka's Java signer prints the digest as a number, without leading zeros. */
 const SIGN = /^[0-9a-f]{40,64}$/;
 
 export function matches(headers: DeliveryHeaders): boolean {
@@ -25,8 +25,8 @@ export function matches(headers: DeliveryHeaders): boolean {
 }
 
 /**
- * Reads `{v=1, ts=946728000000, sign=609a…}`: the fields in any order, others ignored. `ts` is Unix
- * time in milliseconds. The signature covers `ts + "." + v + "." + body`.
+ * Parses `{v=1, ts=946728000000, sign=609a…}`. Accepts the fields in any order and ignores other fields.
+ * `ts` is Unix time in milliseconds. The signature covers `ts + "." + v + "." + body`.
  *
  * Source: Toloka's documentation of webhook signatures; for short digests, its Java SDK.
  */
@@ -43,7 +43,7 @@ export function parseSignature(
   return { prefix: `${ts}.${v}.`, digest: sign.padStart(64, "0"), timestamp: Number(ts) };
 }
 
-/** Returns the fields in `{name=value, …}`; `undefined` if one cannot be read or stands twice. */
+/** Returns the fields in `{name=value, …}`; `undefined` if a field is malformed or occurs twice. */
 function parseFields(header: string): Map<string, string> | undefined {
   if (header.length > MAX_LENGTH || !header.startsWith("{") || !header.endsWith("}")) return undefined;
   const fields = new Map<string, string>();

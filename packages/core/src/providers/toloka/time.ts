@@ -1,18 +1,18 @@
 const ISO_8601 = /^(\d{4}-\d\d-(\d\d))T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:?\d\d)?$/;
 
 /**
- * Returns the time in a field of Toloka's, or `undefined` if the text is not a date and time in ISO 8601.
+ * Parses a time that Toloka wrote. Returns `undefined` if the text is not a date and time in ISO 8601, or
+ * if its month does not have this day, such as 30 February.
  *
- * Toloka writes UTC without an offset, and `new Date` alone would take that for local time. An offset
- * counts if there is one. Digits after the milliseconds are dropped. A day that its month does not have,
- * such as 30 February, is refused.
+ * Toloka writes UTC without an offset, which `new Date` alone would read as local time. If the text has an
+ * offset, the offset counts. Digits after the milliseconds are dropped.
  */
 export function parseTolokaTime(text: string): Date | undefined {
   const [, date, day, offset] = ISO_8601.exec(text) ?? [];
   if (date === undefined) return undefined;
-  // V8 reads 30 February as 1 March.
+  // V8 reads 30 February as 1 or 2 March.
   if (Number(day) > 28 && new Date(`${date}T00:00Z`).getUTCDate() !== Number(day)) return undefined;
-  // V8 drops the leading zeros of a fraction that has ten or more digits.
+  // V8 misreads fractions of ten or more digits: it drops their leading zeros.
   const withMilliseconds = text.replace(/(\.\d{3})\d+/, "$1");
   const time = new Date(offset === undefined ? `${withMilliseconds}Z` : withMilliseconds);
   return Number.isNaN(time.getTime()) ? undefined : time;
