@@ -133,7 +133,7 @@ describe("createDurableSink", () => {
     const engine = { store: () => new Promise<void>(() => {}) };
     const sink = memorySink({}, undefined, { storeTimeout: 1, engine });
     await expect(async () => sink.accept([eventOf("a")], NO_CONTEXT)).rejects.toThrow(
-      "The memory has not answered in time.",
+      "The memory has not answered within 0.001 seconds. Check that it runs and is reachable.",
     );
   });
 
@@ -193,7 +193,11 @@ describe("createDurableSink", () => {
     });
     context?.reportUnreachable(new RangeError("a password"));
     context?.reportUnreachable(new RangeError("a password"));
-    expect(log.mock.calls).toEqual([["crowdhook: memory sink: unreachable: The memory failed (E_RANGE)."]]);
+    expect(log.mock.calls).toEqual([
+      [
+        "crowdhook: memory sink: unreachable: The memory failed (E_RANGE). Check that it runs and is reachable.",
+      ],
+    ]);
     expect(context?.codeOf(new TypeError("a password"))).toBe("TypeError");
     expect(context?.messageOf(new TypeError("x".repeat(9_000)))).toBe(`TypeError: ${"x".repeat(1_989)}`);
     expect(context?.queueName("toloka")).toBe("crowdhook-toloka");

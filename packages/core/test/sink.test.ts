@@ -77,7 +77,7 @@ describe("receiver.dispatch", () => {
     await receiver.dispatch(event, { signal, attempt: 3, progress });
     expect(contexts).toEqual([{ signal, attempt: 3, progress, stale: false }]);
     expect(() => (contexts[0] as { delivery: unknown }).delivery).toThrow(
-      /context.delivery does not exist behind a sink/,
+      /context.delivery does not exist in a sink's worker/,
     );
   });
 

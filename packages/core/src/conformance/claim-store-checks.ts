@@ -5,13 +5,13 @@ import type { ClaimStore } from "../claiming/claim-store.js";
 /** The store to check, and its clock. */
 export interface ClaimStoreUnderTest {
   readonly store: ClaimStore;
-  /** Lets `milliseconds` pass for the store, really or by a fake clock. */
+  /** Lets `milliseconds` pass for the store, by waiting or with a fake clock. */
   advance(milliseconds: number): unknown;
 }
 
 /**
- * The requirements for every `ClaimStore`, for any test runner: `check` rejects if the store does not
- * meet one. Each check uses keys of its own.
+ * The requirements for every `ClaimStore`, for any test runner. `check` rejects if the store does not meet
+ * the requirement. Each check uses new keys, so all checks can use one store.
  */
 export const claimStoreChecks: readonly {
   readonly name: string;
@@ -129,7 +129,7 @@ export const claimStoreChecks: readonly {
     },
   },
   {
-    name: "owners can have any name, even one that the store itself writes",
+    name: "owners can have any name, even a word that the store itself uses",
     async check({ store }) {
       for (const owner of ["done", "busy", "1", "held:a", ""]) {
         const key = randomUUID();

@@ -7,9 +7,9 @@ import { createReceiver } from "../receiver.js";
 import type { DurableSink } from "../sinks/durable-sink.js";
 import { signToloka, tolokaEvent } from "../testing.js";
 
-/** Creates the sinks to check. They share one store, as several processes would. It is empty at first. */
+/** Creates the sinks to check. They share one store, as the sinks of several processes do. It starts empty. */
 export interface DurableSinksUnderTest {
-  /** Creates a sink with `attempts: 3` and `backoff: 1`. The check closes it. */
+  /** Creates a sink with `attempts: 3` and `backoff: 1`. The check closes the sink. */
   open(): DurableSink;
 }
 
@@ -19,18 +19,18 @@ interface Handled {
 }
 
 const SECRET = "12345";
-/** The time limit of every wait. */
+/** The time limit for each wait. */
 const PATIENCE_MS = 30_000;
 const NO_CONTEXT = { signal: new AbortController().signal, stale: false } as ListenerContext;
 
 /** Polls `look` until it returns something other than `false`. */
-async function until<T>(what: string, look: () => Promise<T | false>): Promise<T> {
+async function until<T>(expected: string, look: () => Promise<T | false>): Promise<T> {
   for (const begun = Date.now(); Date.now() - begun < PATIENCE_MS; ) {
     const found = await look();
     if (found !== false) return found;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-  throw new assert.AssertionError({ message: `${what}: not within ${PATIENCE_MS / 1000} seconds` });
+  throw new assert.AssertionError({ message: `Expected ${expected} within ${PATIENCE_MS / 1000} seconds.` });
 }
 
 function idsOf(handled: readonly Handled[]): unknown[] {
@@ -43,13 +43,13 @@ function eventFrom(data: Readonly<Record<string, unknown>>): ReceivedEvent {
   return event;
 }
 
-/** One sink that receives, and any number of sinks that work. */
+/** Opens one sink that stores deliveries, and one more sink for each worker. */
 function setUp(open: DurableSinksUnderTest["open"]) {
   const sink = open();
   const sinks = [sink];
   return {
     sink,
-    /** Delivers the events to a new receiver, whose claims are empty, and returns the reply's status. */
+    /** Delivers the events to a new receiver, which has no claims yet. Returns the reply's status. */
     async deliver(...events: readonly object[]): Promise<number> {
       const receiver = createReceiver(toloka, { secret: SECRET, sink });
       return (await receiver.handle(signToloka({ secret: SECRET, events }))).status;
@@ -72,7 +72,7 @@ function setUp(open: DurableSinksUnderTest["open"]) {
       return {
         sink,
         handled,
-        /** Resolves when `count` events have started. */
+        /** Resolves with the events when at least `count` of them have started. */
         handles: (count: number) => until(`${count} events`, async () => handled.length >= count && handled),
       };
     },
@@ -81,8 +81,8 @@ function setUp(open: DurableSinksUnderTest["open"]) {
 }
 
 /**
- * The requirements for every `DurableSink`, for any test runner: `check` rejects if the sink does not
- * meet one. Run the checks one after another; they may share one store.
+ * The requirements for every `DurableSink`, for any test runner. `check` rejects if the sink does not meet
+ * the requirement. Run the checks one after another. They may share one store.
  */
 export const durableSinkChecks: readonly {
   readonly name: string;
@@ -100,8 +100,8 @@ export const durableSinkChecks: readonly {
         event_time: "2020-02-14T12:22:58.123",
       });
       const ofNewType = { ...tolokaEvent("POOL_CLOSED"), type: "POOL_FROZEN" };
-      const misfit = { ...tolokaEvent("POOL_CLOSED"), close_reason: 7 };
-      assert.equal(await deliver(known, ofNewType, misfit), 200);
+      const invalid = { ...tolokaEvent("POOL_CLOSED"), close_reason: 7 };
+      assert.equal(await deliver(known, ofNewType, invalid), 200);
       const handled = await worker().handles(3);
       const of = (uuid: unknown) => handled.find(({ event }) => event.id === uuid)?.event;
       assert.deepEqual(of(known.uuid), {
@@ -112,7 +112,7 @@ export const durableSinkChecks: readonly {
         data: known,
       });
       assert.deepEqual(of(ofNewType.uuid)?.problems, []);
-      assert.equal(of(misfit.uuid)?.problems?.length, 1);
+      assert.equal(of(invalid.uuid)?.problems?.length, 1);
       await close();
     },
   },
@@ -173,7 +173,7 @@ export const durableSinkChecks: readonly {
       const attempts = () =>
         handled.filter(({ event }) => event.id === poison.uuid).map(({ context }) => context.attempt);
       assert.deepEqual(attempts(), [1, 2, 3]);
-      // The queue still knows the failed event: it does not store a redelivery.
+      // The queue remembers the failed event, so it ignores a redelivery.
       assert.equal(await deliver(poison), 200);
       assert.equal((await sink.failed()).length, 1);
       assert.equal(await sink.replay(`${id}0`), false);
@@ -238,7 +238,7 @@ export const durableSinkChecks: readonly {
       const [handled] = await worker().handles(1);
       assert.equal(handled?.context.signal.aborted, false);
       assert.equal(handled?.context.attempt, 1);
-      assert.throws(() => handled?.context.delivery, /behind a sink/);
+      assert.throws(() => handled?.context.delivery, /in a sink's worker/);
       await close();
     },
   },

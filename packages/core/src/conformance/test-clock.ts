@@ -1,4 +1,4 @@
-/** A clock that only moves when a test moves it. */
+/** A clock that stands still until a test moves it. */
 export interface TestClock {
   /** Returns Unix time in milliseconds. */
   (): number;
@@ -10,7 +10,7 @@ export interface TestClock {
 /**
  * Creates a clock for the option `clock`.
  *
- * @param time The start, in Unix milliseconds. Default: now.
+ * @param time The first time that it returns: Unix time in milliseconds. Default: now.
  */
 export function testClock(time = Date.now()): TestClock {
   let now = time;

@@ -4,35 +4,35 @@ import type { TimeLimit } from "./time-limit.js";
 /** The second argument of a listener. */
 export interface ListenerContext {
   /**
-   * The verified request that carried the event. Behind a sink, which keeps events and not deliveries,
-   * reading it throws.
+   * The verified request that carried the event. In a sink's worker, reading it throws, because a sink
+   * stores events without their delivery.
    */
   readonly delivery: Delivery;
   /**
-   * Aborts when the sender hangs up: nobody will see the reply, and the event is redelivered if it
-   * fails. Behind a sink, it aborts when the worker gives the event up. With the option `timeout`, it
-   * also aborts when the time is over.
+   * Aborts when the sender hangs up: it will not see the reply, and may redeliver the event. In a sink's
+   * worker, aborts when another worker may have taken over the event. With the option `timeout`, also
+   * aborts when the time is over.
    */
   readonly signal: AbortSignal;
   /**
    * With `detectStale`: whether a later event of the same type and subject was handled before this one.
-   * False if the store does not know.
+   * False if the store does not know, and always false in a sink's worker.
    */
   readonly stale: boolean;
-  /** Behind a sink: the number of this attempt, counted from 1. */
+  /** In a sink's worker: the number of this attempt, counted from 1. */
   readonly attempt?: number;
-  /** Behind a sink that supports it: stores how far the listener is. */
+  /** In the worker of a sink that supports it: stores the listener's progress. */
   readonly progress?: (value: number | object) => Promise<void>;
 }
 
-/** Makes the context of one event. With a time limit, its signal also aborts when the time is over. */
+/** Returns the context of one event. With a time limit, its signal also aborts when the time is over. */
 export type ContextFor = (stale: boolean, limit?: TimeLimit) => ListenerContext;
 
 const SIGNAL_OF = Symbol("signal");
 
 /**
- * An own property, because apps copy contexts. All contexts share the one getter: V8 makes a hidden
- * class for each getter in an object literal, and that would cost more than the rest of the context.
+ * An own property, so that `{ ...context }` copies the signal. All contexts share this getter: for a
+ * getter in an object literal V8 makes a hidden class each time, which costs more than the other properties.
  */
 const SIGNAL = {
   enumerable: true,
@@ -42,7 +42,7 @@ const SIGNAL = {
   },
 };
 
-/** Returns the contexts of a delivery's events. The delivery's signal is read only if a listener reads it. */
+/** Returns a function that returns the contexts of a delivery's events. They read `incoming.signal` lazily. */
 export function contextsOf(delivery: Delivery, incoming: IncomingDelivery): ContextFor {
   let hangUp: AbortSignal | undefined;
   const contextFor = (stale: boolean, limit?: TimeLimit): ListenerContext => {
@@ -56,18 +56,18 @@ export function contextsOf(delivery: Delivery, incoming: IncomingDelivery): Cont
   return (stale, limit) => (stale || limit ? contextFor(stale, limit) : usual);
 }
 
-/** Returns the context of an event that a sink kept, without its delivery. */
+/** Returns the context of an event in a sink's worker. It has no delivery. */
 export function sinkContext(
   { signal, ...context }: Omit<ListenerContext, "delivery" | "stale">,
   limit: TimeLimit | undefined,
 ): ListenerContext {
-  const kept = { ...context, signal: limit ? limit.join(signal) : signal, stale: false };
+  const stored = { ...context, signal: limit ? limit.join(signal) : signal, stale: false };
   // Not enumerable, so that copying or printing the context does not throw.
-  return Object.defineProperty(kept, "delivery", {
+  return Object.defineProperty(stored, "delivery", {
     enumerable: false,
     get() {
       throw new TypeError(
-        "context.delivery does not exist behind a sink, which keeps events, not deliveries.",
+        "context.delivery does not exist in a sink's worker. Use the event's data instead.",
       );
     },
   }) as ListenerContext;

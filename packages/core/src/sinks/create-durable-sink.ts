@@ -17,12 +17,13 @@ import { type QueueOptions, type QueueSettings, queueSettings, requirePositiveIn
 
 const STORE_TIMEOUT_MS = 3_000;
 const CLOSED = "The sink is closed. Create a new one.";
-/** In characters. */
+/** In UTF-16 units. */
 const MESSAGE_MAX = 2_000;
 
 /**
- * Makes a durable sink out of a queue engine. The sink validates arguments, converts events, limits how
- * long storing takes, and closes in order; the engine talks to its server.
+ * Makes a durable sink from a queue engine. The sink validates arguments, serializes events and limits
+ * how long storing takes. When it closes, it stops the workers before the engine. The engine talks to its
+ * server.
  *
  * @throws TypeError for invalid options.
  */
@@ -51,7 +52,9 @@ export function createDurableSink(options: QueueOptions, definition: EngineDefin
       requireOpen();
       const { provider } = first;
       await withDeadline(storeTimeout, engine.store(provider, events.map(serializeEvent)), () => {
-        throw new Error(`${server} has not answered in time.`);
+        throw new Error(
+          `${server} has not answered within ${storeTimeout / 1000} seconds. Check that it runs and is reachable.`,
+        );
       });
       workers.get(provider)?.wake?.();
     },
@@ -62,7 +65,7 @@ export function createDurableSink(options: QueueOptions, definition: EngineDefin
       if (closed) throw new TypeError(CLOSED);
       if (workers.has(name)) {
         throw new TypeError(
-          `This sink already works for a receiver of ${name}. Call work once, with a higher concurrency.`,
+          `This sink already works for a receiver of ${name}. Call work only once. Raise concurrency to handle more events at once.`,
         );
       }
       workers.set(name, engine.work(name, runFor(receiver), concurrency));
@@ -105,7 +108,8 @@ function contextFor(
     settings,
     closing,
     queueName: (provider) => `${settings.queue}-${provider}`,
-    reportUnreachable: (error) => log("unreachable", `${server} failed (${codeOrKind(error)}).`),
+    reportUnreachable: (error) =>
+      log("unreachable", `${server} failed (${codeOrKind(error)}). Check that it runs and is reachable.`),
     codeOf: codeOrKind,
     messageOf,
   };
@@ -120,7 +124,7 @@ function failedEvent({ provider, jobId, data, type = "", ...failure }: StoredFai
   try {
     event = deserializeEvent(data);
   } catch {
-    // A newer release stored it. The operator still needs to see it.
+    // A newer release stored the event, so this release cannot read it. The operator must still see it.
     event = {
       provider,
       type,

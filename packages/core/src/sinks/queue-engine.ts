@@ -2,66 +2,67 @@ import type { SerializedEvent } from "./serialized-event.js";
 import type { QueueSettings } from "./settings.js";
 
 /**
- * What `createDurableSink` needs to know about a queue library. `packages/bullmq` and
- * `packages/pg-boss` are examples; `durableSinkChecks` of `@crowdhook/core/conformance` test the result.
+ * Defines a durable sink on a queue library, for `createDurableSink`. `packages/bullmq` and
+ * `packages/pg-boss` are examples. `durableSinkChecks` of `@crowdhook/core/conformance` test the sink.
  */
 export interface EngineDefinition {
-  /** Names the sink in log lines, such as `"bullmq sink"`. */
+  /** The name of the sink in log lines, such as `"bullmq sink"`. */
   readonly name: string;
-  /** Names the store in log lines and errors, such as `"Redis"`. */
+  /** The name of the server in log lines and errors, such as `"Redis"`. */
   readonly server: string;
   /**
-   * How long storing a delivery may take, in milliseconds. After that the answer is 503 and the
-   * provider redelivers. Default 3,000.
+   * How long storing the events of a delivery may take, in milliseconds. After that the reply is 503 and
+   * the provider redelivers. Default 3,000.
    */
   readonly storeTimeout?: number | undefined;
   /**
-   * Returns the code of an error, such as `"ECONNREFUSED"`, if it has one. The code is logged: never
-   * return a message, which may hold an address or a password. Default: the error's class and `code`.
+   * Returns the code of an error, such as `"ECONNREFUSED"`; `undefined` for the default. The sink logs the
+   * code. Never return a message, which may hold an address or a password. Default: the error's name and
+   * `code`.
    */
   readonly codeOf?: ((error: unknown) => string | undefined) | undefined;
   /** Creates the engine. `createDurableSink` calls it once. It must not open a connection yet. */
   createEngine(context: EngineContext): QueueEngine;
 }
 
-/** What the sink offers to its engine. */
+/** The settings and functions that the sink gives to its engine. */
 export interface EngineContext {
   readonly settings: QueueSettings;
-  /** Aborts when `close` is called. From then on the engine must not open new connections. */
+  /** Aborts when the app calls `close`. From then on the engine must not open new connections. */
   readonly closing: AbortSignal;
   /** Returns the name of a provider's queue, such as `crowdhook-toloka`. */
   queueName(provider: string): string;
-  /** Logs that the server failed, at most once a minute. Safe for any error: only its code is logged. */
+  /** Logs that the server failed, at most once a minute. Safe for any error, because it logs only `codeOf`. */
   reportUnreachable(error: unknown): void;
-  /** Returns the part of an error that may appear in logs and messages: its code or its class. */
+  /** Returns the part of an error that is safe for logs and messages: its code or its name. */
   codeOf(error: unknown): string;
-  /** Returns the text to store with a failed event: the error's name and message, at most 2,000 characters. */
+  /** Returns the text to store with a failed event: the error's name and message, cut to 2,000 characters. */
   messageOf(error: unknown): string;
 }
 
 /**
- * Stores the events of a durable sink and hands them to workers. Each provider has a queue of its own.
- * `createDurableSink` validates all arguments, and calls neither `store` nor `work` after `close`.
+ * Stores the events of a durable sink and passes them to workers. Each provider has its own queue.
+ * `createDurableSink` validates all arguments. After `close` it calls no other method.
  */
 export interface QueueEngine {
   /**
-   * Stores all the events or, by rejecting, none. The queue deduplicates by event id: it ignores an
-   * event that waits, runs or has failed, or that was handled within `settings.retention`. An event
-   * with an empty id is always stored.
+   * Stores all the events. If it rejects, it must have stored none. The queue deduplicates by event id: it
+   * ignores an event that waits, runs or has failed, or that was handled within `settings.retention`. It
+   * always stores an event with an empty id.
    *
    * @param events At least one, all of this provider. They may repeat an id.
    */
   store(provider: string, events: readonly SerializedEvent[]): Promise<void>;
   /**
    * Starts a worker that passes each stored event of the provider to `run`, at most `concurrency` at a
-   * time. If `run` rejects, the event is retried with backoff; after `settings.attempts` it has failed.
-   * Called at most once per provider.
+   * time. If `run` rejects, the engine retries the event with backoff. After `settings.attempts` attempts
+   * the event has failed. Called at most once per provider.
    */
   work(provider: string, run: RunEvent, concurrency: number): EngineWorker;
-  /** Returns failed events of all providers in any order. They must include the `limit` oldest failures. */
+  /** Returns failed events of all providers, in any order. Must include the `limit` oldest failures. */
   failed(limit: number): Promise<readonly StoredFailure[]>;
   /**
-   * Queues a failed event again, with all its attempts. Resolves with whether it was found.
+   * Queues a failed event again, with its attempts starting from 1. Resolves with whether it was found.
    *
    * @param eventId The event's id or, for an event without one, its `jobId`.
    */
@@ -73,36 +74,36 @@ export interface QueueEngine {
 /**
  * Runs the listeners for a stored event. Rejects if a listener fails or if `data` is unreadable.
  *
- * @param data What the engine stored: a `SerializedEvent` or a `SerializedText`.
+ * @param data The stored data: a `SerializedEvent` or a `SerializedText`.
  */
 export type RunEvent = (data: unknown, context: RunContext) => Promise<void>;
 
 export interface RunContext {
   /** Aborts when another worker may have taken over the event. */
   readonly signal: AbortSignal;
-  /** Counts from 1, and includes attempts whose worker died. */
+  /** The number of this attempt, counted from 1. Attempts whose worker died count, too. */
   readonly attempt: number;
-  /** Stores how far the listener is, if the engine can. */
+  /** Stores the listener's progress. Absent if the engine does not support it. */
   readonly progress?: (value: number | object) => Promise<void>;
 }
 
 export interface EngineWorker {
-  /** Looks for events now. Called after this process stored or replayed one. For engines that poll. */
+  /** Looks for events now. Called after this process has stored or replayed events. For engines that poll. */
   wake?(): void;
-  /** Starts no more events, and resolves once the running ones have ended and their outcomes are stored. */
+  /** Starts no more events. Resolves when the running ones have ended and their outcomes are stored. */
   stop(): Promise<void>;
 }
 
 /** A failed event as the engine stores it. */
 export interface StoredFailure {
   readonly provider: string;
-  /** The engine's own id: it identifies an event without an id. */
+  /** The engine's own id of the stored event. Identifies an event without an id. */
   readonly jobId: string;
-  /** What was stored: a `SerializedEvent` or a `SerializedText`. */
+  /** The stored data: a `SerializedEvent` or a `SerializedText`. */
   readonly data: unknown;
-  /** The event's type, if the engine stores it outside of `data`. Shown if `data` is unreadable. */
+  /** The event's type, if the engine stores it outside of `data`. `failed` shows it if `data` is unreadable. */
   readonly type?: string | undefined;
-  /** What `messageOf` returned for the last attempt's error. */
+  /** The result of `messageOf` for the last attempt's error. */
   readonly error: string;
   readonly attempts: number;
   readonly failedAt: Date;

@@ -1,8 +1,8 @@
 import type { ReceivedEvent } from "../event.js";
 
-/** An event as plain data that fits into JSON. */
+/** An event as plain data that JSON can represent. */
 export interface SerializedEvent {
-  /** The version of this format. A release reads its own version and all older ones. */
+  /** The version of this format. A release reads its own version and all older versions. */
   readonly v: 1;
   readonly provider: string;
   readonly type: string;
@@ -41,7 +41,7 @@ export function serializeEvent({
 /**
  * Restores an event from a {@link SerializedEvent} or a {@link SerializedText}.
  *
- * @throws TypeError for a newer format. Retry such an event: a newer worker may read it.
+ * @throws TypeError for a format of a newer release. Retry the event, because a newer worker can read it.
  */
 export function deserializeEvent(stored: unknown): ReceivedEvent {
   const { v, json } = stored as SerializedText;

@@ -2,21 +2,21 @@
 export interface QueueOptions {
   /** The prefix of the engine's queue names. Default `"crowdhook"`. */
   readonly queue?: string | undefined;
-  /** How often an event is tried before it counts as failed. Default 10. */
+  /** The number of attempts after which an event counts as failed. Default 10. */
   readonly attempts?: number | undefined;
   /**
-   * The base of the exponential backoff, in seconds. After attempt n an event waits between
-   * `backoff` × 2ⁿ⁻¹ and twice that, at random. At least 1. Default 5.
+   * The base of the exponential backoff, in seconds. After attempt n an event waits for a random time
+   * between `backoff` × 2ⁿ⁻¹ and twice that. At least 1. Default 5.
    */
   readonly backoff?: number | undefined;
   /**
-   * How long the queue remembers a handled event, in seconds. Within that time it does not store a
-   * redelivery again. Default 604,800 (a week).
+   * How long the queue remembers a handled event, in seconds. During that time it ignores redeliveries of
+   * the event. Default 604,800 (a week).
    */
   readonly retention?: number | undefined;
   /**
-   * How long the events of a dead worker stay locked, in seconds. Then another worker runs them
-   * again. A live worker renews the lease. Default 60.
+   * How long a worker's lease on its running events lasts, in seconds. A live worker renews the lease. If
+   * a worker dies, another worker runs its events again after this time. Default 60.
    */
   readonly lease?: number | undefined;
 }
@@ -31,7 +31,7 @@ const WEEK_S = 7 * 24 * 60 * 60;
 /** @throws TypeError for invalid options. */
 export function queueSettings(options: QueueOptions): QueueSettings {
   const { queue = "crowdhook", attempts = 10, backoff = 5, retention = WEEK_S, lease = 60 } = options;
-  // "-" separates the prefix from the provider.
+  // Without "-", which separates the prefix from the provider in a queue's name.
   if (typeof queue !== "string" || !/^\w{1,50}$/.test(queue)) {
     throw new TypeError(`queue must be 1 to 50 letters, digits and "_", not ${JSON.stringify(queue)}.`);
   }
