@@ -1,4 +1,4 @@
-/** For writing an adapter: `mount` makes its arguments into a receiver and a path. */
+/** For authors of adapters. `mount` turns an adapter's arguments into a receiver and a path. */
 
 export { gather } from "./body.js";
 export {

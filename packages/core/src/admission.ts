@@ -1,12 +1,12 @@
 import type { ErrorCode } from "./errors.js";
 
-/** Counts the deliveries in flight. Refuses those beyond `maxInFlight`, and all once it is closed. */
+/** Counts the deliveries in flight. Refuses deliveries beyond `maxInFlight`, and all deliveries after `close`. */
 export function createAdmission(maxInFlight = Number.POSITIVE_INFINITY) {
   let inFlight = 0;
   let closed: Promise<void> | undefined;
   let onIdle = () => {};
   return {
-    /** Returns why a delivery is refused. Each call needs one call of `leave`, refused or not. */
+    /** Returns the code of a refusal, if there is one. Call `leave` once for each call, even for a refusal. */
     enter(): ErrorCode | undefined {
       const isFull = inFlight++ >= maxInFlight;
       return closed ? "SHUTTING_DOWN" : isFull ? "OVERLOADED" : undefined;
@@ -14,7 +14,7 @@ export function createAdmission(maxInFlight = Number.POSITIVE_INFINITY) {
     leave(): void {
       if (--inFlight === 0) onIdle();
     },
-    /** Refuses every delivery from now on. Resolves when none is in flight. */
+    /** Refuses all further deliveries. Resolves when no delivery is in flight. */
     close(): Promise<void> {
       closed ??= new Promise((resolve) => {
         if (inFlight === 0) resolve();

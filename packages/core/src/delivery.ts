@@ -1,6 +1,6 @@
 import type { MaybePromise } from "./values/maybe-promise.js";
 
-/** Request headers by name, in any case. Several lines of one name are joined by `", "`. */
+/** Request headers. `get` is case-insensitive, and joins several lines of one name with `", "`. */
 export interface DeliveryHeaders {
   get(name: string): string | null | undefined;
 }
@@ -9,34 +9,34 @@ export interface DeliveryHeaders {
 export interface Delivery {
   readonly method: string;
   readonly headers: DeliveryHeaders;
-  /** The bytes exactly as they were sent: the signature covers these. */
+  /** The exact bytes that the provider sent. The signature covers them. */
   readonly body: Uint8Array;
 }
 
-/** Bytes in any form in which hosts hand them out. */
+/** Bytes, as any of the binary types that hosts use. */
 export type Bytes = ArrayBuffer | ArrayBufferView;
 
-/** Why there are no bytes. `hint` tells the operator the fix; the sender never sees it. */
+/** The reason why a body could not be read. `hint` names the fix for the operator. The sender never sees it. */
 export interface BodyFailure {
   readonly code: "BODY_TOO_LARGE" | "BODY_ABORTED" | "BODY_UNAVAILABLE";
   readonly hint?: string;
 }
 
-/** The argument of `handle`: a delivery in the form in which an app or an adapter has it. */
+/** The argument of `handle`: a request as an app or an adapter has it, before any check. */
 export interface IncomingDelivery {
   readonly method: string;
-  /** Anything with `get(name)` such as `Headers`, or a record such as Node's `req.headers`. */
+  /** An object with `get(name)`, such as `Headers`, or a record, such as Node's `req.headers`. */
   readonly headers: DeliveryHeaders | Readonly<Record<string, string | readonly string[] | undefined>>;
   /**
-   * The exact bytes; a string stands for its UTF-8 bytes. Or a function that reads them: the receiver
-   * calls it after it has checked the request's head, with the largest size in bytes to accept.
+   * The exact bytes; a string stands for its UTF-8 bytes. Or a function that reads them. The receiver
+   * calls it after it has checked the method and the encoding. `limit` is the largest size in bytes.
    */
   readonly body: Bytes | string | ((limit: number) => MaybePromise<Bytes | string | BodyFailure>);
-  /** Aborts when the sender hangs up. Read only if a listener reads it. */
+  /** Aborts when the sender hangs up. The receiver reads this property only if `context.signal` is read. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Returns headers that can be read by name, from either form that `handle` accepts. */
+/** Returns headers with a case-insensitive `get`. Headers that have a `get` are returned as they are. */
 export function toHeaders(headers: IncomingDelivery["headers"]): DeliveryHeaders {
   if (typeof headers.get === "function") return headers as DeliveryHeaders;
   const record = headers as Readonly<Record<string, string | readonly string[] | undefined>>;

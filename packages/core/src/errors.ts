@@ -1,6 +1,6 @@
 /**
- * Every reason for a reply other than 200, with its status and the sentence for the sender. The
- * sentences are constants, so that nothing secret can reach the sender.
+ * Every reason for a reply other than 200, with its status and its message to the sender. The messages
+ * are constants, so that no secret can reach the sender.
  */
 export const ERRORS = {
   METHOD_NOT_ALLOWED: { status: 405, message: "Webhooks are delivered with POST." },
@@ -10,7 +10,7 @@ export const ERRORS = {
   BODY_ABORTED: { status: 400, message: "The body ended before it was complete." },
   BODY_UNAVAILABLE: {
     status: 500,
-    message: "The raw body is not available, so its signature cannot be checked.",
+    message: "The raw body is not available, so its signature cannot be verified.",
   },
   SIGNATURE_MISSING: { status: 401, message: "The delivery is not signed." },
   SIGNATURE_MALFORMED: { status: 401, message: "The signature header cannot be read." },
@@ -31,12 +31,12 @@ export const ERRORS = {
   INTERNAL_ERROR: { status: 500, message: "The delivery could not be handled. Retry later." },
 } as const satisfies Record<string, { status: number; message: string }>;
 
-/** Why a delivery was not answered with 200. Each code has a heading in `docs/errors.md`. */
+/** The reason for a reply other than 200. Each code has a heading in `docs/errors.md`. */
 export type ErrorCode = keyof typeof ERRORS;
 
 /**
- * Returns the part of an error that may be logged: its name and its code, such as `Error ECONNREFUSED`.
- * Never its message: a listener's may hold anything, a client's may hold its URL.
+ * Returns the part of an error that is safe to log: its name and its code, such as `Error ECONNREFUSED`.
+ * Leaves out the message, which may hold personal data, or a URL with a password.
  */
 export function kindOf(error: unknown): string {
   try {
@@ -44,7 +44,7 @@ export function kindOf(error: unknown): string {
     const { name, code } = error as { name: unknown; code?: unknown };
     return typeof code === "string" && /^\w{1,40}$/.test(code) ? `${name} ${code}` : String(name);
   } catch {
-    // A thrown value can have getters that throw, or be a proxy.
+    // The thrown value can be a proxy, or have getters that throw.
     return typeof error;
   }
 }

@@ -17,28 +17,33 @@ export type WebhookEvent<
     readonly type: T;
     /** The provider's id of the event, the same in every delivery of it. */
     readonly id: string;
-    /** When the event happened, by the provider's clock; not when it was delivered. */
+    /** When the event happened, by the provider's clock. The provider may deliver it much later. */
     readonly occurredAt: Date;
     /** The provider's object with the provider's own field names. Unknown fields are kept. */
     readonly data: Events[T];
-    /** Never set here. Tells the event from an {@link UnrecognizedEvent}. */
+    /** Never set. Distinguishes this event from an {@link UnrecognizedEvent}. */
     readonly problems?: undefined;
   };
 }[Type];
 
 /**
- * An event whose type is new, or whose data does not fit its type. The data is as it was sent, unchecked.
+ * An event of a type that this release does not know, or an event that fails validation: its data does
+ * not fit its type, or its id or time is missing. Nothing vouches for the shape of its `data`.
  */
 export interface UnrecognizedEvent {
   readonly provider: string;
-  /** Empty if the provider sent none. */
+  /** Empty if the provider sent no type, or one that is not a string. */
   readonly type: string;
-  /** Empty if the provider sent none. Such an event cannot be claimed, so a duplicate of it runs again. */
+  /**
+   * Empty if the provider sent no id, or one that is not a string or is longer than 255 characters. If
+   * the provider does not sign ids (Prolific), the receiver claims such an event by its signature.
+   * Otherwise nothing claims it, and a duplicate of it runs again.
+   */
   readonly id: string;
-  /** `undefined` if the provider sent no time that can be read. */
+  /** `undefined` if the provider sent no readable time. */
   readonly occurredAt: Date | undefined;
   readonly data: Readonly<Record<string, unknown>>;
-  /** The misfits, such as `close_reason: expected string`. Empty if the type is new. */
+  /** The problems that validation found, such as `close_reason: expected string`. Empty for an unknown type. */
   readonly problems: readonly string[];
 }
 

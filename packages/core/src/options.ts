@@ -7,57 +7,62 @@ import type { SecretSource } from "./signature/secrets.js";
 import { describeValue } from "./values/describe.js";
 import type { MaybePromise } from "./values/maybe-promise.js";
 
-/** Takes the events of a delivery in place of the listeners, to have them handled later. */
+/** Accepts the events of a delivery in place of the listeners, for example to queue them for a worker. */
 export interface Sink {
   /**
-   * Stores all the events or, by throwing or rejecting, none of them. The receiver has won the claim of
-   * each event before.
+   * Stores all the events. If it throws or rejects, it must have stored none. The receiver passes only
+   * events whose claim it has won.
    */
   accept(events: readonly ReceivedEvent[], context: ListenerContext): MaybePromise<void>;
 }
 
 export interface ReceiverOptions {
-  /** The secret that deliveries are signed with. Required unless `unsigned` is true. */
+  /** The secret with which the provider signs deliveries. Required unless `unsigned` is true. */
   readonly secret?: SecretSource | undefined;
-  /** Accepts unsigned deliveries: anyone who knows the URL can send them. Excludes `secret`. */
+  /** Accepts unsigned deliveries, which anyone who knows the URL can send. Excludes `secret`. */
   readonly unsigned?: boolean | undefined;
-  /** How far a delivery's time may be from `clock`, in either direction, in seconds. Default 300. */
+  /** The largest accepted difference between the time of signing and `clock`, in seconds. Default 300. */
   readonly tolerance?: number | undefined;
-  /** The largest body that is accepted, in bytes. Default 5 MiB. */
+  /** The largest accepted body, in bytes. Default 5 MiB. */
   readonly maxBodySize?: number | undefined;
   /**
-   * The largest number of concurrent deliveries, counted from reading the body to the reply. Further
-   * deliveries get 503 at once, with their body unread, and the provider retries. Default: no limit.
+   * The largest number of concurrent deliveries. Each counts from the call of `handle` to its reply.
+   * Further deliveries get 503 at once, with their body unread, and the provider retries. Default: no limit.
    */
   readonly maxInFlight?: number | undefined;
-  /** Keeps the claims. Default: this process's memory. */
+  /** Stores the claims. Default: the receiver's own memory, which a restart clears and no other receiver sees. */
   readonly claims?: ClaimStore | undefined;
-  /** Takes the events in place of the listeners. Default: the listeners handle them. */
+  /** Accepts the events in place of the listeners. Default: the listeners handle them before the reply. */
   readonly sink?: Sink | undefined;
   /**
    * How many events of one delivery are handled at once. Default 1: in the order of the delivery. Above
-   * 1, only events of one ordering key are handled in order, across all deliveries of the process.
+   * 1, the receiver keeps the order only among events of one ordering key, across all its deliveries.
    */
   readonly concurrency?: number | undefined;
   /**
-   * Returns an event's ordering key. Events of one key are handled one after another; an event without
-   * a key has no order. Default, with a `concurrency` above 1: the event's subject (Toloka: its
-   * assignment, else its task, else its pool; Prolific: its resource).
+   * Returns an event's ordering key. The receiver handles events of one key one after another, across
+   * its deliveries. An event without a key waits for no event of another delivery. With a `concurrency`
+   * of 1, the events of each delivery also keep their order. Default, with a `concurrency` above 1: the
+   * event's subject (Toloka: its assignment, else its task, else its pool; Prolific: its resource).
    */
   readonly orderingKey?: ((event: ReceivedEvent) => string | undefined) | undefined;
   /**
-   * How long the listeners of one event may run, in seconds. After that `context.signal` aborts, and the
-   * event has failed and can be redelivered. `onError` gets whatever a listener does later. Default: no limit.
+   * How long the listeners of one event may run, in seconds. After that `context.signal` aborts and the
+   * event fails, so the provider redelivers it. A listener that ignores the signal runs on; `onError`
+   * then gets its late error, or an error that says that it finished late. Default: no limit.
    */
   readonly timeout?: number | undefined;
   /**
-   * Sets `context.stale` if a later event of the same type and subject was handled before. Needs a store
-   * with `latestOccurrence` and `recordOccurrence`. Default false.
+   * Sets `context.stale` if a later event of the same type and subject was handled before. A `claims`
+   * store needs the methods `latestOccurrence` and `recordOccurrence` for it. Default false.
    */
   readonly detectStale?: boolean | undefined;
-  /** Gets a record of every delivery just before its reply. Its errors change nothing. */
+  /**
+   * Gets a record of each delivery just before its reply. The receiver does not wait for its promise. If
+   * it throws or rejects, the receiver logs the kind of the error, and the reply stays the same.
+   */
   readonly observe?: ((record: DeliveryRecord) => unknown) | undefined;
-  /** Wraps deliveries and events, such as `openTelemetry()` of `@crowdhook/otel`. */
+  /** Wraps deliveries and events, for example in spans: `openTelemetry()` of `@crowdhook/otel`. */
   readonly instrumentation?: Instrumentation | undefined;
   /** Returns Unix time in milliseconds. Default `Date.now`. */
   readonly clock?: (() => number) | undefined;
@@ -81,7 +86,7 @@ export const RECEIVER_OPTIONS = Object.keys({
   clock: true,
 } satisfies Record<keyof Required<ReceiverOptions>, true>) as (keyof ReceiverOptions)[];
 
-/** Longer work would hold up the reply, and belongs behind a sink. In seconds. */
+/** In seconds. The reply waits for the listeners, so longer work needs a sink. */
 const TIMEOUT_MAX = 3_600;
 
 const isNumber = (value: unknown): value is number => typeof value === "number";
@@ -89,7 +94,7 @@ const isPositive = (value: unknown) => Number.isSafeInteger(value) && (value as 
 const isBoolean = (value: unknown) => typeof value === "boolean";
 const isFunction = (value: unknown) => typeof value === "function";
 
-/** Each option's test, and the sentence that completes "<option> must be". */
+/** Each option's test, and the words that complete the message "<option> must be …". */
 const RULES: Partial<Record<keyof ReceiverOptions, readonly [(value: unknown) => boolean, string]>> = {
   unsigned: [isBoolean, "true or false"],
   detectStale: [isBoolean, "true or false"],
@@ -109,12 +114,19 @@ const RULES: Partial<Record<keyof ReceiverOptions, readonly [(value: unknown) =>
   observe: [isFunction, "a function that takes the record of a delivery"],
 };
 
+/** The fix for each option that has no effect with a sink. */
+const FIXES = {
+  concurrency: "Pass concurrency to sink.work instead.",
+  orderingKey: "Remove orderingKey.",
+  detectStale: "Remove detectStale, and compare event.occurredAt in the listener.",
+};
+
 /** @throws TypeError for options that cannot work. The message names the mistake and the fix. */
 export function checkOptions(options: ReceiverOptions): void {
   for (const [option, [isValid, expected]] of Object.entries(RULES)) {
     const value: unknown = options[option as keyof ReceiverOptions];
     if (value === undefined || isValid(value)) continue;
-    const advice = option === "timeout" ? " Work that takes longer belongs behind a sink." : "";
+    const advice = option === "timeout" ? " Use a sink for longer work." : "";
     throw new TypeError(`${option} must be ${expected}, not ${describeValue(value)}.${advice}`);
   }
   requireMethods("claims", options.claims, ["claim", "settle", "release"]);
@@ -122,18 +134,18 @@ export function checkOptions(options: ReceiverOptions): void {
   requireMethods("instrumentation", options.instrumentation, ["delivery", "event"]);
   const { unsigned, secret, sink, claims, concurrency = 1, orderingKey, detectStale } = options;
   if (unsigned && secret !== undefined) {
-    throw new TypeError("With { unsigned: true } the secret proves nothing. Pass one of the two.");
+    throw new TypeError("Both a secret and { unsigned: true } are set. Remove one of the two.");
   }
   if (detectStale && claims && !(claims.latestOccurrence && claims.recordOccurrence)) {
     throw new TypeError(
-      "detectStale takes a claim store that has the methods latestOccurrence and recordOccurrence.",
+      "detectStale needs a claim store with the methods latestOccurrence and recordOccurrence. Add them to the store, or remove detectStale.",
     );
   }
   const misplaced =
     (concurrency > 1 && "concurrency") || (orderingKey && "orderingKey") || (detectStale && "detectStale");
   if (sink && misplaced) {
     throw new TypeError(
-      `${misplaced} is for listeners that run while a delivery waits. With a sink, listeners run in its worker: set the order there.`,
+      `${misplaced} has no effect with a sink, whose worker runs the listeners later. ${FIXES[misplaced]}`,
     );
   }
 }

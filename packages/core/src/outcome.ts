@@ -1,21 +1,24 @@
-/** How many events of a delivery had which outcome. Events that no store or sink took are not counted. */
+/**
+ * The number of events of a delivery by outcome. A `settle_failed` event counts by what was handled. A
+ * `claim_failed` or `sink_failed` event does not count.
+ */
 export interface Counts {
-  /** Listeners ran, and none failed. */
+  /** All listeners succeeded, the event has no listener, or the sink accepted the event. */
   readonly handled: number;
   /** The event was handled before, or by a concurrent delivery. */
   readonly duplicate: number;
-  /** A listener failed, or the data does not fit its type and no listener took the event. */
+  /** A listener failed or timed out, or an invalid event found no `onUnrecognized` listener. */
   readonly failed: number;
-  /** Another attempt holds the claim. */
+  /** Another attempt holds the event's claim and has not ended yet. */
   readonly busy: number;
-  /** This release does not know the event's type, or the data does not fit it; listeners for that ran. */
+  /** The event is an `UnrecognizedEvent`, and no listener failed. */
   readonly unrecognized: number;
 }
 
 /**
  * The outcome of an attempt. `claim_failed`: the store failed before the event was handled.
- * `settle_failed`: the event was handled, but the store failed afterwards. `sink_failed`: the sink did
- * not take the event.
+ * `settle_failed`: the event was handled, but the store failed afterwards. `sink_failed`: the sink
+ * failed to accept the event.
  */
 export type Outcome = keyof Counts | "claim_failed" | "settle_failed" | "sink_failed";
 

@@ -1,9 +1,9 @@
 import type { DeliveryHeaders } from "./delivery.js";
 import type { EventMap, EventType, ReceivedEvent } from "./event.js";
 
-/** A delivery's signature, as its headers state it. Nothing of it is proved yet. */
+/** The signature that a delivery's headers state. The receiver verifies it later. */
 export interface SignatureParts {
-  /** The text that is signed in front of the raw body. ASCII. */
+  /** The signed text in front of the raw body, in ASCII. */
   readonly prefix: string;
   /** HMAC-SHA256 in lower-case hex, 64 digits. */
   readonly digest: string;
@@ -11,59 +11,66 @@ export interface SignatureParts {
   readonly timestamp: number;
 }
 
-/** The provider's signature headers, described for messages to the operator and for tools. */
+/** Describes the provider's signature headers for messages to the operator and for tools. */
 export interface SignatureFormat {
-  /** The headers' names, the one with the digest first. */
+  /** The names of the headers. The first one is the header with the digest. */
   readonly headers: readonly [string, ...string[]];
-  /** A question or an instruction for whoever gets deliveries without these headers. */
+  /** The fix if the headers are missing: an instruction or a question, without a capital letter and full stop. */
   readonly whenMissing: string;
-  /** The header with the digest, as an example. */
+  /** Completes the message "A complete header is …", with an example or a description. */
   readonly example: string;
-  /** Matches a header with a whole digest; a shorter one was probably cut off. */
+  /** Matches a header with a whole digest. A header that it does not match was probably cut off. */
   readonly complete: RegExp;
-  /** The time of signing: its name in messages, its header, and a pattern whose first group is its digits. */
+  /** The time of signing: its name in messages, its header, and a pattern that captures its digits. */
   readonly timestamp: {
     readonly name: string;
     readonly header: string;
     readonly pattern: RegExp;
     readonly unit: "seconds" | "milliseconds";
   };
-  /** The signed parts in their order, such as "the time and the body". */
+  /** The signed parts in order, such as "the time and the body". */
   readonly signs: string;
 }
 
 /**
- * A platform's dialect: how it signs, and how its body is read. A provider holds no state. It touches
- * neither a secret, nor a store, nor a clock: the receiver does.
+ * Describes how a platform signs deliveries and writes events. A provider has no state. It never sees a
+ * secret, a store or a clock: only the receiver uses those.
  */
 export interface Provider<Events extends EventMap = EventMap> {
-  /** Lower case. Part of every claim's key, so it must never change. */
+  /**
+   * Lower case. Part of the claim keys in shared stores and of queue names. Never change it: handled
+   * events would run again, and workers would not find queued events.
+   */
   readonly name: string;
   /** The name in sentences, such as `"Toloka"`. */
   readonly title: string;
-  /** The path where adapters mount the webhook by default. */
+  /** The path at which adapters mount the webhook by default. */
   readonly defaultPath: string;
-  /** The environment variable that the command line and messages name for the secret. */
+  /** The environment variable from which the command line reads the secret. */
   readonly secretVariable: string;
-  /** The types that listeners can be registered for. */
+  /** The event types that `on` accepts. */
   readonly eventTypes: readonly EventType<Events>[];
   /** Whether a delivery carries one event or a list of events. */
   readonly eventsPerDelivery: "one" | "many";
   /**
-   * Whether the signature covers the event's id. If it does not, an attacker can send a captured
-   * request again under another id, so the receiver ties each signature to the id that it came with first.
+   * Whether the signature covers the event's id. If not, an attacker can resend a captured request
+   * under another id. To prevent that, the receiver accepts each signature only with its first id.
    */
   readonly signsEventIds: boolean;
   readonly signatureFormat: SignatureFormat;
-  /** Returns whether the headers are this provider's, readable or not. */
+  /** Returns whether the request has a header of this provider, valid or not. */
   matches(headers: DeliveryHeaders): boolean;
-  /** Reads the signature headers. Must not throw, whatever the headers hold. */
+  /** Parses the signature headers. Must not throw, whatever the headers hold. */
   parseSignature(headers: DeliveryHeaders): SignatureParts | "SIGNATURE_MISSING" | "SIGNATURE_MALFORMED";
-  /** Returns the events in a parsed and verified body; `undefined` if the body is not an envelope. */
+  /**
+   * Returns the events in a parsed body; `undefined` if the body is not an envelope. Must not throw: the
+   * receiver calls it after verification, but `inspect` also calls it for deliveries that are not verified.
+   */
   parseEvents(body: unknown, headers: DeliveryHeaders): readonly ReceivedEvent<Events>[] | undefined;
   /**
-   * Returns what an event is about, such as an assignment or a study; `undefined` if it does not say.
-   * Of two events of one type and subject, the one that occurred later makes the other one stale.
+   * Returns a text that identifies what the event is about, such as an assignment or a study; `undefined`
+   * if the event names nothing. The default ordering key. With `detectStale`, an event is stale if a later event
+   * of the same type and subject was handled before.
    */
   subjectOf(event: ReceivedEvent<Events>): string | undefined;
 }

@@ -7,14 +7,17 @@ export interface Reply {
   readonly status: number;
   /** Lower-case names. */
   readonly headers: Readonly<Record<string, string>>;
-  /** JSON: the `code` unless every event succeeded, and how many events had which outcome. ASCII. */
+  /**
+   * JSON in ASCII. Unless every event succeeded, it has a `code` and a `message`. Unless the delivery was
+   * refused, it has the number of events by outcome.
+   */
   readonly body: string;
 }
 
-/** Why the events of a delivery are not handled. */
+/** The reason why the receiver refuses a delivery and handles none of its events. */
 export interface Refusal {
   readonly code: ErrorCode;
-  /** For the operator. The sender never sees it. */
+  /** A sentence for the operator. The sender never sees it. */
   readonly reason?: string | undefined;
 }
 
@@ -25,7 +28,7 @@ export function isRefusal(result: Result): result is Refusal {
   return "code" in result;
 }
 
-/** Seconds after which the provider may send a delivery again that was answered with 503. */
+/** The `Retry-After` header of a 503, in seconds. */
 const RETRY_AFTER = "5";
 
 /** Returns the reply to a delivery with this result. */
@@ -39,7 +42,7 @@ export function replyTo(result: Result): Reply {
     status,
     headers: {
       "content-type": "application/json",
-      // The body has only codes, constant sentences and numbers: ASCII, so characters are bytes.
+      // The body is ASCII (codes, constant sentences and numbers), so its length in characters is its length in bytes.
       "content-length": String(body.length),
       ...(status === 405 && { allow: "POST" }),
       ...(status === 503 && { "retry-after": RETRY_AFTER }),
@@ -64,7 +67,7 @@ export function summarize(result: Result): { code: ErrorCode | undefined; counts
   for (const { outcome, shared, event } of result) {
     if (outcome === undefined) continue;
     count[outcome]++;
-    // An event that could not be settled was still handled, so it is counted as that, too.
+    // The event was handled although the store failed to settle it, so it counts as handled, too.
     if (outcome === "settle_failed")
       count[shared ? "duplicate" : event.problems ? "unrecognized" : "handled"]++;
   }
@@ -72,7 +75,7 @@ export function summarize(result: Result): { code: ErrorCode | undefined; counts
   return { code: codeFor(count), counts: { handled, duplicate, failed, busy, unrecognized } };
 }
 
-/** A failure that the operator has to repair takes precedence over one that passes by itself. */
+/** The code of a failure that the operator has to repair hides the code of a failure that passes by itself. */
 function codeFor(count: Record<Outcome, number>): ErrorCode | undefined {
   if (count.failed > 0) return "EVENT_FAILED";
   if (count.sink_failed > 0) return "SINK_UNAVAILABLE";

@@ -107,7 +107,7 @@ describe("listeners", () => {
   test("registration throws and names the mistake when the type is unknown or the listener is not a function", () => {
     const receiver = receiverWith();
     expect(() => receiver.on("POOL_CLOSE" as "POOL_CLOSED", () => {})).toThrow(
-      /toloka has no event type "POOL_CLOSE". It has POOL_CLOSED, .*onUnrecognized/,
+      /toloka has no event type "POOL_CLOSE". Use one of POOL_CLOSED, .*onUnrecognized/,
     );
     expect(() => receiver.on("constructor" as "POOL_CLOSED", () => {})).toThrow(
       /no event type "constructor"/,

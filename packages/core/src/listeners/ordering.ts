@@ -1,21 +1,21 @@
 /** A place in the queue of an ordering key. */
 export interface Place {
-  /** Resolves when all earlier places of the key are free; `undefined` if there are none. */
+  /** Resolves when all earlier places of the key have left; `undefined` if there are none. */
   readonly ahead: Promise<void> | undefined;
   leave(): void;
 }
 
-/** Makes one queue per ordering key: each place waits for all earlier places of its key. */
+/** Makes one queue for each ordering key. A place waits for all earlier places of its key. */
 export function createOrderingQueues() {
   const last = new Map<string, Promise<void>>();
   return {
-    /** An event without a key waits for nothing, and nothing waits for it. */
+    /** Without a key, the place waits for no other place, and no other place waits for it. */
     enter(key: string | undefined): Place {
       if (key === undefined) return { ahead: undefined, leave() {} };
       const ahead = last.get(key);
       let leave = () => {};
       const passed = new Promise<void>((resolve) => {
-        // Resolved with the earlier places, so that leaving early lets nobody overtake them.
+        // Resolves only after the earlier places, so that a place that leaves early lets no later place overtake them.
         leave = () => resolve(ahead);
       });
       last.set(key, passed);
@@ -27,7 +27,7 @@ export function createOrderingQueues() {
   };
 }
 
-/** Makes a semaphore: `max` holders at once, and the others wait in the order in which they came. */
+/** Makes a semaphore for `max` holders at once. The others wait in the order of their calls. */
 export function createSemaphore(max: number) {
   let free = max;
   const waiting: (() => void)[] = [];

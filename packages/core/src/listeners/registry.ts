@@ -3,7 +3,7 @@ import type { ListenerContext } from "./context.js";
 import { createListenerRunner, type RunListeners } from "./run.js";
 import type { AnyListener } from "./time-limit.js";
 
-/** The user's function for an event. Its promise is awaited; if it throws or rejects, the event fails. */
+/** Handles an event. The receiver waits for its promise. If it throws or rejects, the event fails. */
 export type Listener<Event> = (event: Event, context: ListenerContext) => unknown;
 
 /** Listeners by event type. */
@@ -15,34 +15,43 @@ export type ListenerMap<Events extends EventMap> = {
 export type Off = () => void;
 
 /**
- * Registers listeners. All listeners of an event start in the order of registration, run concurrently
- * and are awaited. The event fails if one of them fails, and all of them run again when it is
- * redelivered. A listener that is added or removed while an event is handled counts from the next event.
+ * Registers listeners. For each event, `on` or `onUnrecognized` listeners start before `onAny` listeners,
+ * each group in the order of registration. They run concurrently, and the receiver waits for all.
+ *
+ * If one of them fails, the event fails, and all of them run again when it is redelivered. Adding or
+ * removing a listener takes effect with the next event that starts; for `onError`, at once.
  */
 export interface Listening<Events extends EventMap> {
   /**
-   * Listens to events of one type, or of each type of a list.
+   * Listens to valid events of one type, or of each type in a list.
+   *
    * @throws TypeError if the provider has no such type.
    */
   on<Type extends EventType<Events>>(
     type: Type | readonly Type[],
     listener: Listener<WebhookEvent<Events, Type>>,
   ): Off;
-  /** Listens to every event whose type is known and whose data fits it, and to events of a new type. */
+  /** Listens to valid events of all types, and to events of types that this release does not know. */
   onAny(listener: Listener<ReceivedEvent<Events>>): Off;
-  /** Listens to events of a new type, and to events whose data does not fit their type. */
+  /** Listens to events of types that this release does not know, and to invalid events. */
   onUnrecognized(listener: Listener<UnrecognizedEvent>): Off;
-  /** Gets every error that a listener throws, whatever its type. Its own errors are ignored. */
+  /**
+   * Listens to errors of every kind: an error that a listener throws, a timeout, and the `TypeError` for
+   * an invalid event without an `onUnrecognized` listener. After a timeout it also gets late errors, but
+   * not the errors of listeners that stopped because of the abort. Its own errors are ignored.
+   */
   onError(listener: (error: unknown, event: ReceivedEvent<Events>) => unknown): Off;
 }
 
 export interface Listeners<Events extends EventMap> extends Listening<Events> {
-  /** Returns the types that `on` listens to, in the provider's order; with an `onAny` listener, all types. */
+  /** Returns the types with an `on` listener, in the provider's order. If there is an `onAny` listener, returns all types. */
   listenedTypes(): readonly EventType<Events>[];
   readonly run: RunListeners<Events>;
 }
 
 /**
+ * Makes the lists of listeners.
+ *
  * @param timeout How long an event's listeners may run, in seconds. Default: no limit.
  * @param onUnreported Gets a failed event if no `onError` listener is registered.
  */
@@ -60,7 +69,7 @@ export function createListeners<Events extends EventMap>(
     const list = byType.get(type);
     if (list !== undefined) return list;
     throw new TypeError(
-      `${provider.name} has no event type ${JSON.stringify(type)}. It has ${provider.eventTypes.join(", ")}. Events of types newer than this release arrive at onUnrecognized.`,
+      `${provider.name} has no event type ${JSON.stringify(type)}. Use one of ${provider.eventTypes.join(", ")}. For types that this release does not know, register onUnrecognized.`,
     );
   }
 
@@ -93,7 +102,7 @@ export function createListeners<Events extends EventMap>(
   };
 }
 
-/** Replaces its array when it changes, so that an array being walked stays as it was. */
+/** A change replaces the array, so that a loop over the old array is not affected. */
 class ListenerList {
   current: readonly AnyListener[] = [];
 
@@ -102,7 +111,7 @@ class ListenerList {
       const given = listener === null ? "null" : typeof listener;
       throw new TypeError(`A listener must be a function, not ${given}.`);
     }
-    // Wrapped, so that a function registered twice is two entries, each with its own `off`.
+    // The wrapper makes each registration of one function a distinct entry, with its own `off`.
     const entry: AnyListener = (event, context) => listener(event, context);
     this.current = [...this.current, entry];
     return () => {

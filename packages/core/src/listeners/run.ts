@@ -5,17 +5,17 @@ import type { ListenerContext } from "./context.js";
 import { type AnyListener, runAll, runWithin, type TimeLimit } from "./time-limit.js";
 
 /**
- * Runs an event's listeners and returns their errors, after `onError` listeners have got them. Never
+ * Runs an event's listeners and calls `onError` listeners with each error. Then returns the errors. Never
  * throws or rejects.
  *
- * @param contextFor Gets the time limit, if there is one, to join it to the context's signal.
+ * @param contextFor Returns the context. If there is a time limit, the context's signal must include it.
  */
 export type RunListeners<Events extends EventMap> = (
   event: ReceivedEvent<Events>,
   contextFor: (limit?: TimeLimit) => ListenerContext,
 ) => MaybePromise<readonly unknown[]>;
 
-/** The listeners at this moment. */
+/** Each method returns the listeners that are registered at this moment. */
 export interface RegisteredListeners {
   of(type: string): readonly AnyListener[];
   any(): readonly AnyListener[];
@@ -24,6 +24,8 @@ export interface RegisteredListeners {
 }
 
 /**
+ * Makes the function that runs an event's listeners.
+ *
  * @param timeout How long an event's listeners may run, in seconds. Default: no limit.
  * @param onUnreported Gets a failed event if no `onError` listener is registered.
  */
@@ -34,19 +36,20 @@ export function createListenerRunner<Events extends EventMap>(
 ): RunListeners<Events> {
   return function runListeners(event, contextFor) {
     const all = listenersFor(event);
-    if (all === undefined) return report(event, [new TypeError(misfit(event as UnrecognizedEvent))]);
+    if (all === undefined)
+      return report(event, [new TypeError(describeProblems(event as UnrecognizedEvent))]);
     const [first] = all;
     if (first === undefined) return NONE;
     if (timeout !== undefined) {
       const ran = runWithin(timeout, all, event, contextFor, (error) => void notify(event, [error]));
       return andThen(ran, (failures) => report(event, failures));
     }
-    // A single listener is the usual case, and needs no lists.
+    // One listener is the usual case. `runAll` would allocate two lists for it.
     if (all.length === 1) return runOne(first, event, contextFor(), (error) => report(event, [error]));
     return andThen(runAll(all, event, contextFor()), (failures) => report(event, failures));
   };
 
-  /** Returns `undefined` for data that does not fit its type and that no listener takes. */
+  /** Returns `undefined` for an invalid event without an `onUnrecognized` listener: it fails. */
   function listenersFor({ type, problems }: ReceivedEvent<Events>): readonly AnyListener[] | undefined {
     if (problems === undefined) return concat(listeners.of(type), listeners.any());
     if (problems.length === 0) return concat(listeners.unrecognized(), listeners.any());
@@ -78,7 +81,7 @@ export function createListenerRunner<Events extends EventMap>(
 const NONE: readonly never[] = [];
 const none = () => NONE;
 
-/** Calls one listener, waits for its promise, and returns `onFailure`'s answer to its error. */
+/** Calls one listener and waits for its promise. If it fails, returns the result of `onFailure`. */
 function runOne<Event>(
   listener: AnyListener,
   event: Event,
@@ -97,6 +100,6 @@ function concat(a: readonly AnyListener[], b: readonly AnyListener[]): readonly 
   return b.length === 0 ? a : a.length === 0 ? b : [...a, ...b];
 }
 
-function misfit(event: UnrecognizedEvent): string {
-  return `The data of event ${event.id || "(without an id)"} does not fit ${JSON.stringify(event.type)}: ${event.problems.join("; ")}. Register onUnrecognized to take such events.`;
+function describeProblems(event: UnrecognizedEvent): string {
+  return `The data of event ${event.id || "(without an id)"} does not fit ${JSON.stringify(event.type)}: ${event.problems.join("; ")}. Register onUnrecognized to handle such events.`;
 }

@@ -4,7 +4,7 @@ import { isThenable, type MaybePromise } from "../values/maybe-promise.js";
 // biome-ignore lint/suspicious/noExplicitAny: the registry's public signatures state a listener's parameters
 export type AnyListener = (...args: any[]) => unknown;
 
-/** Calls all listeners, waits for all, and returns their errors; at once if none returned a promise. */
+/** Calls all listeners, waits for their promises, and returns their errors. Synchronous if none returns a promise. */
 export function runAll(all: readonly AnyListener[], ...args: unknown[]): MaybePromise<readonly unknown[]> {
   const failures: unknown[] = [];
   const pending: PromiseLike<unknown>[] = [];
@@ -22,7 +22,7 @@ export function runAll(all: readonly AnyListener[], ...args: unknown[]): MaybePr
   return (pending.length === 1 ? first : Promise.all(pending)).then(() => failures);
 }
 
-/** The time limit of one event, as an abort signal. */
+/** The time limit of one event. It owns the abort signal that the listeners get. */
 export class TimeLimit {
   readonly #controller = new AbortController();
   #isJoined = false;
@@ -32,7 +32,7 @@ export class TimeLimit {
     return this.#controller.signal;
   }
 
-  /** Returns the limit's signal. Until the event has ended, it aborts with the other signal, too. */
+  /** Returns the limit's signal. Until the event ends, the signal also aborts when `signal` does. */
   join(signal: AbortSignal): AbortSignal {
     if (!this.#isJoined) {
       this.#isJoined = true;
@@ -40,14 +40,14 @@ export class TimeLimit {
       if (signal.aborted) abort();
       else {
         signal.addEventListener("abort", abort, { once: true });
-        // The other signal may outlive this event by far.
+        // `signal` may live much longer than this event, and would keep the listener.
         this.#leave = () => signal.removeEventListener("abort", abort);
       }
     }
     return this.signal;
   }
 
-  /** Ends the limit with its event. The signal stays as it is. */
+  /** Call this when the event ends. From then on `join` has no effect, and the joined signal no longer aborts. */
   end(): void {
     this.#isJoined = true;
     this.#leave();
@@ -59,10 +59,14 @@ export class TimeLimit {
   }
 }
 
+const FIX = "Raise `timeout`, or stop at context.signal.";
+
 /**
- * Runs listeners as `runAll` does, for `timeout` seconds at most.
+ * Runs listeners as `runAll` does, but waits at most `timeout` seconds for their promises. After that it
+ * aborts their signal and returns a `TimeoutError` among the errors. Listeners that ignore the signal run on.
  *
- * @param onLate Gets what happens after that: a listener's error, or that it finished late.
+ * @param onLate Called for each listener that ends after the timeout: with its error, or with an error
+ * that says that it finished late. Not called for an error that is, or was caused by, the abort.
  */
 export function runWithin<Event extends ReceivedEvent>(
   timeout: number,
@@ -80,7 +84,8 @@ export function runWithin<Event extends ReceivedEvent>(
     else if (!isAbort(error, limit.signal.reason)) onLate(error);
   };
   const succeed = () => {
-    if (over) onLate(new Error(`A listener finished ${about} after its timeout. The event may run again.`));
+    if (over)
+      onLate(new Error(`A listener finished ${about} after its timeout, so the event may run again. ${FIX}`));
   };
   const watched = all.map((listener) => (...args: unknown[]) => {
     try {
@@ -98,7 +103,7 @@ export function runWithin<Event extends ReceivedEvent>(
   return new Promise((resolve) => {
     const timer = setTimeout(() => {
       over = new DOMException(
-        `The listeners of ${about} took longer than ${timeout} seconds.`,
+        `The listeners of ${about} took longer than ${timeout} seconds. ${FIX}`,
         "TimeoutError",
       );
       failures.push(over);
@@ -113,7 +118,7 @@ export function runWithin<Event extends ReceivedEvent>(
   });
 }
 
-/** Returns whether a listener threw because it was aborted. */
+/** Returns whether the abort caused a listener's error. */
 function isAbort(error: unknown, reason: unknown): boolean {
   return error === reason || (error instanceof Error && error.cause === reason);
 }

@@ -1,4 +1,4 @@
-/** For runtimes without `node:diagnostics_channel`. */
+/** Does nothing: for runtimes without `node:diagnostics_channel`. */
 export function hasSubscribers(): boolean {
   return false;
 }

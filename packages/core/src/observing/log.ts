@@ -1,17 +1,17 @@
-/** A mistake that every request repeats is logged once in this time. */
+/** Every request can repeat a mistake, so each name is logged at most once in this time. */
 const LOG_INTERVAL_MS = 60_000;
 
-/** Prints lines for the operator on `console.error`. The sender must not see them. */
+/** Prints lines for the operator on `console.error`. */
 export interface Log {
-  /** Prints a line under a name, once a minute for each name. */
+  /** Prints a line under a name, at most one line a minute for each name. Drops further lines. */
   (name: string, text: string): void;
-  /** Returns whether a line under this name is due. If so, the next one is due a minute later. */
+  /** Returns whether a line under this name may be printed now. If so, it also starts the minute of this name. */
   isDue(name: string): boolean;
-  /** Prints a line whether or not one is due. */
+  /** Prints a line without the limit. Call it after `isDue` returned true. */
   print(name: string, text: string): void;
 }
 
-/** @param subject The first word of every line, such as the provider's name. */
+/** @param subject Stands in every line after `crowdhook`, such as the provider's name. */
 export function createLog(subject: string): Log {
   const loggedAt = new Map<string, number>();
   const isDue = (name: string) => {
@@ -33,7 +33,7 @@ export function createLog(subject: string): Log {
   return Object.assign(log, { isDue, print });
 }
 
-/** Returns a provider's text in quotes, on one line, at most 100 characters of it. */
+/** Returns the first 100 characters of a provider's text, in quotes and on one line. */
 export function quote(text: string): string {
   return JSON.stringify(text.slice(0, 100));
 }

@@ -9,15 +9,15 @@ import type { Log } from "./log.js";
 import { type DeliveryRecord, Trace } from "./trace.js";
 
 /**
- * Wraps deliveries and events, for example in a span. Each method must call `run` once, before it
- * returns. The receiver ignores its return value and its errors.
+ * Wraps deliveries and events, for example in a span. Each method must call `run` before it returns; if
+ * it does not, the receiver does. The receiver ignores what a method returns, and logs its errors.
  */
 export interface Instrumentation {
   delivery(
     delivery: { readonly provider: string; readonly headers: DeliveryHeaders },
     run: () => Promise<DeliveryRecord>,
   ): unknown;
-  /** `run` resolves with the errors of the event's listeners; an empty list if none failed. */
+  /** `run` resolves with the errors of the event's listeners. The list is empty if none failed. */
   event(event: ReceivedEvent, run: () => Promise<readonly unknown[]>): unknown;
 }
 
@@ -26,10 +26,10 @@ interface Observers {
   readonly instrumentation?: Instrumentation | undefined;
 }
 
-/** Handles one delivery. Given a trace, it records the delivery there and ends the trace. */
+/** Handles one delivery. If there is a trace, records the delivery there and ends the trace. */
 type HandleDelivery = (incoming: IncomingDelivery, trace?: Trace) => Promise<Reply>;
 
-/** Adds a trace and the instrumentation to `handleDelivery`. Costs nothing if nobody observes the receiver. */
+/** Adds a trace and the instrumentation to `handleDelivery`. Without observers it makes no trace. */
 export function observed(
   provider: string,
   { observe, instrumentation }: Observers,
@@ -59,7 +59,7 @@ export function observed(
   };
 }
 
-/** Runs listeners inside the instrumentation, if there is one. */
+/** Returns `runListeners` inside the instrumentation, if there is one. */
 export function instrumented<Events extends EventMap>(
   { instrumentation }: Observers,
   log: Log,
@@ -81,7 +81,7 @@ export function instrumented<Events extends EventMap>(
   };
 }
 
-/** Calls `run` inside `around`, exactly once, even if `around` throws, forgets it or calls it twice. */
+/** Calls `run` inside `around`, exactly once, even if `around` throws, does not call it or calls it twice. */
 function runInside<T>(
   around: (run: () => Promise<T>) => unknown,
   run: () => Promise<T>,
@@ -96,7 +96,7 @@ function runInside<T>(
   return once();
 }
 
-/** Calls the user's function. Reports its error, now or later, to the operator and to nobody else. */
+/** Calls the user's function. Reports its error, or the rejection of its promise, to `onTrouble` only. */
 function runSafely(call: () => unknown, onTrouble: (trouble: string) => void): void {
   const report = (error: unknown) => onTrouble(`failed (${kindOf(error)}). Deliveries are not affected.`);
   try {

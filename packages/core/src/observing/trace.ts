@@ -3,8 +3,9 @@ import type { Counts, Outcome } from "../outcome.js";
 import { isRefusal, type Result, summarize } from "../reply.js";
 
 /**
- * One delivery and its outcome, as plain data without payload or secret. The ids of its events were
- * signed or, where the provider does not sign them, came with a signed body.
+ * One delivery and its outcome, as plain data without payload or secret. Events are listed only if the
+ * delivery was verified or the receiver is `unsigned`. Even then, an attacker may have chosen their ids if
+ * the provider does not sign ids (Prolific) or the receiver is `unsigned`.
  */
 export interface DeliveryRecord {
   readonly provider: string;
@@ -13,20 +14,20 @@ export interface DeliveryRecord {
   /** `undefined` if every event succeeded. */
   readonly code: ErrorCode | undefined;
   /**
-   * The cause, in a sentence for the operator that the sender never sees; `undefined` if every event
-   * succeeded. A cause that takes work to find, such as that of a mismatch, is looked for once a minute.
+   * The cause, in a sentence for the operator; `undefined` if every event succeeded. The sender never
+   * sees it. At most once a minute, the receiver also looks for the likely mistake behind a mismatch.
    */
   readonly reason: string | undefined;
   readonly counts: Counts;
-  /** In the order of the delivery. Empty unless the delivery was verified and read. */
+  /** In the order of the delivery. Empty if the delivery was refused. */
   readonly events: readonly EventRecord[];
-  /** The size of the body in bytes; `undefined` if it was not read. */
+  /** The size of the body; `undefined` if the body was not read. */
   readonly bytes: number | undefined;
   /** In milliseconds, by a monotonic clock. */
   readonly durations: {
-    /** Getting the secret and checking the signature; 0 if the delivery was refused before. */
+    /** Getting the secret and verifying the signature and its time; 0 if the delivery was refused before. */
     readonly verify: number;
-    /** Claiming, running listeners or handing over to the sink, and settling; 0 if refused before. */
+    /** Claiming the events, running the listeners or the sink, and settling; 0 if the delivery was refused. */
     readonly handle: number;
     /** The whole delivery, including the wait for its body. */
     readonly total: number;
@@ -41,17 +42,13 @@ export interface EventRecord {
 
 const NO_COUNTS: Counts = { handled: 0, duplicate: 0, failed: 0, busy: 0, unrecognized: 0 };
 
-/** Collects the times and the result of one observed delivery. Times are `performance.now()`. */
+/** Collects the result of one observed delivery, and times by `performance.now()`. */
 export class Trace {
   readonly #started = performance.now();
   readonly #publish: (trace: Trace) => void;
-  /** When checking the signature began. */
   verifying?: number;
-  /** When checking the signature ended. */
   verified?: number;
-  /** When dispatching the events began. */
   handling?: number;
-  /** The size of the body. */
   bytes?: number;
   result: Result = { code: "INTERNAL_ERROR" };
 
@@ -59,7 +56,7 @@ export class Trace {
     this.#publish = publish;
   }
 
-  /** Publishes the trace. Must be called once, before the delivery leaves the receiver. */
+  /** Publishes the record. Must be called once, before `handle` resolves. */
   end(): void {
     this.#publish(this);
   }

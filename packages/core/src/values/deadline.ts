@@ -1,8 +1,8 @@
 import { isThenable, type MaybePromise } from "./maybe-promise.js";
 
 /**
- * Settles as `promise` does or, after `milliseconds`, as `late()` does. The promise itself runs on:
- * nothing cancels it, and a later rejection of it is swallowed.
+ * Settles as `promise` does. If that takes longer than `milliseconds`, settles as `late()` does. Does not
+ * cancel the work behind `promise`, and ignores its later rejection.
  */
 export function withDeadline<T>(
   milliseconds: number,
@@ -30,7 +30,7 @@ export function withDeadline<T>(
   });
 }
 
-/** Waits until `value` settles, fulfilled or rejected, but at most `milliseconds`. Never rejects. */
+/** Waits until `value` fulfills or rejects, for at most `milliseconds`. Never rejects. */
 export function waitAtMost(milliseconds: number, value: MaybePromise<unknown>): MaybePromise<void> {
   if (!isThenable(value)) return;
   const nothing = () => {};

@@ -1,4 +1,4 @@
-/** A value, or a promise of one. Only a promise is awaited, so that a delivery without waits costs no microtasks. */
+/** A value, or a promise of one. Callers await only promises, so a synchronous step costs no microtask. */
 export type MaybePromise<T> = T | PromiseLike<T>;
 
 export function isThenable<T>(value: MaybePromise<T>): value is PromiseLike<T> {
@@ -9,7 +9,7 @@ export function isThenable<T>(value: MaybePromise<T>): value is PromiseLike<T> {
   );
 }
 
-/** Calls `next` with the value: now, or when the promise resolves. */
+/** Calls `next` with the value: at once or, for a promise, when it resolves. */
 export function andThen<T, Result>(
   value: MaybePromise<T>,
   next: (value: T) => MaybePromise<Result>,

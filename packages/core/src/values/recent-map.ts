@@ -1,7 +1,7 @@
-/** A map that forgets. It keeps at least the `max` entries that were used last, and at most twice as many. */
+/** A map with limited size. Keeps at least the `max` entries that were used last, and fewer than twice as many. */
 export class RecentMap<Value extends object | number> {
-  // Two generations, of which the older is forgotten as a whole. So no entry costs more than looking it
-  // up and putting it in, and the keys hash with V8's own seed.
+  // Two generations: the older one is dropped as a whole, so that no call walks over entries. The keys
+  // come from senders; a Map hashes them with a secret seed, so nobody can craft collisions.
   #young = new Map<string, Value>();
   #old = new Map<string, Value>();
   readonly #max: number;
