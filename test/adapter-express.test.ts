@@ -1,4 +1,5 @@
 import type http from "node:http";
+import { PassThrough } from "node:stream";
 import { signToloka, tolokaEvent } from "@crowdhook/core/testing";
 import { tolokaWebhook } from "@crowdhook/express";
 import express5 from "express";
@@ -16,6 +17,16 @@ describe.each([
   };
   const keepText = (req: http.IncomingMessage, _res: unknown, bytes: Buffer) => {
     Object.assign(req, { rawBody: bytes.toString() });
+  };
+  const keepAtEnd = (req: http.IncomingMessage) => {
+    const chunks: Buffer[] = [];
+    req.on("data", (chunk) => chunks.push(chunk));
+    req.on("end", () => Object.assign(req, { rawBody: Buffer.concat(chunks) }));
+  };
+  const keepByLoop = async (req: http.IncomingMessage) => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of req) chunks.push(chunk);
+    Object.assign(req, { rawBody: Buffer.concat(chunks) });
   };
   const paths: [string, () => express5.Express, string][] = [
     ["app.use(webhook)", () => express().use(tolokaWebhook(SECRET)), "/toloka-webhook"],
@@ -121,6 +132,57 @@ describe.each([
       },
     ],
     [
+      "a listener that sets rawBody when the stream ends",
+      () => (req, _res, next) => {
+        keepAtEnd(req);
+        next();
+      },
+    ],
+    [
+      "a listener that sets rawBody when the stream ends, and a pause",
+      () => (req, _res, next) => {
+        keepAtEnd(req);
+        setImmediate(next);
+      },
+    ],
+    [
+      "a loop that sets rawBody when the stream ends",
+      () => (req, _res, next) => {
+        void keepByLoop(req);
+        next();
+      },
+    ],
+    [
+      "a loop that sets rawBody when the stream ends, and a pause",
+      () => (req, _res, next) => {
+        void keepByLoop(req);
+        setImmediate(next);
+      },
+    ],
+    [
+      "a listener that reads by read() and keeps nothing",
+      () => (req, _res, next) => {
+        req.on("readable", () => {
+          while (req.read() !== null);
+        });
+        next();
+      },
+    ],
+    [
+      "a pipe into another stream",
+      () => (req, _res, next) => {
+        req.pipe(new PassThrough()).resume();
+        next();
+      },
+    ],
+    [
+      "a listener that only counts the bytes",
+      () => (req, _res, next) => {
+        req.on("data", () => {});
+        next();
+      },
+    ],
+    [
       "code that paused the request",
       () => (req, _res, next) => {
         req.pause();
@@ -177,6 +239,51 @@ describe.each([
       });
     }, tolokaWebhook(SECRET));
     expect(await askInTwoPieces(app)).toBe(200);
+  });
+
+  test.each<[string, (req: http.IncomingMessage) => unknown]>([
+    ["sets rawBody when the stream ends", keepAtEnd],
+    ["loops over the stream and sets rawBody", keepByLoop],
+    [
+      "appends bytes to rawBody",
+      (req) => {
+        const gathered = Object.assign(req, { rawBody: Buffer.alloc(0) });
+        req.on("data", (chunk) => {
+          gathered.rawBody = Buffer.concat([gathered.rawBody, chunk]);
+        });
+      },
+    ],
+  ])("webhook waits for the end of a body that other code %s", async (_, keep) => {
+    const app = express().use((req, _res, next) => {
+      keep(req);
+      req.once("data", () => setImmediate(next));
+    }, tolokaWebhook(SECRET));
+    expect(await askInTwoPieces(app)).toBe(200);
+  });
+
+  test("webhook answers BODY_UNAVAILABLE when other code reads the stream to its end and keeps nothing", async () => {
+    const app = express().use((req, _res, next) => {
+      req.once("data", () => setImmediate(next));
+      req.resume();
+    }, tolokaWebhook(SECRET));
+    await logged(async () => expect(await askInTwoPieces(app)).toBe(500));
+  });
+
+  test("webhook ends its wait when the sender hangs up while other code reads the stream", async () => {
+    const webhook = tolokaWebhook(SECRET);
+    const settled = new Promise<void>((resolve) => {
+      const app = express().use((req, res, next) => {
+        keepAtEnd(req);
+        req.once("data", () => {
+          setImmediate(() => {
+            void webhook(req, res, next).then(resolve);
+            req.socket.destroy();
+          });
+        });
+      });
+      void askInTwoPieces(app).catch(() => {});
+    });
+    await settled;
   });
 
   test.each<[string, (req: http.IncomingMessage) => unknown]>([

@@ -5,6 +5,7 @@ import { tolokaWebhook } from "@crowdhook/fastify";
 import fastify, { type FastifyInstance } from "fastify";
 import { afterEach, describe, expect, test } from "vitest";
 import { genuine, logged, SECRET, UNAVAILABLE } from "./mounted.js";
+import { request } from "./request.js";
 
 const closing: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -104,6 +105,37 @@ describe("Fastify", () => {
       await app.register(tolokaWebhook, { secret: SECRET });
     });
     expect(await post(app, "/toloka-webhook")).toEqual({ status: 200 });
+  });
+
+  /** As `fastify-raw-body` does: reads the payload beside the parser and keeps it when it ends. */
+  const keepAtEnd = (app: FastifyInstance, field: string) => {
+    app.addHook("preParsing", (request, _reply, payload, done) => {
+      const chunks: Buffer[] = [];
+      payload.on("data", (chunk) => chunks.push(chunk));
+      payload.on("end", () => Object.assign(request, { [field]: Buffer.concat(chunks) }));
+      done(null, payload);
+    });
+  };
+
+  test.each(["rawBody", "a field of another name"])(
+    "webhook reads the bytes beside a preParsing hook that keeps them in %s",
+    async (field) => {
+      const app = await built(async (app) => {
+        keepAtEnd(app, field);
+        await app.register(tolokaWebhook, { secret: SECRET });
+      });
+      expect(await post(app, "/toloka-webhook")).toEqual({ status: 200 });
+    },
+  );
+
+  test("webhook waits for rawBody when another hook runs after the one that keeps the bytes", async () => {
+    const app = await built(async (app) => {
+      keepAtEnd(app, "rawBody");
+      app.addHook("preHandler", () => new Promise<void>((resolve) => setImmediate(resolve)));
+      await app.register(tolokaWebhook, { secret: SECRET });
+    });
+    const origin = await app.listen({ port: 0, host: "127.0.0.1" });
+    expect((await request(origin, { ...genuine(), path: "/toloka-webhook" })).status).toBe(200);
   });
 
   test("webhook answers BODY_UNAVAILABLE at once after a preParsing hook that reads the stream and keeps no bytes", async () => {

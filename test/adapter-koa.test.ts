@@ -88,6 +88,22 @@ describe("Koa", () => {
     expect(await askInTwoPieces(app.callback())).toBe(200);
   });
 
+  test.each(["at once", "after a pause"])(
+    "webhook reads the bytes when code sets rawBody at the end of the stream and calls next %s",
+    async (when) => {
+      const app = new Koa();
+      app.use(async (ctx, next) => {
+        const chunks: Buffer[] = [];
+        ctx.req.on("data", (chunk) => chunks.push(chunk));
+        ctx.req.on("end", () => Object.assign(ctx.request, { rawBody: Buffer.concat(chunks) }));
+        if (when === "after a pause") await new Promise((resolve) => ctx.req.once("data", resolve));
+        await next();
+      });
+      app.use(tolokaWebhook(SECRET));
+      expect(await askInTwoPieces(app.callback())).toBe(200);
+    },
+  );
+
   test("webhook answers BODY_UNAVAILABLE at once after a body parser that keeps no bytes", async () => {
     const app = new Koa();
     app.use(async (ctx, next) => {

@@ -1,6 +1,6 @@
 /** For authors of adapters. `mount` turns an adapter's arguments into a receiver and a path. */
 
-export { gather } from "./body.js";
+export { failureOf, gather } from "./body.js";
 export {
   type Mount,
   mount,

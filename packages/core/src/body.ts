@@ -18,11 +18,34 @@ export function readBody(
   let read: MaybePromise<Bytes | string | BodyFailure>;
   try {
     read = source(limit);
-  } catch {
-    return ABORTED;
+  } catch (error) {
+    return failureOf(error);
   }
   if (!isThenable(read)) return bytesOrFailure(read);
-  return Promise.resolve(read).then(bytesOrFailure, () => ABORTED);
+  return Promise.resolve(read).then(bytesOrFailure, failureOf);
+}
+
+const HOST_LIMIT: BodyFailure = {
+  code: "BODY_TOO_LARGE",
+  hint: "the host stopped the body at a limit of its own, below maxBodySize. Raise the limit of the server, its body parser or its middleware.",
+};
+
+/**
+ * Returns why a body ended with this error. Hosts and middleware with a limit of their own end it with an
+ * error that has the status 413, or a name or a code such as `PayloadTooLargeError`, `BodyLimitError`,
+ * `FST_ERR_CTP_BODY_TOO_LARGE`. Every other error means that the sender hung up.
+ */
+export function failureOf(error: unknown): BodyFailure {
+  try {
+    const { status, statusCode, name, code, cause } = Object(error) as Record<string, unknown>;
+    if (status === 413 || statusCode === 413) return HOST_LIMIT;
+    if (/too_?large|body_?limit|size_?limit|max_?body/i.test(`${String(name)} ${String(code)}`))
+      return HOST_LIMIT;
+    return cause === undefined || cause === error ? ABORTED : failureOf(cause);
+  } catch {
+    // Errors can have getters that throw, and causes can form a circle.
+    return ABORTED;
+  }
 }
 
 function bytesOrFailure(read: Bytes | string | BodyFailure): Uint8Array | BodyFailure {
@@ -119,7 +142,10 @@ export function gather(limit: number, contentLength: string | null | undefined) 
       finish(tooLarge ? { code: "BODY_TOO_LARGE" } : concat(chunks, size));
     },
     abort() {
-      finish({ code: "BODY_ABORTED" });
+      finish(ABORTED);
+    },
+    fail(failure: BodyFailure) {
+      finish(failure);
     },
   };
 }

@@ -70,8 +70,6 @@ export function createReceiver<Events extends EventMap>(
     const refused = admission.enter();
     try {
       if (refused) return reply({ code: refused }, trace);
-      // Leave the caller's stack first: a listener may call `handle` again without deepening it.
-      await undefined;
 
       // 1. The head: method and encoding.
       const headers = toHeaders(incoming.headers);
@@ -80,9 +78,9 @@ export function createReceiver<Events extends EventMap>(
       if (encoding && encoding.trim().toLowerCase() !== "identity")
         return reply({ code: "ENCODING_UNSUPPORTED" }, trace);
 
-      // 2. The body, up to its limit.
-      let body = readBody(incoming.body, maxBodySize);
-      if (isThenable(body)) body = await body;
+      // 2. The body, up to its limit. Reading starts before the first `await`: later, other code may have
+      // read the stream. The `await` itself is for bytes, too: listeners never run on the caller's stack.
+      const body = await readBody(incoming.body, maxBodySize);
       if ("code" in body) return reply(refuseBody(body), trace);
       if (trace) trace.bytes = body.byteLength;
       if (body.byteLength > maxBodySize) return reply({ code: "BODY_TOO_LARGE" }, trace);
@@ -124,8 +122,9 @@ export function createReceiver<Events extends EventMap>(
     return { code, reason };
   }
 
-  function refuseBody({ code, hint = NO_BYTES }: BodyFailure): Refusal {
-    return code === "BODY_UNAVAILABLE" ? refuse(code, hint) : { code };
+  function refuseBody({ code, hint }: BodyFailure): Refusal {
+    if (code === "BODY_UNAVAILABLE") return refuse(code, hint ?? NO_BYTES);
+    return hint === undefined ? { code } : refuse(code, hint);
   }
 
   function parseEvents({ headers, body }: Delivery): readonly ReceivedEvent<Events>[] | Refusal {

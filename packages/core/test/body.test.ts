@@ -21,6 +21,21 @@ describe("body", () => {
     expect(read).toHaveBeenCalledOnce();
   });
 
+  test("handle calls the reader before it returns, and the listeners after it returned", async () => {
+    const receiver = receiverWith();
+    const { method, headers, body } = signed(tolokaEvent("POOL_CLOSED"));
+    const steps: string[] = [];
+    receiver.on("POOL_CLOSED", () => steps.push("listener"));
+    const read = () => {
+      steps.push("reader");
+      return body;
+    };
+    const handled = receiver.handle({ method, headers, body: read });
+    steps.push("returned");
+    await handled;
+    expect(steps).toEqual(["reader", "returned", "listener"]);
+  });
+
   test("the receiver accepts an ArrayBuffer, any view, another realm's bytes, and text from a reader", async () => {
     const receiver = receiverWith();
     const { method, headers, body } = signed(tolokaEvent("POOL_CLOSED"));

@@ -1,5 +1,6 @@
 import type { BodyFailure, EventMap, IncomingDelivery, Provider } from "@crowdhook/core";
 import {
+  failureOf,
   gather,
   mount,
   notFound,
@@ -105,10 +106,9 @@ function canWait(host: unknown): host is Host {
   return typeof (host as Partial<Host> | null | undefined)?.waitUntil === "function";
 }
 
-function readBody(
-  request: Request,
-  limit: number,
-): Uint8Array | BodyFailure | Promise<Uint8Array | BodyFailure> {
+async function readBody(request: Request, limit: number): Promise<Uint8Array | BodyFailure> {
+  // The app may clone the request right after it called the handler.
+  await undefined;
   if (request.bodyUsed) return UNAVAILABLE;
   const length = request.headers.get("content-length");
   if (isWithin(limit, length) && !request.headers.has("transfer-encoding")) return readWhole(request);
@@ -131,9 +131,7 @@ async function readWhole(request: Request): Promise<Uint8Array | BodyFailure> {
     return new Uint8Array(await request.arrayBuffer());
   } catch (error) {
     // The fetch standard prescribes a TypeError if something else reads the body.
-    return (error as Partial<Error> | undefined)?.name === "TypeError"
-      ? UNAVAILABLE
-      : { code: "BODY_ABORTED" };
+    return (error as Partial<Error> | undefined)?.name === "TypeError" ? UNAVAILABLE : failureOf(error);
   }
 }
 
@@ -147,8 +145,8 @@ async function pump(
       if (done) return gathered.end();
       if (!gathered.push(value)) await reader.cancel();
     }
-  } catch {
-    gathered.abort();
+  } catch (error) {
+    gathered.fail(failureOf(error));
   }
 }
 
