@@ -247,7 +247,7 @@ describe.each([
     [
       "appends bytes to rawBody",
       (req) => {
-        const gathered = Object.assign(req, { rawBody: Buffer.alloc(0) });
+        const gathered: { rawBody: Buffer } = Object.assign(req, { rawBody: Buffer.alloc(0) as never });
         req.on("data", (chunk) => {
           gathered.rawBody = Buffer.concat([gathered.rawBody, chunk]);
         });

@@ -1,10 +1,11 @@
+import type http from "node:http";
 import { createReceiver } from "@crowdhook/core";
 import { signToloka, tolokaEvent } from "@crowdhook/core/testing";
 import { toloka } from "@crowdhook/core/toloka";
 import { tolokaWebhook } from "@crowdhook/fastify";
 import fastify, { type FastifyInstance } from "fastify";
 import { afterEach, describe, expect, test } from "vitest";
-import { genuine, logged, SECRET, UNAVAILABLE } from "./mounted.js";
+import { ask, genuine, logged, SECRET, statusAndCode, UNAVAILABLE } from "./mounted.js";
 import { request } from "./request.js";
 
 const closing: (() => Promise<unknown>)[] = [];
@@ -128,15 +129,33 @@ describe("Fastify", () => {
     },
   );
 
-  test("webhook waits for rawBody when another hook runs after the one that keeps the bytes", async () => {
-    const app = await built(async (app) => {
-      keepAtEnd(app, "rawBody");
-      app.addHook("preHandler", () => new Promise<void>((resolve) => setImmediate(resolve)));
-      await app.register(tolokaWebhook, { secret: SECRET });
-    });
-    const origin = await app.listen({ port: 0, host: "127.0.0.1" });
-    expect((await request(origin, { ...genuine(), path: "/toloka-webhook" })).status).toBe(200);
+  test.each<[string, (bytes: Buffer) => object]>([
+    ["rawBody", (rawBody) => ({ rawBody })],
+    ["rawBody, with a parsed body", (rawBody) => ({ rawBody, body: JSON.parse(rawBody.toString()) })],
+    ["body, as text", (bytes) => ({ body: bytes.toString() })],
+  ])("webhook reads the bytes that a serverless host leaves in the Node request's %s", async (_, keep) => {
+    const app = await built((app) => app.register(tolokaWebhook, { secret: SECRET }));
+    await app.ready();
+    const host: http.RequestListener = async (req, res) => {
+      const chunks = [];
+      for await (const chunk of req) chunks.push(chunk);
+      app.server.emit("request", Object.assign(req, keep(Buffer.concat(chunks))), res);
+    };
+    expect(statusAndCode(await ask(host, genuine()))).toEqual({ status: 200 });
   });
+
+  test.each(["rawBody", "a field of another name"])(
+    "webhook reads the bytes when a slow hook runs after the one that keeps them in %s",
+    async (field) => {
+      const app = await built(async (app) => {
+        keepAtEnd(app, field);
+        app.addHook("preHandler", () => new Promise<void>((resolve) => setImmediate(resolve)));
+        await app.register(tolokaWebhook, { secret: SECRET });
+      });
+      const origin = await app.listen({ port: 0, host: "127.0.0.1" });
+      expect((await request(origin, { ...genuine(), path: "/toloka-webhook" })).status).toBe(200);
+    },
+  );
 
   test("webhook answers BODY_UNAVAILABLE at once after a preParsing hook that reads the stream and keeps no bytes", async () => {
     const app = await built(async (app) => {

@@ -6,6 +6,11 @@ import mount from "koa-mount";
 import { describe, expect, test } from "vitest";
 import { ask, askInTwoPieces, genuine, logged, SECRET, statusAndCode, UNAVAILABLE } from "./mounted.js";
 
+/** koa-body up to version 6 keeps the text of a parsed body so, with `includeUnparsed`. */
+const unparsedBody = (text: string) => ({
+  body: { ...JSON.parse(text), [Symbol.for("unparsedBody")]: text },
+});
+
 describe("Koa", () => {
   const paths: [string, () => Pick<Koa, "use" | "callback">, string][] = [
     ["app.use(webhook)", () => new Koa().use(tolokaWebhook(SECRET)), "/toloka-webhook"],
@@ -68,6 +73,25 @@ describe("Koa", () => {
 
   test("webhook reads the bytes after a body parser that keeps rawBody", async () => {
     const app = new Koa().use(bodyParser()).use(tolokaWebhook(SECRET));
+    expect(statusAndCode(await ask(app.callback(), genuine()))).toEqual({ status: 200 });
+  });
+
+  test.each<[string, (ctx: Koa.Context, text: string) => unknown]>([
+    ["ctx.request.rawBody", (ctx, text) => Object.assign(ctx.request, { rawBody: text })],
+    ["ctx.req.rawBody", (ctx, text) => Object.assign(ctx.req, { rawBody: Buffer.from(text) })],
+    ["the body as koa-body keeps it", (ctx, text) => Object.assign(ctx.request, unparsedBody(text))],
+    ["the request's body as koa-body keeps it", (ctx, text) => Object.assign(ctx.req, unparsedBody(text))],
+    ["ctx.request.body, unparsed", (ctx, text) => Object.assign(ctx.request, { body: text })],
+    ["ctx.req.body, unparsed", (ctx, text) => Object.assign(ctx.req, { body: Buffer.from(text) })],
+  ])("webhook reads the bytes that other code keeps in %s", async (_, keep) => {
+    const app = new Koa();
+    app.use(async (ctx, next) => {
+      const chunks = [];
+      for await (const chunk of ctx.req) chunks.push(chunk);
+      keep(ctx, Buffer.concat(chunks).toString());
+      await next();
+    });
+    app.use(tolokaWebhook(SECRET));
     expect(statusAndCode(await ask(app.callback(), genuine()))).toEqual({ status: 200 });
   });
 

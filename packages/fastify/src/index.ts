@@ -1,3 +1,4 @@
+import { PassThrough, pipeline, type Readable } from "node:stream";
 import type { EventMap, Provider, Receiver, SecretSource } from "@crowdhook/core";
 import {
   mount,
@@ -86,6 +87,8 @@ export function webhook<Events extends EventMap>(
     const handler = async (request: FastifyRequest, reply: FastifyReply) => {
       const delivery = nodeDelivery(request.raw, reply.raw, HINT, new FastifyBody(request));
       const { status, headers, body } = await mounted.receiver.handle(delivery);
+      // A refused body is left unread, and the connection would wait for a reader of the copy.
+      if (request.body instanceof PassThrough) request.body.resume();
       // A buffer, because text would go through the app's own serializer.
       return reply.code(status).headers(headers).send(Buffer.from(body));
     };
@@ -94,7 +97,7 @@ export function webhook<Events extends EventMap>(
     await app.register(
       async (scope) => {
         scope.removeAllContentTypeParsers();
-        scope.addContentTypeParser("*", (_request, payload, done) => done(null, payload));
+        scope.addContentTypeParser("*", (_request, payload, done) => done(null, unshared(payload)));
         scope.all(path || "/", handler);
         // With ignoreTrailingSlash Fastify has this route already.
         const slashed = { method: "POST", url: `${scope.prefix}${path}/` } as const;
@@ -107,7 +110,16 @@ export function webhook<Events extends EventMap>(
   return plugin(register, { name: `@crowdhook/fastify/${provider.name}`, fastify: "5.x" });
 }
 
-/** A class, so that all requests share its getter. */
+/**
+ * Returns the payload, or a copy of it if other code listens to it, such as `fastify-raw-body`. The hooks
+ * between the parser and the handler take time, and the chunks would pass by.
+ */
+function unshared(payload: Readable): Readable {
+  if (payload.listenerCount("data") === 0) return payload;
+  return pipeline(payload, new PassThrough(), () => {});
+}
+
+/** A class, so that all requests share its getters. */
 class FastifyBody implements ParsedBody {
   readonly #request: FastifyRequest;
   readonly stream: NodeStream;
@@ -118,7 +130,13 @@ class FastifyBody implements ParsedBody {
   }
 
   get rawBody(): unknown {
-    return (this.#request as { rawBody?: unknown }).rawBody;
+    const { raw, rawBody } = this.#request as { raw: ParsedBody; rawBody?: unknown };
+    return rawBody ?? raw.rawBody;
+  }
+
+  /** Some serverless hosts keep bytes or text here. */
+  get body(): unknown {
+    return (this.#request.raw as ParsedBody).body;
   }
 }
 

@@ -90,6 +90,9 @@ export function webhook<Events extends EventMap>(
   return Object.assign(middleware, mounted);
 }
 
+/** koa-body up to version 6 keeps a parsed body's text in the body, under this key. */
+const UNPARSED = Symbol.for("unparsedBody");
+
 /** A class, so that all requests share its getters. */
 class KoaBody implements ParsedBody {
   readonly #ctx: ParameterizedContext;
@@ -100,12 +103,17 @@ class KoaBody implements ParsedBody {
 
   get rawBody(): unknown {
     const { request, req } = this.#ctx as { request: ParsedBody; req: ParsedBody };
-    return request.rawBody ?? req.rawBody;
+    return request.rawBody ?? req.rawBody ?? unparsed(request.body) ?? unparsed(req.body);
   }
 
   get body(): unknown {
-    return (this.#ctx.request as ParsedBody).body;
+    const { request, req } = this.#ctx as { request: ParsedBody; req: ParsedBody };
+    return request.body ?? req.body;
   }
+}
+
+function unparsed(body: unknown): unknown {
+  return (body as { [UNPARSED]?: unknown } | null | undefined)?.[UNPARSED];
 }
 
 function webhookFor<Events extends EventMap>(provider: Provider<Events>) {
