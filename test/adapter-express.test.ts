@@ -97,12 +97,91 @@ describe.each([
     }
   });
 
+  /** Functions around a webhook, as apps and agents make them. */
+  const wrappers: [string, (webhook: express5.RequestHandler) => express5.RequestHandler][] = [
+    ["a webhook", (webhook) => webhook],
+    ["a wrapped webhook", (webhook) => (req, res, next) => webhook(req, res, next)],
+    ["a bound webhook", (webhook) => webhook.bind(null)],
+    [
+      "a webhook that waits for another function",
+      (webhook) => async (req, res, next) => {
+        await new Promise((resolve) => setImmediate(resolve));
+        return webhook(req, res, next);
+      },
+    ],
+    ["a webhook that an agent wrapped with its next", withNext],
+    [
+      "a webhook that an agent wrapped with its properties",
+      (webhook) => Object.assign(withNext(webhook), webhook),
+    ],
+  ];
+  function withNext(webhook: express5.RequestHandler): express5.RequestHandler {
+    return (req, res, next) => webhook(req, res, (error?: unknown) => next(error));
+  }
+
+  describe.each(wrappers)("%s", (_, wrap) => {
+    test.each<[string, (webhook: express5.RequestHandler) => express5.Express, string]>([
+      ["app.post(path)", (webhook) => express().post("/hooks", webhook), "/hooks"],
+      ["app.all(pattern)", (webhook) => express().all("/:name/t", webhook), "/hooks/t"],
+      ["app.route(path)", (webhook) => express().use(express.Router().all("/hooks", webhook)), "/hooks"],
+      [
+        "router.post(path) after a route that calls next",
+        (webhook) => {
+          const app = express().all(/.*/, (_req, _res, next) => next());
+          return app.use("/api", express.Router().post("/hooks", webhook));
+        },
+        "/api/hooks",
+      ],
+      ["app.use(path)", (webhook) => express().use("/hooks", webhook), "/hooks"],
+    ])("in %s answers a delivery with 200, and others with 401", async (_, mounted, path) => {
+      const app = mounted(wrap(tolokaWebhook(SECRET)));
+      expect(statusAndCode(await ask(app, { ...genuine(), path }))).toEqual({ status: 200 });
+      expect(statusAndCode(await ask(app, { path }))).toMatchObject({ code: "SIGNATURE_MISSING" });
+    });
+
+    test.each<[string, string | RegExp]>([
+      ["of this path", "/first"],
+      ["of every path", /.*/],
+    ])("in app.use does not answer when an earlier route %s calls next", async (_, route) => {
+      const app = express();
+      app.all(route, (_req, _res, next) => next());
+      app.use(wrap(tolokaWebhook(SECRET)));
+      app.use((_req, res) => void res.status(418).end());
+      // Nothing in a request tells a route of this path from one that an agent hides completely.
+      const isHidden = wrap === withNext && route === "/first";
+      expect((await ask(app, { path: "/first" })).status).toBe(isHidden ? 401 : 418);
+    });
+  });
+
   test("a webhook does not answer at the path of an earlier route that calls next", async () => {
     const app = express();
     app.post("/first", (_req, _res, next) => next());
     app.use(tolokaWebhook(SECRET));
     app.use((_req, res) => void res.status(418).end());
-    expect((await ask(app, { ...genuine(), path: "/first" })).status).toBe(418);
+    await logged(async () => expect((await ask(app, { ...genuine(), path: "/first" })).status).toBe(418));
+  });
+
+  test("webhook logs both paths once when a delivery comes to another path", async () => {
+    const app = express().use("/api", express.Router().use(tolokaWebhook(SECRET)));
+    const log = await logged(async () => {
+      for (const _ of [1, 2]) {
+        expect((await ask(app, { ...genuine(), path: "/api/hooks?token=x" })).status).toBe(404);
+      }
+    });
+    expect(log.split("\n")).toEqual([
+      expect.stringMatching(/^crowdhook: toloka: NOT_FOUND: .*"\/api\/hooks".*"\/api\/toloka-webhook"/),
+    ]);
+  });
+
+  test.each<[string, () => express5.Express, object]>([
+    ["a request without a signature", () => express().use(tolokaWebhook(SECRET)), {}],
+    [
+      "a delivery that another webhook takes",
+      () => express().use(tolokaWebhook(SECRET), tolokaWebhook(SECRET, { path: "/hooks" })),
+      genuine(),
+    ],
+  ])("webhook logs nothing when it passes on %s", async (_, app, outgoing) => {
+    expect(await logged(() => ask(app(), { ...outgoing, path: "/hooks" }))).toBe("");
   });
 
   test.each<[string, () => express5.RequestHandler]>([
@@ -326,6 +405,15 @@ describe.each([
     expect((await ask(app, { ...signToloka({ secret: "one", events }), path: "/one" })).status).toBe(200);
     expect((await ask(app, { ...signToloka({ secret: "two", events }), path: "/two" })).status).toBe(200);
     expect(received).toEqual(["one", "two"]);
+  });
+
+  test("webhook in http.createServer answers its path, and gives 404 to others", async () => {
+    const webhook = tolokaWebhook(SECRET);
+    expect(statusAndCode(await ask(webhook, genuine()))).toEqual({ status: 200 });
+    expect(statusAndCode(await ask(webhook, { method: "GET", path: "/other" }))).toEqual({
+      status: 404,
+      code: "NOT_FOUND",
+    });
   });
 
   test("supertest sends the headers and body of signToloka unchanged", async () => {

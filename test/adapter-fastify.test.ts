@@ -60,6 +60,21 @@ describe("Fastify", () => {
     expect((await app.inject({ method: "POST", url: `${path}/x` })).statusCode).toBe(404);
   });
 
+  test("plugin logs both paths once when a delivery comes to a path without a route", async () => {
+    const app = await built((app) => app.register(tolokaWebhook, { secret: SECRET, prefix: "/api" }));
+    app.post("/own", (_request, reply) => void reply.code(404).send());
+    const log = await logged(async () => {
+      expect((await app.inject({ url: "/own", ...genuine() })).statusCode).toBe(404);
+      expect((await app.inject({ url: "/hooks", method: "POST" })).statusCode).toBe(404);
+      for (const _ of [1, 2]) {
+        expect((await app.inject({ url: "/hooks?token=x", ...genuine() })).statusCode).toBe(404);
+      }
+    });
+    expect(log.split("\n")).toEqual([
+      expect.stringMatching(/NOT_FOUND: .*"\/hooks".*"\/api\/toloka-webhook"/),
+    ]);
+  });
+
   test("plugin registers in an app that ignores trailing slashes", async () => {
     const app = fastify({ routerOptions: { ignoreTrailingSlash: true } });
     closing.push(() => app.close());

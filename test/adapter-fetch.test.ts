@@ -20,6 +20,15 @@ describe("fetch", () => {
     expect((await POST(new Request("http://localhost/other", genuine()))).status).toBe(404);
   });
 
+  test("handler with a path logs both paths once when a delivery comes to another path", async () => {
+    const POST = tolokaWebhook(SECRET, { path: "/any/path" });
+    const log = await logged(async () => {
+      await POST(new Request("http://localhost/other", { method: "POST" }));
+      for (const _ of [1, 2]) await POST(new Request("http://localhost/other?token=x", genuine()));
+    });
+    expect(log.split("\n")).toEqual([expect.stringMatching(/NOT_FOUND: .*"\/other".*"\/any\/path"/)]);
+  });
+
   /** Requests from a server have a Content-Length, and then the handler reads the body in one call. */
   const withLength = (init: RequestInit & { readonly headers: Record<string, string> }, length: number) => ({
     ...init,

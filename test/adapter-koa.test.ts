@@ -1,3 +1,4 @@
+import type http from "node:http";
 import { tolokaWebhook } from "@crowdhook/koa";
 import { bodyParser } from "@koa/bodyparser";
 import Router from "@koa/router";
@@ -62,6 +63,110 @@ describe("Koa", () => {
       });
       expect([variant, answer.text]).toEqual([variant, "passed on: abc"]);
     }
+  });
+
+  /** As an agent wraps it: OpenTelemetry's function has no property of the webhook's. */
+  const hide =
+    (webhook: Koa.Middleware): Koa.Middleware =>
+    async (ctx, next) =>
+      webhook(ctx, next);
+  const wrappers: [string, (webhook: Koa.Middleware) => Koa.Middleware][] = [
+    ["a webhook", (webhook) => webhook],
+    ["a wrapped webhook", hide],
+    ["a bound webhook", (webhook) => webhook.bind(null)],
+    [
+      "a webhook that an agent wrapped with its properties",
+      (webhook) => Object.assign(hide(webhook), webhook),
+    ],
+  ];
+
+  describe.each(wrappers)("%s", (_, wrap) => {
+    const passOn: Koa.Middleware = (_ctx, next) => next();
+    const routed = (router: Router) => new Koa().use(router.routes());
+
+    test.each<[string, (webhook: Koa.Middleware) => Koa, string]>([
+      ["router.post(path)", (webhook) => routed(new Router().post("/hooks", webhook)), "/hooks"],
+      ["router.all(path)", (webhook) => routed(new Router().all("/hooks", webhook)), "/hooks"],
+      ["router.post(pattern)", (webhook) => routed(new Router().post("/hooks/:name", webhook)), "/hooks/t"],
+      [
+        "a router with a prefix",
+        (webhook) => routed(new Router({ prefix: "/api" }).post("/hooks", webhook)),
+        "/api/hooks",
+      ],
+      [
+        "a router in a router",
+        (webhook) => routed(new Router().use("/api", new Router().post("/hooks", webhook).routes())),
+        "/api/hooks",
+      ],
+      [
+        "router.post(path) after other functions of the router",
+        (webhook) => routed(new Router().use(passOn).post("/hooks", passOn, webhook)),
+        "/hooks",
+      ],
+      [
+        "router.post(path) after a route of every path",
+        (webhook) =>
+          routed(new Router().all(/.*/, passOn)).use(new Router().post("/hooks", webhook).routes()),
+        "/hooks",
+      ],
+      ["mount(path)", (webhook) => new Koa().use(mount("/hooks", webhook)), "/hooks"],
+    ])("in %s answers a delivery with 200", async (_, mounted, path) => {
+      const app = mounted(wrap(tolokaWebhook(SECRET)));
+      expect(statusAndCode(await ask(app.callback(), { ...genuine(), path }))).toEqual({ status: 200 });
+    });
+
+    test.each<[string, (webhook: Koa.Middleware) => Koa]>([
+      [
+        "app.use after a route of this path",
+        (webhook) => routed(new Router().all("/own", passOn)).use(webhook),
+      ],
+      [
+        "app.use after a route of every path",
+        (webhook) => routed(new Router().all(/.*/, passOn)).use(webhook),
+      ],
+      ["router.use", (webhook) => routed(new Router().use(webhook).all("/own", passOn))],
+      [
+        "router.use of a router with a prefix",
+        (webhook) => routed(new Router({ prefix: "/own" }).use(webhook).all("/", passOn)),
+      ],
+    ])("in %s does not answer for other routes", async (_, mounted) => {
+      const app = mounted(wrap(tolokaWebhook(SECRET))).use((ctx) => {
+        ctx.body = "own";
+      });
+      for (const method of ["GET", "POST"]) {
+        expect((await ask(app.callback(), { method, path: "/own" })).text).toBe("own");
+      }
+    });
+  });
+
+  test("webhook logs both paths once when a delivery comes to another path", async () => {
+    const app = new Koa().use(mount("/api", tolokaWebhook(SECRET)));
+    const log = await logged(async () => {
+      for (const _ of [1, 2]) {
+        expect((await ask(app.callback(), { ...genuine(), path: "/api/hooks?token=x" })).status).toBe(404);
+      }
+    });
+    expect(log.split("\n")).toEqual([
+      expect.stringMatching(/^crowdhook: toloka: NOT_FOUND: .*"\/api\/hooks".*"\/api\/toloka-webhook"/),
+    ]);
+  });
+
+  test.each<[string, () => Koa, object]>([
+    ["a request without a signature", () => new Koa().use(tolokaWebhook(SECRET)), {}],
+    [
+      "a delivery that another webhook takes",
+      () => new Koa().use(tolokaWebhook(SECRET)).use(tolokaWebhook(SECRET, { path: "/hooks" })),
+      genuine(),
+    ],
+  ])("webhook logs nothing when it passes on %s", async (_, app, outgoing) => {
+    expect(await logged(() => ask(app().callback(), { ...outgoing, path: "/hooks" }))).toBe("");
+  });
+
+  test("webhook in http.createServer answers 500 and logs how to mount it", async () => {
+    const listener = tolokaWebhook(SECRET) as unknown as http.RequestListener;
+    const log = await logged(async () => expect((await ask(listener, genuine())).status).toBe(500));
+    expect(log).toContain("no Koa context");
+    expect(log).toContain("@crowdhook/node");
   });
 
   test("a webhook in router.use does not answer for the router's other routes", async () => {

@@ -1,7 +1,7 @@
 import http from "node:http";
 import { tolokaWebhook } from "@crowdhook/node";
 import { describe, expect, test } from "vitest";
-import { ask, genuine, SECRET } from "./mounted.js";
+import { ask, genuine, logged, SECRET } from "./mounted.js";
 import { listen } from "./targets.js";
 
 describe("node:http", () => {
@@ -21,6 +21,17 @@ describe("node:http", () => {
     });
     await close();
     expect(answer).toBe(200);
+  });
+
+  test("webhook logs both paths once when a delivery comes to another path", async () => {
+    const webhook = tolokaWebhook(SECRET);
+    const log = await logged(async () => {
+      expect((await ask(webhook, { path: "/other" })).status).toBe(404);
+      for (const _ of [1, 2]) {
+        expect((await ask(webhook, { ...genuine(), path: "/other?token=x" })).status).toBe(404);
+      }
+    });
+    expect(log.split("\n")).toEqual([expect.stringMatching(/NOT_FOUND: .*"\/other".*"\/toloka-webhook"/)]);
   });
 
   test("webhook does not touch a response that other code has sent", async () => {

@@ -11,11 +11,13 @@ export {
 } from "./mounting/mount.js";
 export type { NodeStream, ParsedBody } from "./mounting/node-body.js";
 export {
+  isHandled,
   type NodeRequest,
   type NodeResponse,
   nodeDelivery,
   writeNodeReply,
 } from "./mounting/node-request.js";
+export { pathOf } from "./mounting/paths.js";
 export {
   type Closable,
   type HttpServer,

@@ -6,7 +6,7 @@ import { type ErrorCode, kindOf } from "./errors.js";
 import type { EventMap, EventType, ReceivedEvent } from "./event.js";
 import { contextsOf, type ListenerContext, sinkContext } from "./listeners/context.js";
 import { createListeners, type Listening } from "./listeners/registry.js";
-import { createLog, quote } from "./observing/log.js";
+import { createLog, keepLog, quote } from "./observing/log.js";
 import { instrumented, observed } from "./observing/observe.js";
 import type { Trace } from "./observing/trace.js";
 import { checkOptions, type ReceiverOptions } from "./options.js";
@@ -133,7 +133,7 @@ export function createReceiver<Events extends EventMap>(
     return events ?? refuse(json ? "ENVELOPE_INVALID" : "BODY_NOT_JSON", UNREADABLE);
   }
 
-  return {
+  const receiver: Receiver<Events> = {
     provider,
     ...listening,
     handle: observed(provider.name, options, log, handleDelivery),
@@ -144,6 +144,7 @@ export function createReceiver<Events extends EventMap>(
     },
     close: admission.close,
   };
+  return keepLog(receiver, log);
 }
 
 const NO_BYTES =

@@ -81,8 +81,12 @@ export function webhook<Events extends EventMap>(
     if (receiver !== undefined && secret !== undefined) {
       throw new TypeError("With a ready receiver, secret must be given to createReceiver.");
     }
-    const { mounted, path } = mount(provider, receiver ?? secret, mountOptions);
+    const { mounted, path, reportMiss } = mount(provider, receiver ?? secret, mountOptions);
     app.decorate(provider.name, mounted);
+    app.addHook("onResponse", (request, _reply, done) => {
+      if (request.is404) reportMiss(request.headers, request.url, `${app.prefix}${prefix}${path}`);
+      done();
+    });
 
     const handler = async (request: FastifyRequest, reply: FastifyReply) => {
       const delivery = nodeDelivery(request.raw, reply.raw, HINT, new FastifyBody(request));

@@ -68,10 +68,11 @@ export function webhook<Events extends EventMap>(
   source: WebhookSource<Events>,
   options?: WebhookOptions<Events>,
 ): FetchWebhook<Events> {
-  const { mounted, answers } = mount(provider, source, options);
+  const { mounted, answers, reportMiss } = mount(provider, source, options);
   const { handle } = mounted.receiver;
   const respond = async (request: Request) => {
     const elsewhere = options?.path !== undefined && !answers(request.url);
+    if (elsewhere) reportMiss(request.headers, request.url);
     const reply = elsewhere ? notFound() : await handle(new FetchDelivery(request));
     return new Response(reply.body, { status: reply.status, headers: reply.headers });
   };

@@ -63,13 +63,13 @@ export function webhook<Events extends EventMap>(
   source: WebhookSource<Events>,
   options?: WebhookOptions<Events>,
 ): NodeWebhook<Events> {
-  const { mounted, answers } = mount(provider, source, options);
+  const { mounted, answers, reportMiss } = mount(provider, source, options);
   const { handle } = mounted.receiver;
   const listener = async (request: IncomingMessage, response: ServerResponse) => {
-    const reply = answers(request.url ?? "/")
-      ? await handle(nodeDelivery(request, response, HINT))
-      : notFound();
-    writeNodeReply(response, reply);
+    const { url = "/", headers } = request;
+    if (answers(url)) return writeNodeReply(response, await handle(nodeDelivery(request, response, HINT)));
+    reportMiss(headers, url);
+    writeNodeReply(response, notFound());
   };
   return Object.assign(listener, mounted);
 }

@@ -1,5 +1,8 @@
+import { type IncomingDelivery, toHeaders } from "../delivery.js";
+import type { ErrorCode } from "../errors.js";
 import type { EventMap, EventType } from "../event.js";
 import type { Listener, ListenerMap, Listening } from "../listeners/registry.js";
+import { logOf, quote } from "../observing/log.js";
 import { RECEIVER_OPTIONS, type ReceiverOptions } from "../options.js";
 import type { Provider } from "../provider.js";
 import { createReceiver, type Receiver } from "../receiver.js";
@@ -33,6 +36,17 @@ export interface Mount<Events extends EventMap> {
   readonly path: string;
   /** Whether `url`, as in a request's first line, has the webhook's path. Ignores a trailing slash. */
   answers(url: string): boolean;
+  /** Whether the headers are those of the provider's deliveries. */
+  isSigned(headers: IncomingDelivery["headers"]): boolean;
+  /**
+   * Tells the operator, once a minute, that a delivery came to another path. Does nothing for requests
+   * that are not the provider's.
+   *
+   * @param own The webhook's whole path. Default: `path`.
+   */
+  reportMiss(headers: IncomingDelivery["headers"], url: string, own?: string): void;
+  /** Returns a reply to a request that the receiver never gets, and tells the operator why. */
+  refuse(code: ErrorCode, reason: string): Reply;
 }
 
 /**
@@ -52,6 +66,8 @@ export function mount<Events extends EventMap>(
     receiver.on(type as EventType<Events>, listener as Listener<unknown>);
   }
   const wanted = withoutSlash(path);
+  const log = logOf(receiver);
+  const isSigned = (headers: IncomingDelivery["headers"]) => provider.matches(toHeaders(headers));
   return {
     mounted: {
       receiver,
@@ -62,6 +78,18 @@ export function mount<Events extends EventMap>(
     },
     path: wanted,
     answers: (url) => url === wanted || withoutSlash(pathOf(url)) === wanted,
+    isSigned,
+    reportMiss(headers, url, own = wanted) {
+      if (!isSigned(headers)) return;
+      log(
+        "NOT_FOUND",
+        `a delivery of ${provider.title} came to ${quote(pathOf(url))}, but this webhook answers at ${quote(own || "/")}. Change the URL of the subscription, or pass this path as path.`,
+      );
+    },
+    refuse(code, reason) {
+      log(code, reason);
+      return replyTo({ code });
+    },
   };
 }
 

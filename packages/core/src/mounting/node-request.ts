@@ -15,10 +15,17 @@ export interface NodeResponse {
   readonly destroyed: boolean;
   readonly headersSent: boolean;
   readonly writableFinished: boolean;
-  on(event: "close", listener: () => void): unknown;
+  on(event: "close" | "finish", listener: () => void): unknown;
   writeHead(status: number, headers: Reply["headers"]): unknown;
   end(body: string): unknown;
   destroy(): unknown;
+}
+
+const handled = new WeakSet<object>();
+
+/** Whether a webhook has handled a Node request. An app may have several webhooks of one provider. */
+export function isHandled(request: object): boolean {
+  return handled.has(request);
 }
 
 /**
@@ -33,6 +40,7 @@ export function nodeDelivery(
   hint: string,
   parsed: ParsedBody = request as ParsedBody,
 ): IncomingDelivery {
+  handled.add(request);
   const unavailable = { code: "BODY_UNAVAILABLE", hint } as const;
   const body = (limit: number) => readNodeBody(request, parsed, limit, unavailable);
   return new NodeDelivery(request, response, body);

@@ -37,3 +37,21 @@ export function createLog(subject: string): Log {
 export function quote(text: string): string {
   return JSON.stringify(text.slice(0, 100));
 }
+
+const logs = new WeakMap<object, Log>();
+
+/** Remembers a receiver's log, so that its adapter's lines obey the same limits. */
+export function keepLog<Receiver extends object>(receiver: Receiver, log: Log): Receiver {
+  logs.set(receiver, log);
+  return receiver;
+}
+
+/** Returns a receiver's log, or a new one for a receiver that `createReceiver` did not make. */
+export function logOf(receiver: { readonly provider: { readonly name: string } }): Log {
+  let log = logs.get(receiver);
+  if (log === undefined) {
+    log = createLog(receiver.provider.name);
+    logs.set(receiver, log);
+  }
+  return log;
+}
