@@ -10,8 +10,8 @@ import {
   toJUnit,
 } from "@crowdhook/audit";
 import type { Provider } from "@crowdhook/core";
+import { suggestion } from "@crowdhook/core/internal";
 import { endpoint } from "./exchange.js";
-import { suggestion } from "./nearest.js";
 import { colours, Failure, marked, plain, print, printJson, UsageError } from "./output.js";
 import { PROVIDERS, providerNamed } from "./providers.js";
 import { askedSecrets, givenSecrets, type SecretOptions, secretsFor } from "./secrets.js";

@@ -1,10 +1,9 @@
 import { randomUUID } from "node:crypto";
 import type http from "node:http";
 import type { Provider } from "@crowdhook/core";
-import { isObject } from "@crowdhook/core/internal";
+import { isObject, suggestion } from "@crowdhook/core/internal";
 import { type Sender, type SignedDelivery, signDelivery } from "@crowdhook/core/testing";
 import { agentFor, endpoint, exchange, trouble } from "./exchange.js";
-import { suggestion } from "./nearest.js";
 import { type Failure, listed, marked, print, printJson, UsageError } from "./output.js";
 import { PROVIDERS, providersFor, senderOf } from "./providers.js";
 import { askedSecrets, type SecretOptions, secretsFor } from "./secrets.js";

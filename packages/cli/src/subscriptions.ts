@@ -1,3 +1,4 @@
+import { suggestion } from "@crowdhook/core/internal";
 import { Option } from "commander";
 import type {
   Account,
@@ -7,7 +8,6 @@ import type {
   TargetOptions,
 } from "./accounts/account.js";
 import { ACCOUNTS } from "./accounts/accounts.js";
-import { suggestion } from "./nearest.js";
 import { Failure, listed, marked, plain, print, printJson, UsageError } from "./output.js";
 import { asked } from "./prompt.js";
 import { senderOf } from "./providers.js";

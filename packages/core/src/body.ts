@@ -1,6 +1,14 @@
 import type { BodyFailure, Bytes, IncomingDelivery } from "./delivery.js";
 import { isThenable, type MaybePromise } from "./values/maybe-promise.js";
 
+/** `UTF-8` is no encoding in the sense of this header, but proxies and frameworks write it there. */
+const NO_ENCODING = /^\s*(?:identity|utf-?8)(?:\s*,\s*(?:identity|utf-?8))*\s*$/i;
+
+/** Returns whether a `Content-Encoding` says that the body is compressed or otherwise encoded. */
+export function isEncoded(contentEncoding: string | null | undefined): boolean {
+  return Boolean(contentEncoding) && !NO_ENCODING.test(contentEncoding as string);
+}
+
 const UNAVAILABLE: BodyFailure = { code: "BODY_UNAVAILABLE" };
 const ABORTED: BodyFailure = { code: "BODY_ABORTED" };
 const FAILURES: ReadonlySet<unknown> = new Set(["BODY_TOO_LARGE", "BODY_ABORTED", "BODY_UNAVAILABLE"]);

@@ -3,6 +3,8 @@ import type { MaybePromise } from "./values/maybe-promise.js";
 /** Request headers. `get` is case-insensitive, and joins several lines of one name with `", "`. */
 export interface DeliveryHeaders {
   get(name: string): string | null | undefined;
+  /** Returns the names. Optional: only messages to the operator use it. */
+  keys?(): Iterable<string>;
 }
 
 /** One HTTP request from a provider. */
@@ -41,6 +43,7 @@ export function toHeaders(headers: IncomingDelivery["headers"]): DeliveryHeaders
   if (typeof headers.get === "function") return headers as DeliveryHeaders;
   const record = headers as Readonly<Record<string, string | readonly string[] | undefined>>;
   return {
+    keys: () => Object.keys(record),
     get(name) {
       const wanted = name.toLowerCase();
       const lines: string[] = [];

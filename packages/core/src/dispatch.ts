@@ -6,7 +6,7 @@ import { kindOf } from "./errors.js";
 import type { EventMap, ReceivedEvent } from "./event.js";
 import type { ContextFor } from "./listeners/context.js";
 import { createOrderingQueues, createSemaphore, type Place } from "./listeners/ordering.js";
-import type { RunListeners } from "./listeners/run.js";
+import { IGNORED, type RunListeners } from "./listeners/run.js";
 import type { Log } from "./observing/log.js";
 import type { ReceiverOptions, Sink } from "./options.js";
 import type { Outcome } from "./outcome.js";
@@ -96,9 +96,8 @@ export function createDispatcher<Events extends EventMap>(
       const event = attempt.event as ReceivedEvent<Events>;
       if (detectStale) stale = await claimer.isStale(attempt);
       const failures = runListeners(event, contextOfEvent);
-      const { length } = isThenable(failures) ? await failures : failures;
-      const outcome = length > 0 ? "failed" : event.problems ? "unrecognized" : "handled";
-      const finished = claimer.finish(attempt, outcome);
+      const errors = isThenable(failures) ? await failures : failures;
+      const finished = claimer.finish(attempt, outcomeOf(event, errors));
       if (isThenable(finished)) (settling ?? own).push(finished);
     }
     if (own.length > 0) await Promise.all(own);
@@ -180,4 +179,10 @@ export function createDispatcher<Events extends EventMap>(
     log("orderingKey", `returned neither a string nor undefined, but ${key === null ? "null" : typeof key}.`);
     throw new TypeError("orderingKey returned neither a string nor undefined.");
   }
+}
+
+function outcomeOf(event: ReceivedEvent, errors: readonly unknown[]): Outcome {
+  if (errors.length > 0) return "failed";
+  if (errors === IGNORED) return "ignored";
+  return event.problems ? "unrecognized" : "handled";
 }

@@ -48,3 +48,31 @@ export function kindOf(error: unknown): string {
     return typeof error;
   }
 }
+
+/** Keeps a log line readable, and bounds what a hostile error can make of it. In characters. */
+const DESCRIPTION_MAX = 10_000;
+const CAUSES_MAX = 3;
+
+/** Returns an error with its message, its stack and its causes, for the operator. Never throws. */
+export function describeError(error: unknown): string {
+  const parts: string[] = [];
+  try {
+    for (let each: unknown = error, n = 0; n <= CAUSES_MAX; n++) {
+      if (!(each instanceof Error)) {
+        parts.push(typeof each === "string" ? each : `${typeof each} ${String(each)}`);
+        break;
+      }
+      const { name, message, stack = "", cause } = each;
+      const title = message === "" ? String(name) : `${name}: ${message}`;
+      parts.push(stack.includes(message) && stack !== "" ? stack : `${title}\n${stack}`.trim());
+      if (cause === undefined) break;
+      each = cause;
+    }
+  } catch {
+    // A thrown value can have getters that throw, or be a proxy.
+    parts.push(kindOf(error));
+  }
+  // Indented and without control characters, so that a sender's text in a message cannot forge a log line.
+  const text = parts.join("\nCaused by: ").slice(0, DESCRIPTION_MAX);
+  return text.replace(/\r?\n/g, "\n    ").replace(/(?![\n\t])\p{Cc}/gu, "\ufffd");
+}

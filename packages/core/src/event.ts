@@ -26,6 +26,14 @@ export type WebhookEvent<
   };
 }[Type];
 
+declare const unrecognized: unique symbol;
+
+/**
+ * The type of an unrecognized event. Only the compiler sees the mark: with it, `event.type === "POOL_CLOSED"`
+ * rules an unrecognized event out.
+ */
+export type UnrecognizedType = string & { readonly [unrecognized]: true };
+
 /**
  * An event of a type that this release does not know, or an event that fails validation: its data does
  * not fit its type, or its id or time is missing. Nothing vouches for the shape of its `data`.
@@ -33,7 +41,7 @@ export type WebhookEvent<
 export interface UnrecognizedEvent {
   readonly provider: string;
   /** Empty if the provider sent no type, or one that is not a string. */
-  readonly type: string;
+  readonly type: UnrecognizedType;
   /**
    * Empty if the provider sent no id, or one that is not a string or is longer than 255 characters. If
    * the provider does not sign ids (Prolific), the receiver claims such an event by its signature.
@@ -48,3 +56,16 @@ export interface UnrecognizedEvent {
 }
 
 export type ReceivedEvent<Events extends EventMap = EventMap> = WebhookEvent<Events> | UnrecognizedEvent;
+
+/** An event as a provider's `parseEvents` returns it. */
+export type ParsedEvent<Events extends EventMap = EventMap> =
+  | WebhookEvent<Events>
+  | (Omit<UnrecognizedEvent, "type"> & { readonly type: string });
+
+/**
+ * Returns an event's data with all its fields, those that this release does not know included. The type
+ * of `event.data` has only the documented fields, so that a misspelt one does not compile.
+ */
+export function rawData({ data }: { readonly data: unknown }): Readonly<Record<string, unknown>> {
+  return data as Readonly<Record<string, unknown>>;
+}

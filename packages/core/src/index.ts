@@ -8,9 +8,18 @@ export type {
   IncomingDelivery,
 } from "./delivery.js";
 export type { ErrorCode } from "./errors.js";
-export type { EventMap, EventType, ReceivedEvent, UnrecognizedEvent, WebhookEvent } from "./event.js";
+export {
+  type EventMap,
+  type EventType,
+  type ParsedEvent,
+  type ReceivedEvent,
+  rawData,
+  type UnrecognizedEvent,
+  type WebhookEvent,
+} from "./event.js";
 export type { ListenerContext } from "./listeners/context.js";
 export type { Listener, ListenerMap, Listening, Off } from "./listeners/registry.js";
+export type { Logger } from "./observing/log.js";
 export type { Instrumentation } from "./observing/observe.js";
 export type { DeliveryRecord, EventRecord } from "./observing/trace.js";
 export type { ReceiverOptions, Sink } from "./options.js";
@@ -19,4 +28,10 @@ export type { Provider, SignatureFormat, SignatureParts } from "./provider.js";
 export { createReceiver, type Receiver } from "./receiver.js";
 export type { Reply } from "./reply.js";
 export type { SecretSource, Secrets } from "./signature/secrets.js";
+export {
+  type SignedRequest,
+  type VerifyOptions,
+  verify,
+  WebhookError,
+} from "./signature/verify-delivery.js";
 export type { MaybePromise } from "./values/maybe-promise.js";

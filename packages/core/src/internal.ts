@@ -1,3 +1,5 @@
 /** Shared by crowdhook's own packages. Not public API: anything here may change in any release. */
 export { kindOf } from "./errors.js";
-export { describeValue, isObject } from "./values/describe.js";
+export { checkNames } from "./options.js";
+export { describeValue, isObject, typeName } from "./values/describe.js";
+export { suggestion } from "./values/nearest.js";

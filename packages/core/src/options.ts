@@ -1,11 +1,14 @@
 import type { ClaimStore } from "./claiming/claim-store.js";
 import type { ReceivedEvent } from "./event.js";
 import type { ListenerContext } from "./listeners/context.js";
+import type { Logger } from "./observing/log.js";
 import type { Instrumentation } from "./observing/observe.js";
 import type { DeliveryRecord } from "./observing/trace.js";
+import type { Provider } from "./provider.js";
 import type { SecretSource } from "./signature/secrets.js";
-import { describeValue } from "./values/describe.js";
+import { describeValue, typeName } from "./values/describe.js";
 import type { MaybePromise } from "./values/maybe-promise.js";
+import { suggestion } from "./values/nearest.js";
 
 /** Accepts the events of a delivery in place of the listeners, for example to queue them for a worker. */
 export interface Sink {
@@ -64,6 +67,11 @@ export interface ReceiverOptions {
   readonly observe?: ((record: DeliveryRecord) => unknown) | undefined;
   /** Wraps deliveries and events, for example in spans: `openTelemetry()` of `@crowdhook/otel`. */
   readonly instrumentation?: Instrumentation | undefined;
+  /**
+   * Gets the lines for the operator, which never contain a secret: pino, winston or `console`. Default:
+   * `console.error`.
+   */
+  readonly logger?: Logger | undefined;
   /** Returns Unix time in milliseconds. Default `Date.now`. */
   readonly clock?: (() => number) | undefined;
 }
@@ -83,6 +91,7 @@ export const RECEIVER_OPTIONS = Object.keys({
   detectStale: true,
   observe: true,
   instrumentation: true,
+  logger: true,
   clock: true,
 } satisfies Record<keyof Required<ReceiverOptions>, true>) as (keyof ReceiverOptions)[];
 
@@ -121,8 +130,53 @@ const FIXES = {
   detectStale: "Remove detectStale, and compare event.occurredAt in the listener.",
 };
 
+/** A tolerance of so many seconds, and without a rest of seconds, was probably meant in milliseconds. */
+const MILLISECONDS_FROM = 60_000;
+
+/** Returns whether a tolerance in seconds looks like one in milliseconds. */
+export function isProbablyMilliseconds(tolerance: number | undefined): boolean {
+  return tolerance !== undefined && tolerance >= MILLISECONDS_FROM && tolerance % 1000 === 0;
+}
+
+/** @throws TypeError for an option that does not exist. The message names the nearest one that does. */
+export function checkNames(caller: string, options: object, known: readonly string[]): void {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    // Without the value: it may be a secret.
+    throw new TypeError(`${caller} takes options as an object such as { secret }, not ${typeName(options)}.`);
+  }
+  for (const name of Object.keys(options)) {
+    if (known.includes(name)) continue;
+    const advice = suggestion(name, known) || ` Use one of ${known.join(", ")}.`;
+    throw new TypeError(`${caller} has no option ${name}.${advice}`);
+  }
+}
+
+/** @throws TypeError for anything but a provider, and for a provider whose replays no receiver could catch. */
+export function checkProvider(provider: unknown): void {
+  const { name, parseSignature, parseEvents, signsEventIds, eventsPerDelivery } = Object(
+    provider,
+  ) as Provider;
+  if (typeof name !== "string" || !isFunction(parseSignature) || !isFunction(parseEvents)) {
+    const given = typeof provider === "string" ? JSON.stringify(provider) : typeName(provider);
+    throw new TypeError(
+      `createReceiver takes a provider first, such as toloka of "@crowdhook/core/toloka", not ${given}.`,
+    );
+  }
+  if (signsEventIds === false && eventsPerDelivery === "many") {
+    throw new TypeError(
+      `Provider ${name} has many events per delivery, so it must sign their ids. Set signsEventIds, or eventsPerDelivery: "one".`,
+    );
+  }
+}
+
 /** @throws TypeError for options that cannot work. The message names the mistake and the fix. */
 export function checkOptions(options: ReceiverOptions): void {
+  if (options === undefined) {
+    throw new TypeError(
+      "createReceiver takes options such as { secret: process.env.TOLOKA_SECRET } as second argument.",
+    );
+  }
+  checkNames("createReceiver", options, RECEIVER_OPTIONS);
   for (const [option, [isValid, expected]] of Object.entries(RULES)) {
     const value: unknown = options[option as keyof ReceiverOptions];
     if (value === undefined || isValid(value)) continue;
@@ -132,6 +186,11 @@ export function checkOptions(options: ReceiverOptions): void {
   requireMethods("claims", options.claims, ["claim", "settle", "release"]);
   requireMethods("sink", options.sink, ["accept"]);
   requireMethods("instrumentation", options.instrumentation, ["delivery", "event"]);
+  requireMethods("logger", options.logger, ["warn", "error"]);
+  const now: unknown = options.clock?.();
+  if (options.clock && typeof now !== "number") {
+    throw new TypeError(`clock must return Unix time in milliseconds, not ${typeName(now)}. Pass Date.now.`);
+  }
   const { unsigned, secret, sink, claims, concurrency = 1, orderingKey, detectStale } = options;
   if (unsigned && secret !== undefined) {
     throw new TypeError("Both a secret and { unsigned: true } are set. Remove one of the two.");

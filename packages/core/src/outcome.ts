@@ -3,8 +3,10 @@
  * `claim_failed` or `sink_failed` event does not count.
  */
 export interface Counts {
-  /** All listeners succeeded, the event has no listener, or the sink accepted the event. */
+  /** All listeners succeeded, or the sink accepted the event. */
   readonly handled: number;
+  /** No listener takes events of this type. The event can be claimed again, once a listener does. */
+  readonly ignored: number;
   /** The event was handled before, or by a concurrent delivery. */
   readonly duplicate: number;
   /** A listener failed or timed out, or an invalid event found no `onUnrecognized` listener. */
@@ -22,7 +24,7 @@ export interface Counts {
  */
 export type Outcome = keyof Counts | "claim_failed" | "settle_failed" | "sink_failed";
 
-/** Returns whether the event needs no redelivery. */
-export function isSuccess(outcome: Outcome): boolean {
+/** Returns whether the event is done, so that a redelivery of it is a duplicate. An ignored event is not done. */
+export function isDone(outcome: Outcome): boolean {
   return outcome === "handled" || outcome === "unrecognized" || outcome === "duplicate";
 }

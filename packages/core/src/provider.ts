@@ -1,5 +1,5 @@
 import type { DeliveryHeaders } from "./delivery.js";
-import type { EventMap, EventType, ReceivedEvent } from "./event.js";
+import type { EventMap, EventType, ParsedEvent, ReceivedEvent } from "./event.js";
 
 /** The signature that a delivery's headers state. The receiver verifies it later. */
 export interface SignatureParts {
@@ -66,7 +66,7 @@ export interface Provider<Events extends EventMap = EventMap> {
    * Returns the events in a parsed body; `undefined` if the body is not an envelope. Must not throw: the
    * receiver calls it after verification, but `inspect` also calls it for deliveries that are not verified.
    */
-  parseEvents(body: unknown, headers: DeliveryHeaders): readonly ReceivedEvent<Events>[] | undefined;
+  parseEvents(body: unknown, headers: DeliveryHeaders): readonly ParsedEvent<Events>[] | undefined;
   /**
    * Returns a text that identifies what the event is about, such as an assignment or a study; `undefined`
    * if the event names nothing. The default ordering key. With `detectStale`, an event is stale if a later event

@@ -1,15 +1,16 @@
 import { createAdmission } from "./admission.js";
-import { parseJson, readBody } from "./body.js";
+import { isEncoded, parseJson, readBody } from "./body.js";
 import { type BodyFailure, type Delivery, type IncomingDelivery, toHeaders } from "./delivery.js";
 import { createDispatcher } from "./dispatch.js";
 import { type ErrorCode, kindOf } from "./errors.js";
-import type { EventMap, EventType, ReceivedEvent } from "./event.js";
+import type { EventMap, EventType, ParsedEvent, ReceivedEvent } from "./event.js";
 import { contextsOf, type ListenerContext, sinkContext } from "./listeners/context.js";
 import { createListeners, type Listening } from "./listeners/registry.js";
-import { createLog, keepLog, quote } from "./observing/log.js";
+import { createLog, keepLog } from "./observing/log.js";
 import { instrumented, observed } from "./observing/observe.js";
+import { createOperator } from "./observing/operator.js";
 import type { Trace } from "./observing/trace.js";
-import { checkOptions, type ReceiverOptions } from "./options.js";
+import { checkOptions, checkProvider, isProbablyMilliseconds, type ReceiverOptions } from "./options.js";
 import type { Provider } from "./provider.js";
 import { type Refusal, type Reply, type Result, replyTo } from "./reply.js";
 import { createVerifier } from "./signature/verify.js";
@@ -33,7 +34,7 @@ export interface Receiver<Events extends EventMap = EventMap> extends Listening<
    *
    * @throws the listener's error, or an `AggregateError` if several failed. `onError` gets them first.
    */
-  dispatch(event: ReceivedEvent<Events>, context: Omit<ListenerContext, "delivery" | "stale">): Promise<void>;
+  dispatch(event: ParsedEvent<Events>, context: Omit<ListenerContext, "delivery" | "stale">): Promise<void>;
   /**
    * Refuses deliveries from now on with 503, so that they are redelivered. Resolves when all deliveries
    * in flight have their reply. Adapters may still have to write those replies.
@@ -50,18 +51,19 @@ export function createReceiver<Events extends EventMap>(
   provider: Provider<Events>,
   options: ReceiverOptions,
 ): Receiver<Events> {
+  checkProvider(provider);
   checkOptions(options);
   const { maxBodySize = 5 * 1024 * 1024, maxInFlight, timeout } = options;
-  const log = createLog(provider.name);
-  const admission = createAdmission(maxInFlight);
-  const verify = createVerifier(provider, options, log);
-  const { run, ...listening } = createListeners<Events>(provider, timeout, ({ id, type }) =>
-    // Without the error's message, which may hold anything. An `onError` listener gets the error itself.
+  const log = createLog(provider.name, options.logger);
+  if (isProbablyMilliseconds(options.tolerance)) {
     log(
-      "EVENT_FAILED",
-      `event ${quote(id)} of type ${quote(type)} failed. Register onError to get the error.`,
-    ),
-  );
+      "tolerance",
+      `${options.tolerance} seconds are more than half a day. Pass seconds, not milliseconds.`,
+    );
+  }
+  const admission = createAdmission(maxInFlight);
+  const verify = createVerifier(provider as Provider, options, log);
+  const { run, ...listening } = createListeners<Events>(provider, timeout, createOperator(log));
   const runListeners = instrumented(options, log, run);
   const dispatch = createDispatcher(provider, options, runListeners, log);
 
@@ -74,9 +76,7 @@ export function createReceiver<Events extends EventMap>(
       // 1. The head: method and encoding.
       const headers = toHeaders(incoming.headers);
       if (incoming.method !== "POST") return reply({ code: "METHOD_NOT_ALLOWED" }, trace);
-      const encoding = headers.get("content-encoding");
-      if (encoding && encoding.trim().toLowerCase() !== "identity")
-        return reply({ code: "ENCODING_UNSUPPORTED" }, trace);
+      if (isEncoded(headers.get("content-encoding"))) return reply({ code: "ENCODING_UNSUPPORTED" }, trace);
 
       // 2. The body, up to its limit. Reading starts before the first `await`: later, other code may have
       // read the stream. The `await` itself is for bytes, too: listeners never run on the caller's stack.
@@ -130,7 +130,10 @@ export function createReceiver<Events extends EventMap>(
   function parseEvents({ headers, body }: Delivery): readonly ReceivedEvent<Events>[] | Refusal {
     const json = parseJson(body);
     const events = json && provider.parseEvents(json.value, headers);
-    return events ?? refuse(json ? "ENVELOPE_INVALID" : "BODY_NOT_JSON", UNREADABLE);
+    return (
+      (events as readonly ReceivedEvent<Events>[] | undefined) ??
+      refuse(json ? "ENVELOPE_INVALID" : "BODY_NOT_JSON", UNREADABLE)
+    );
   }
 
   const receiver: Receiver<Events> = {
@@ -138,7 +141,9 @@ export function createReceiver<Events extends EventMap>(
     ...listening,
     handle: observed(provider.name, options, log, handleDelivery),
     async dispatch(event, context) {
-      const failures = await runListeners(event, (limit) => sinkContext(context, limit));
+      const failures = await runListeners(event as ReceivedEvent<Events>, (limit) =>
+        sinkContext(context, limit),
+      );
       if (failures.length > 1) throw new AggregateError(failures, "Several listeners failed.");
       if (failures.length === 1) throw failures[0];
     },

@@ -56,6 +56,7 @@ export function summarize(result: Result): { code: ErrorCode | undefined; counts
   if (isRefusal(result)) return { code: result.code };
   const count: Record<Outcome, number> = {
     handled: 0,
+    ignored: 0,
     duplicate: 0,
     failed: 0,
     busy: 0,
@@ -71,8 +72,8 @@ export function summarize(result: Result): { code: ErrorCode | undefined; counts
     if (outcome === "settle_failed")
       count[shared ? "duplicate" : event.problems ? "unrecognized" : "handled"]++;
   }
-  const { handled, duplicate, failed, busy, unrecognized } = count;
-  return { code: codeFor(count), counts: { handled, duplicate, failed, busy, unrecognized } };
+  const { handled, ignored, duplicate, failed, busy, unrecognized } = count;
+  return { code: codeFor(count), counts: { handled, ignored, duplicate, failed, busy, unrecognized } };
 }
 
 /** The code of a failure that the operator has to repair hides the code of a failure that passes by itself. */

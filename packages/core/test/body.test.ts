@@ -38,6 +38,7 @@ describe("body", () => {
 
   test("the receiver accepts an ArrayBuffer, any view, another realm's bytes, and text from a reader", async () => {
     const receiver = receiverWith();
+    receiver.onAny(() => {});
     const { method, headers, body } = signed(tolokaEvent("POOL_CLOSED"));
     const bytes = new TextEncoder().encode(body);
     const { runInNewContext } = await import("node:vm");

@@ -26,7 +26,9 @@ describe("claiming", () => {
     expect(claims.settle.mock.calls).toEqual([["toloka:a", owner, day]]);
     expect(claims.release.mock.calls).toEqual([["toloka:b", owner]]);
     await receiver.handle(signed(...events));
-    await receiverWith({ claims }).handle(signed(tolokaEvent("POOL_CLOSED", { uuid: "c" })));
+    const other = receiverWith({ claims });
+    other.onAny(() => {});
+    await other.handle(signed(tolokaEvent("POOL_CLOSED", { uuid: "c" })));
     const owners = new Set(claims.claim.mock.calls.map(([, owner]) => owner));
     expect(owners.size).toBe(3);
   });
@@ -41,13 +43,14 @@ describe("claiming", () => {
       .mockReturnValueOnce("busy")
       .mockImplementationOnce(broken);
     const receiver = receiverWith({ claims: { claim, settle: () => true, release() {} } });
-    const codes: unknown[] = [];
-    for (let i = 0; i < 3; i++) {
-      codes.push(
-        JSON.parse((await receiver.handle(signed(tolokaEvent("POOL_CLOSED", { uuid: "x" })))).body).code,
-      );
-    }
-    expect(codes).toEqual(["EVENT_BUSY", "STORE_UNAVAILABLE", undefined]);
+    receiver.onAny(() => {});
+    const contents: unknown[] = [];
+    for (let i = 0; i < 3; i++) contents.push(contentOf(await receiver.handle(signed(closed("x")))));
+    expect(contents).toMatchObject([
+      { code: "EVENT_BUSY" },
+      { code: "STORE_UNAVAILABLE" },
+      { handled: 1, ignored: 0 },
+    ]);
   });
 
   test("the reply waits until the store has settled the claim and recorded the occurrence", async () => {
@@ -56,6 +59,7 @@ describe("claiming", () => {
       const { passed, open } = deferred();
       const claims = { ...store, [method]: () => passed.then(() => true) };
       const receiver = receiverWith({ claims, detectStale: true });
+      receiver.onAny(() => {});
       let replied = false;
       const reply = receiver.handle(signed(tolokaEvent("POOL_CLOSED"))).then(() => {
         replied = true;
@@ -71,6 +75,7 @@ describe("claiming", () => {
     const release = vi.fn();
     for (const claim of ["busy", "done"] as const) {
       const receiver = receiverWith({ claims: { claim: () => claim, settle: () => true, release } });
+      receiver.onAny(() => {});
       await receiver.handle(signed(tolokaEvent("POOL_CLOSED")));
     }
     expect(release).not.toHaveBeenCalled();
@@ -121,6 +126,7 @@ describe("claiming", () => {
   test("the log warns when a claim was lost before it was settled", async () => {
     const log = vi.spyOn(console, "error").mockImplementation(() => {});
     const receiver = receiverWith({ claims: { claim: () => "won", settle: () => false, release() {} } });
+    receiver.onAny(() => {});
     expect((await receiver.handle(signed(tolokaEvent("POOL_CLOSED")))).status).toBe(200);
     expect(log.mock.calls.join()).toContain("a claim was lost");
   });
@@ -142,6 +148,7 @@ describe("a failing claim store", () => {
         [{ settle: fail }, 1],
       ] as const) {
         const receiver = receiverWith({ claims: { ...memoryClaims(), ...failing } });
+        receiver.onAny(() => {});
         const reply = await receiver.handle(signed(tolokaEvent("POOL_CLOSED")));
         expect([i, reply.status, JSON.parse(reply.body)]).toEqual([
           i,
@@ -165,6 +172,7 @@ describe("a failing claim store", () => {
         answer = resolve;
       });
     const receiver = receiverWith({ claims: { claim, settle: () => true, release } });
+    receiver.onAny(() => {});
     const reply = receiver.handle(signed(tolokaEvent("POOL_CLOSED", { uuid: "slow" })));
     await vi.advanceTimersByTimeAsync(3_000);
     expect(JSON.parse((await reply).body)).toMatchObject({ code: "STORE_UNAVAILABLE", handled: 0 });
@@ -181,7 +189,9 @@ describe("a failing claim store", () => {
       for (const end of ["open", "fail"] as const) {
         const late = deferred();
         const claims = { ...memoryClaims(), [method]: () => late.passed };
-        const reply = receiverWith({ claims }).handle(signed(closed("x")));
+        const receiver = receiverWith({ claims });
+        receiver.onAny(() => {});
+        const reply = receiver.handle(signed(closed("x")));
         await vi.advanceTimersByTimeAsync(3_000);
         expect(contentOf(await reply)).toMatchObject({
           code: "STORE_UNAVAILABLE",
@@ -199,6 +209,7 @@ describe("a failing claim store", () => {
       claims: { ...memoryClaims(), latestOccurrence: never },
       detectStale: true,
     });
+    receiver.onAny(() => {});
     const reply = receiver.handle(signed(...Array.from({ length: 50 }, () => tolokaEvent("POOL_CLOSED"))));
     await vi.advanceTimersByTimeAsync(3_000);
     expect(await contentsOf(reply)).toMatchObject([{ handled: 50 }]);

@@ -21,6 +21,7 @@ describe("listener context", () => {
     const made = vi.fn(() => controller.signal);
     const delivery = (...events: object[]) =>
       Object.defineProperty({ ...signed(...events) }, "signal", { get: made });
+    receiver.onAny(() => {});
     await receiver.handle(delivery(tolokaEvent("POOL_CLOSED")));
     expect(made).not.toHaveBeenCalled();
     const signals = new Set<AbortSignal>();

@@ -11,6 +11,7 @@ describe("deduplication", () => {
   test("the receiver forgets a handled event one day after its delivery", async () => {
     const clock = testClock(NOW);
     const receiver = receiverWith({ clock });
+    receiver.onAny(() => {});
     const event = tolokaEvent("POOL_CLOSED");
     const deliver = async () => {
       const delivery = signToloka({ secret: SECRET, timestamp: clock(), events: [event] });
@@ -27,6 +28,7 @@ describe("deduplication", () => {
     const clock = testClock(NOW);
     const day = 24 * 60 * 60;
     const receiver = receiverWith({ clock, tolerance: day });
+    receiver.onAny(() => {});
     const event = tolokaEvent("POOL_CLOSED");
     await receiver.handle(signToloka({ secret: SECRET, timestamp: NOW + day * 1000, events: [event] }));
     clock.advance(2 * day * 1000 - 1);
@@ -38,6 +40,7 @@ describe("deduplication", () => {
     for (const tolerance of [Number.MAX_VALUE, 1e300, 24 * 60 * 60]) {
       const clock = testClock(NOW);
       const receiver = receiverWith({ clock, tolerance });
+      receiver.onAny(() => {});
       const ahead = Math.min(tolerance * 1000, 1e14);
       const delivery = signToloka({
         secret: SECRET,

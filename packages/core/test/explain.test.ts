@@ -137,7 +137,6 @@ describe("the cause of a signature that does not fit", () => {
 
   test.each<[string, string | Uint8Array]>([
     ["forged", BODY],
-    ["empty", ""],
     ["no JSON", "{"],
     ["not UTF-8", Buffer.from("\xff\xfe", "latin1")],
     ["nested 100,000 deep", `{"events":${"[".repeat(100_000)}${"]".repeat(100_000)}}`],
@@ -146,6 +145,13 @@ describe("the cause of a signature that does not fit", () => {
   ])("is not made up where there is none: a body that is %s", async (_, body) => {
     const { reply, reason } = await receive(body, body, { signedWith: "another" });
     expect([reply.status, reply.body, reason]).toEqual([401, REFUSAL, UNKNOWN]);
+  });
+
+  test("is named: the body is empty", async () => {
+    const { reply, reason, log } = await receive("", "", { signedWith: "another" });
+    expect([reply.status, reply.body]).toEqual([401, REFUSAL]);
+    expect(reason).toMatch(/^a delivery has an empty body\. Check whether other code reads the body first/);
+    expect(log).toContain(reason);
   });
 
   test("is never found in a body that is too large to be parsed for nobody", async () => {

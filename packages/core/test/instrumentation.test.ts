@@ -119,7 +119,7 @@ describe("instrumentation", () => {
       [],
       "delivery > b",
       [error],
-      { handled: 1, duplicate: 0, failed: 1, busy: 0, unrecognized: 0 },
+      { handled: 1, ignored: 0, duplicate: 0, failed: 1, busy: 0, unrecognized: 0 },
     ]);
   });
 

@@ -82,7 +82,9 @@ describe("listeners", () => {
     await receiver.handle(events());
     expect([listener.mock.calls.length, heard.mock.calls.length]).toEqual([2, 2]);
     for (const off of offs) off();
-    await receiver.handle(events());
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const reply = await receiver.handle(events());
+    expect(JSON.parse(reply.body)).toMatchObject({ ignored: 1, failed: 0 });
     expect([listener.mock.calls.length, heard.mock.calls.length]).toEqual([2, 2]);
   });
 

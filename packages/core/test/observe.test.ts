@@ -7,7 +7,7 @@ import { signToloka, tolokaEvent } from "../src/testing.js";
 import { closed, deferred, NOW, never, receiverWith, SECRET, signed } from "./deliveries.js";
 import { virtualTime } from "./virtual-time.js";
 
-const NOTHING = { handled: 0, duplicate: 0, failed: 0, busy: 0, unrecognized: 0 };
+const NOTHING = { handled: 0, ignored: 0, duplicate: 0, failed: 0, busy: 0, unrecognized: 0 };
 
 virtualTime();
 
@@ -74,7 +74,7 @@ describe("observe", () => {
       status: 500,
       code: "EVENT_FAILED",
       reason: expect.any(String),
-      counts: { handled: 1, duplicate: 1, failed: 1, busy: 1, unrecognized: 0 },
+      counts: { ...NOTHING, handled: 1, duplicate: 1, failed: 1, busy: 1 },
       events: ["held busy", "done duplicate", "broken failed", "new handled"].map((text) => {
         const [id, outcome] = text.split(" ");
         return { id, type: "POOL_CLOSED", outcome };
@@ -95,6 +95,7 @@ describe("observe", () => {
       [{ sink: { accept: broken } }, "SINK_UNAVAILABLE", "sink_failed"],
     ] as const) {
       const { receiver, records } = observed(options);
+      receiver.onAny(() => {});
       await receiver.handle(signed(closed("x")));
       expect(records).toMatchObject([{ status: 503, code, events: [{ id: "x", outcome }] }]);
     }
@@ -156,7 +157,8 @@ describe("observe", () => {
         },
       ]);
       expect(JSON.stringify(records) + log.mock.calls.join()).not.toMatch(/hunter2|12345/);
-      if (status === 500) expect(log.mock.calls.join()).toMatch(/INTERNAL_ERROR: handling a delivery failed \(TypeError\)/);
+      if (status === 500)
+        expect(log.mock.calls.join()).toMatch(/INTERNAL_ERROR: handling a delivery failed \(TypeError\)/);
     },
   );
 
@@ -192,6 +194,7 @@ describe("observe", () => {
   test("the observer gets the record before the reply resolves", async () => {
     const order: string[] = [];
     const receiver = receiverWith({ observe: () => order.push("record") });
+    receiver.onAny(() => {});
     await receiver.handle(signed(closed("x"))).then(() => order.push("reply"));
     expect(order).toEqual(["record", "reply"]);
   });
@@ -240,6 +243,7 @@ describe("observe", () => {
     const delivery = signed(closed("x"), closed("y"));
     const heard = vi.fn();
     watched.onAny(heard);
+    plain.onAny(() => {});
     expect(await watched.handle(delivery)).toEqual(await plain.handle(delivery));
     expect(await watched.handle(delivery)).toEqual(await plain.handle(delivery));
     await vi.advanceTimersByTimeAsync(0);
@@ -280,8 +284,12 @@ describe("the channel crowdhook:delivery", () => {
     const subscriber = (message: unknown) => void published.push(message);
     deliveries.subscribe(subscriber);
     try {
-      await receiverWith({ observe: (record) => heard.push(record) }).handle(signed(closed("x")));
-      await receiverWith().handle(signed(closed("y")));
+      const observing = receiverWith({ observe: (record) => heard.push(record) });
+      observing.onAny(() => {});
+      await observing.handle(signed(closed("x")));
+      const plain = receiverWith();
+      plain.onAny(() => {});
+      await plain.handle(signed(closed("y")));
     } finally {
       deliveries.unsubscribe(subscriber);
     }
@@ -292,9 +300,13 @@ describe("the channel crowdhook:delivery", () => {
 
   test("the receiver publishes nothing and measures no time when the channel has no subscriber", async () => {
     const publish = vi.spyOn(deliveries, "publish");
-    await receiverWith({ observe() {} }).handle(signed(closed("x")));
+    const observing = receiverWith({ observe() {} });
+    observing.onAny(() => {});
+    await observing.handle(signed(closed("x")));
+    const plain = receiverWith();
+    plain.onAny(() => {});
     const measured = vi.spyOn(performance, "now");
-    await receiverWith().handle(signed());
+    await plain.handle(signed(closed("y")));
     expect(publish).not.toHaveBeenCalled();
     expect(measured).not.toHaveBeenCalled();
   });

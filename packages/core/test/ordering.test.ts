@@ -173,9 +173,7 @@ describe("ordering keys", () => {
       receiver.onAny(ran);
       const reply = await receiver.handle(signed(submitted("x", "x")));
       expect([reply.status, contentOf(reply).code]).toEqual([500, "INTERNAL_ERROR"]);
-      expect(log.mock.calls.join()).toContain(
-        "orderingKey: returned neither a string nor undefined",
-      );
+      expect(log.mock.calls.join()).toContain("orderingKey: returned neither a string nor undefined");
       expect(ran).not.toHaveBeenCalled();
     },
   );

@@ -83,6 +83,7 @@ describe("signature claims", () => {
     const claim = vi.fn(store.claim);
     const settle = vi.fn(store.settle);
     const receiver = prolificWith({ claims: { ...store, claim, settle }, tolerance: 100 });
+    receiver.onAny(() => {});
     await contentsOf(receiver.handle(signedStudy("one", "id-1")));
     const key = claim.mock.calls[0]?.[0];
     expect(key).toMatch(/^prolific\/signature:[0-9a-f]{64}$/);

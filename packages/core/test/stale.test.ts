@@ -58,6 +58,7 @@ describe("detectStale", () => {
     const receiver = receiverWith({ detectStale: true, claims });
     const stale: boolean[] = [];
     receiver.onUnrecognized((_, context) => stale.push(context.stale));
+    receiver.onAny(() => {});
     await receiver.handle(at(10, { assignment_id: "a", event_time: "yesterday" }));
     expect([stale, claims.latestOccurrence.mock.calls, log.mock.calls]).toEqual([[false], [], []]);
     await receiver.handle(at(10, { assignment_id: "a" }));

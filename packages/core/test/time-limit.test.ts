@@ -103,7 +103,7 @@ describe("time limit", () => {
     expect(heard[1]?.[0]).toMatchObject({ message });
   });
 
-  test("the receiver drops a late failure without a crash when no onError listener is registered", async () => {
+  test("the log holds the timeout and the late failure when no onError listener is registered", async () => {
     const log = vi.spyOn(console, "error").mockImplementation(() => {});
     const receiver = receiverWith({ timeout: 5 });
     const { passed, fail } = deferred();
@@ -111,9 +111,28 @@ describe("time limit", () => {
     const reply = receiver.handle(signed(closed("late")));
     await vi.advanceTimersByTimeAsync(5_000);
     expect((await reply).status).toBe(500);
-    fail(new Error("hunter2"));
+    expect(log).toHaveBeenCalledOnce();
+    expect(log.mock.lastCall?.join()).toMatch(/EVENT_FAILED: event "late".*TimeoutError: .*5 seconds/);
+    fail(new Error("too late"));
     await vi.advanceTimersByTimeAsync(0);
-    expect(log.mock.calls.join()).not.toContain("hunter2");
+    expect(log).toHaveBeenCalledTimes(2);
+    expect(log.mock.lastCall?.join()).toMatch(
+      /EVENT_FAILED: event "late".*Error: too late\n {4,}at .*time-limit\.test/,
+    );
+  });
+
+  test("the log tells of a listener that succeeds after the timeout when no onError listener is registered", async () => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    const receiver = receiverWith({ timeout: 5 });
+    const { passed, open } = deferred();
+    receiver.on("POOL_CLOSED", () => passed);
+    const reply = receiver.handle(signed(closed("late")));
+    await vi.advanceTimersByTimeAsync(5_000);
+    await reply;
+    open();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(log).toHaveBeenCalledTimes(2);
+    expect(log.mock.lastCall?.join()).toMatch(/EVENT_FAILED: event "late".*may run again/);
   });
 
   test.each<[string, (signal: AbortSignal) => unknown]>([

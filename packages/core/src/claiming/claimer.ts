@@ -1,4 +1,4 @@
-import { isSuccess, type Outcome } from "../outcome.js";
+import { isDone, type Outcome } from "../outcome.js";
 import { andThen, isThenable, type MaybePromise } from "../values/maybe-promise.js";
 import { Attempt, type Batch, type Claimed } from "./attempt.js";
 import type { ClaimKeys } from "./claim-keys.js";
@@ -148,7 +148,7 @@ export function createClaimer({ store, isShared, doneFor, clock, onStoreTrouble 
 
   function finish(attempt: Attempt, outcome: Outcome): MaybePromise<Outcome> {
     const { keys, batch } = attempt;
-    if (keys === undefined || !isSuccess(outcome)) return endUnsettled(attempt, outcome);
+    if (keys === undefined || !isDone(outcome)) return endUnsettled(attempt, outcome);
     attempt.isEnding = true;
     const { event: key, subject } = keys;
     const settled = isShared ? callStore(() => store.settle(key, batch.owner, doneFor)) : true;
@@ -180,7 +180,7 @@ export function createClaimer({ store, isShared, doneFor, clock, onStoreTrouble 
   /** Ends an attempt like the first attempt of the same event: if that succeeded, this one is a duplicate. */
   function endLikeFirst(attempt: Attempt, first: Attempt): MaybePromise<Outcome> {
     return andThen(first.outcome ?? attempt.shared ?? first.wait(), (shared) =>
-      isSuccess(shared)
+      isDone(shared)
         ? andThen(settleSignature(attempt), () => attempt.end("duplicate"))
         : attempt.end(shared),
     );
@@ -204,8 +204,8 @@ export function createClaimer({ store, isShared, doneFor, clock, onStoreTrouble 
     const { keys, isInFlight, batch } = attempt;
     if (keys !== undefined && isInFlight) {
       attempt.isInFlight = false;
-      const isDone = !isShared && isSuccess(outcome);
-      memory.remove(keys.event, isDone ? batch.doneUntil : undefined);
+      const remembers = !isShared && isDone(outcome);
+      memory.remove(keys.event, remembers ? batch.doneUntil : undefined);
     }
     return attempt.end(outcome);
   }

@@ -18,6 +18,11 @@ export interface MemoryClaimsOptions {
  * @throws TypeError if `max` is not a positive whole number.
  */
 export function memoryClaims(options: MemoryClaimsOptions = {}): Required<ClaimStore> {
+  if (typeof options !== "object") {
+    throw new TypeError(
+      `memoryClaims takes options such as { max: ${String(options)} }, not ${typeof options}.`,
+    );
+  }
   const { max = 50_000, clock = Date.now } = options;
   if (!Number.isSafeInteger(max) || max < 1) {
     throw new TypeError(`memoryClaims: max must be a positive whole number, not ${String(max)}.`);

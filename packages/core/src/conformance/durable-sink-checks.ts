@@ -40,7 +40,7 @@ function idsOf(handled: readonly Handled[]): unknown[] {
 function eventFrom(data: Readonly<Record<string, unknown>>): ReceivedEvent {
   const [event] = toloka.parseEvents({ events: [data] }, new Headers()) ?? [];
   if (event === undefined) throw new TypeError("The sample is not a valid event.");
-  return event;
+  return event as ReceivedEvent;
 }
 
 /** Opens one sink that stores deliveries, and one more sink for each worker. */

@@ -1,6 +1,6 @@
 import type { EventMap, EventType, ReceivedEvent, UnrecognizedEvent, WebhookEvent } from "../event.js";
 import type { ListenerContext } from "./context.js";
-import { createListenerRunner, type RunListeners } from "./run.js";
+import { createListenerRunner, type Operator, type RunListeners } from "./run.js";
 import type { AnyListener } from "./time-limit.js";
 
 /** Handles an event. The receiver waits for its promise. If it throws or rejects, the event fails. */
@@ -53,12 +53,12 @@ export interface Listeners<Events extends EventMap> extends Listening<Events> {
  * Makes the lists of listeners.
  *
  * @param timeout How long an event's listeners may run, in seconds. Default: no limit.
- * @param onUnreported Gets a failed event if no `onError` listener is registered.
+ * @param operator Is told of events that the app does not handle.
  */
 export function createListeners<Events extends EventMap>(
   provider: { readonly name: string; readonly eventTypes: readonly string[] },
   timeout: number | undefined,
-  onUnreported: (event: ReceivedEvent<Events>) => void,
+  operator: Operator,
 ): Listeners<Events> {
   const byType = new Map<string, ListenerList>(provider.eventTypes.map((type) => [type, new ListenerList()]));
   const any = new ListenerList();
@@ -97,7 +97,7 @@ export function createListeners<Events extends EventMap>(
         errors: () => errors.current,
       },
       timeout,
-      onUnreported,
+      operator,
     ),
   };
 }

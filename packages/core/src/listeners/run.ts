@@ -15,6 +15,14 @@ export type RunListeners<Events extends EventMap> = (
   contextFor: (limit?: TimeLimit) => ListenerContext,
 ) => MaybePromise<readonly unknown[]>;
 
+/** Tells the operator of events that the app does not handle. */
+export interface Operator {
+  /** Gets an event that failed while no `onError` listener was registered, and its errors. */
+  onUnreported(event: ReceivedEvent, failures: readonly unknown[]): void;
+  /** Gets an event that no listener takes. */
+  onIgnored(event: ReceivedEvent): void;
+}
+
 /** Each method returns the listeners that are registered at this moment. */
 export interface RegisteredListeners {
   of(type: string): readonly AnyListener[];
@@ -27,21 +35,27 @@ export interface RegisteredListeners {
  * Makes the function that runs an event's listeners.
  *
  * @param timeout How long an event's listeners may run, in seconds. Default: no limit.
- * @param onUnreported Gets a failed event if no `onError` listener is registered.
+ * @param operator Is told of events that the app does not handle.
  */
 export function createListenerRunner<Events extends EventMap>(
   listeners: RegisteredListeners,
   timeout: number | undefined,
-  onUnreported: (event: ReceivedEvent<Events>) => void,
+  operator: Operator,
 ): RunListeners<Events> {
   return function runListeners(event, contextFor) {
     const all = listenersFor(event);
     if (all === undefined)
       return report(event, [new TypeError(describeProblems(event as UnrecognizedEvent))]);
     const [first] = all;
-    if (first === undefined) return NONE;
+    if (first === undefined) {
+      operator.onIgnored(event);
+      return IGNORED;
+    }
     if (timeout !== undefined) {
-      const ran = runWithin(timeout, all, event, contextFor, (error) => void notify(event, [error]));
+      const ran = runWithin(timeout, all, event, contextFor, (error) => {
+        if (listeners.errors().length === 0) operator.onUnreported(event, [error]);
+        void notify(event, [error]);
+      });
       return andThen(ran, (failures) => report(event, failures));
     }
     // One listener is the usual case. `runAll` would allocate two lists for it.
@@ -62,7 +76,7 @@ export function createListenerRunner<Events extends EventMap>(
     failures: readonly unknown[],
   ): MaybePromise<readonly unknown[]> {
     if (failures.length === 0) return failures;
-    if (listeners.errors().length === 0) onUnreported(event);
+    if (listeners.errors().length === 0) operator.onUnreported(event, failures);
     const notified = notify(event, failures);
     return andThen(timeout === undefined ? notified : waitAtMost(timeout * 1000, notified), () => failures);
   }
@@ -78,6 +92,8 @@ export function createListenerRunner<Events extends EventMap>(
   }
 }
 
+/** Returned in place of the errors if no listener takes the event. Compared by identity. */
+export const IGNORED: readonly never[] = [];
 const NONE: readonly never[] = [];
 const none = () => NONE;
 

@@ -3,7 +3,7 @@ import type { ErrorCode } from "../errors.js";
 import type { EventMap, EventType } from "../event.js";
 import type { Listener, ListenerMap, Listening } from "../listeners/registry.js";
 import { logOf, quote } from "../observing/log.js";
-import { RECEIVER_OPTIONS, type ReceiverOptions } from "../options.js";
+import { checkNames, RECEIVER_OPTIONS, type ReceiverOptions } from "../options.js";
 import type { Provider } from "../provider.js";
 import { createReceiver, type Receiver } from "../receiver.js";
 import { type Reply, replyTo } from "../reply.js";
@@ -28,6 +28,9 @@ export interface WebhookOptions<Events extends EventMap> extends Omit<ReceiverOp
 export interface Webhook<Events extends EventMap> extends Listening<Events> {
   readonly receiver: Receiver<Events>;
 }
+
+/** The names of an adapter's options. The secret is the first argument. */
+const OPTIONS = ["path", "on", ...RECEIVER_OPTIONS.filter((name) => name !== "secret")];
 
 /** A receiver and the path at which it answers. */
 export interface Mount<Events extends EventMap> {
@@ -59,6 +62,10 @@ export function mount<Events extends EventMap>(
   source: WebhookSource<Events>,
   options: WebhookOptions<Events> = {},
 ): Mount<Events> {
+  if (Object(options).secret !== undefined) {
+    throw new TypeError("The secret is the first argument. Remove secret from the options.");
+  }
+  checkNames("The webhook", options, OPTIONS);
   const { path = provider.defaultPath, on = {} } = options;
   checkPath(path);
   const receiver = receiverOf(provider, source, options);
@@ -109,6 +116,11 @@ function receiverOf<Events extends EventMap>(
   if (isReceiver(source)) {
     checkReady(provider, source, options);
     return source;
+  }
+  if (typeof source === "object" && source !== null && !Array.isArray(source)) {
+    throw new TypeError(
+      `The first argument is the secret itself, not an object. Pass ${provider.name}Webhook(secret, options).`,
+    );
   }
   const { path: _path, on: _on, ...receiverOptions } = options;
   return createReceiver(provider, { ...receiverOptions, secret: source });

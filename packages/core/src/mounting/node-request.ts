@@ -62,6 +62,7 @@ class NodeDelivery implements IncomingDelivery {
   ) {
     this.method = request.method ?? "";
     this.headers = {
+      keys: () => Object.keys(request.headers),
       get(name) {
         const value = request.headers[name.toLowerCase()];
         return Array.isArray(value) ? value.join(", ") : value;

@@ -1,7 +1,23 @@
+import { RecentMap } from "../values/recent-map.js";
+
 /** Every request can repeat a mistake, so each name is logged at most once in this time. */
 const LOG_INTERVAL_MS = 60_000;
 
-/** Prints lines for the operator on `console.error`. */
+/** How many names of lines are remembered, at least. Names of listener errors come from the app. */
+const NAMES = 1_000;
+
+/**
+ * Takes the lines for the operator. A console, and a logger of pino or winston, fit. Lines that need the
+ * operator go to `error`, refused deliveries to `warn`. `info` and `debug` are not called today.
+ */
+export interface Logger {
+  debug(message: string): unknown;
+  info(message: string): unknown;
+  warn(message: string): unknown;
+  error(message: string): unknown;
+}
+
+/** Prints lines for the operator. */
 export interface Log {
   /** Prints a line under a name, at most one line a minute for each name. Drops further lines. */
   (name: string, text: string): void;
@@ -11,9 +27,22 @@ export interface Log {
   print(name: string, text: string): void;
 }
 
-/** @param subject Stands in every line after `crowdhook`, such as the provider's name. */
-export function createLog(subject: string): Log {
-  const loggedAt = new Map<string, number>();
+/** The lines about a sender's mistake or an attack. All other lines need the operator. */
+const WARNINGS: ReadonlySet<string> = new Set([
+  "SIGNATURE_MISSING",
+  "SIGNATURE_MALFORMED",
+  "SIGNATURE_MISMATCH",
+  "TIMESTAMP_OUT_OF_TOLERANCE",
+  "NOT_FOUND",
+  "IGNORED",
+]);
+
+/**
+ * @param subject Stands in every line after `crowdhook`, such as the provider's name.
+ * @param logger Gets the lines. Default: all lines go to `console.error`.
+ */
+export function createLog(subject: string, logger?: Logger): Log {
+  const loggedAt = new RecentMap<number>(NAMES);
   const isDue = (name: string) => {
     const now = Date.now();
     if (now - (loggedAt.get(name) ?? 0) < LOG_INTERVAL_MS) return false;
@@ -21,8 +50,11 @@ export function createLog(subject: string): Log {
     return true;
   };
   const print = (name: string, text: string) => {
+    const line = `crowdhook: ${subject}: ${name}: ${text}`;
     try {
-      console.error(`crowdhook: ${subject}: ${name}: ${text}`);
+      if (logger === undefined) console.error(line);
+      else if (WARNINGS.has(name)) logger.warn(line);
+      else logger.error(line);
     } catch {
       // Apps replace console, and a failing log must not fail a delivery.
     }

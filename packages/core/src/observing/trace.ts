@@ -40,7 +40,7 @@ export interface EventRecord {
   readonly outcome: Outcome;
 }
 
-const NO_COUNTS: Counts = { handled: 0, duplicate: 0, failed: 0, busy: 0, unrecognized: 0 };
+const NO_COUNTS: Counts = { handled: 0, ignored: 0, duplicate: 0, failed: 0, busy: 0, unrecognized: 0 };
 
 /** Collects the result of one observed delivery, and times by `performance.now()`. */
 export class Trace {

@@ -1,5 +1,5 @@
 import type * as z from "zod/mini";
-import type { EventMap, EventType, ReceivedEvent } from "../event.js";
+import type { EventMap, EventType, ParsedEvent } from "../event.js";
 
 /** Removes the index signature, so that the compiler requires a schema to state all documented fields. */
 type Documented<Data> = { [Field in keyof Data as string extends Field ? never : Field]: Data[Field] };
@@ -25,7 +25,7 @@ export type EventValidator<Events extends EventMap> = (
   id: string,
   occurredAt: Date | undefined,
   data: EventFields,
-) => ReceivedEvent<Events>;
+) => ParsedEvent<Events>;
 
 /** @param missing The texts of two problems: an event without an id, and an event without a time. */
 export function createEventValidator<Events extends EventMap>(
@@ -47,7 +47,7 @@ export function createEventValidator<Events extends EventMap>(
     if (result.success && id === "") problems.push(missing.id);
     if (result.success && occurredAt === undefined) problems.push(missing.occurredAt);
     if (problems.length > 0) return { provider, type, id, occurredAt, data, problems };
-    return { provider, type, id, occurredAt, data } as ReceivedEvent<Events>;
+    return { provider, type, id, occurredAt, data } as ParsedEvent<Events>;
   };
 }
 

@@ -1,5 +1,7 @@
 import type { EventMap } from "../event.js";
+import { checkNames } from "../options.js";
 import type { Provider } from "../provider.js";
+import { typeName } from "../values/describe.js";
 
 /** A signed request for `fetch`, supertest, Fastify's `inject` or a receiver's `handle`. */
 export interface SignedDelivery {
@@ -64,6 +66,25 @@ export interface Sender<Events extends EventMap = EventMap> {
   signatureHeaders(signature: SignatureValues): HeaderLines;
   /** Returns the provider's other headers. @param time Unix time in milliseconds. */
   eventHeaders(event: SentEvent, time: number): HeaderLines;
+}
+
+/**
+ * Checks the arguments of a function that signs a delivery for a test.
+ *
+ * @throws TypeError for a secret that is missing, and for an option that does not exist.
+ */
+export function checkSigning(
+  caller: string,
+  options: { readonly secret: string },
+  known: readonly string[],
+): void {
+  checkNames(caller, options, known);
+  if (typeof options.secret !== "string" || options.secret === "") {
+    const given = options.secret === "" ? "an empty one" : typeName(options.secret);
+    throw new TypeError(
+      `${caller} takes a secret that is not empty, not ${given}. Pass the receiver's secret.`,
+    );
+  }
 }
 
 /** Returns a delivery of these events. `timestamp` is the time of signing: Unix time in milliseconds. */

@@ -41,6 +41,7 @@ export async function findMistakes(
   effort: Effort = {},
 ): Promise<readonly Mistake[]> {
   const mistakes = headerMistakes(provider, others, suspect.headers);
+  mistakes.push({ ...EMPTY, found: suspect.body.byteLength === 0 });
   const signature = provider.parseSignature(suspect.headers);
   const isText = decode(suspect.body) !== undefined;
   let isBodyExplained = false;
@@ -61,6 +62,12 @@ export async function findMistakes(
   return mistakes;
 }
 
+const EMPTY = {
+  name: "body-empty",
+  mistake: "a delivery has an empty body",
+  fix: "check whether other code reads the body first, or whether the host passes it elsewhere",
+};
+
 /** Returns the first usual mistake that explains why the signature does not fit, and its fix: two sentences. */
 export async function explainMismatch(
   format: SignatureFormat,
@@ -70,12 +77,43 @@ export async function explainMismatch(
   const fits = createFitter(signature, HASHED_MAX);
   for (const candidate of candidatesFor(format, PARSED_MAX)) {
     const match = await firstFit(candidate, signature, suspect, fits);
-    if (match) {
-      const { fix } = candidate;
-      return `${match.mistake ?? candidate.mistake}. ${fix.charAt(0).toUpperCase()}${fix.slice(1)}.`;
-    }
+    if (match) return sentences(match.mistake ?? candidate.mistake, candidate.fix);
+  }
+  return suspect.body.byteLength === 0 ? sentences(EMPTY.mistake, EMPTY.fix) : undefined;
+}
+
+/** Headers after the first ones are not looked at: a sender chooses how many there are. */
+const HEADERS_MAX = 100;
+
+/** Returns why a signature is missing or malformed, and the fix: two sentences. */
+export function explainHeaders(provider: Provider, headers: DeliveryHeaders): string {
+  const other = otherSignature(provider, headers);
+  if (other !== undefined && !provider.matches(headers)) {
+    return `a delivery has the header ${other}, but not ${provider.signatureFormat.headers[0]}: it comes from another provider. Give each provider a path of its own.`;
+  }
+  const mistake = headerMistakes(provider, [], headers).find(({ found }) => found);
+  if (mistake === undefined) {
+    return `a signature header cannot be read. A complete header is ${provider.signatureFormat.example}.`;
+  }
+  return sentences(`a delivery was refused: ${mistake.mistake}`, mistake.fix);
+}
+
+/** Returns the name of another provider's signature header. */
+function otherSignature({ signatureFormat }: Provider, headers: DeliveryHeaders): string | undefined {
+  const own = new Set(signatureFormat.headers.map((name) => name.toLowerCase()));
+  let count = 0;
+  for (const name of headers.keys?.() ?? []) {
+    if (count++ === HEADERS_MAX) return undefined;
+    if (/signature|hmac/i.test(name) && !own.has(name.toLowerCase()))
+      return JSON.stringify(name.slice(0, 100));
   }
   return undefined;
+}
+
+/** Joins a clause and its fix to two sentences. */
+function sentences(mistake: string, fix: string): string {
+  const end = fix.endsWith("?") ? "" : ".";
+  return `${mistake}. ${fix.charAt(0).toUpperCase()}${fix.slice(1)}${end}`;
 }
 
 type Fits = (variant: Variant) => Promise<boolean>;

@@ -82,5 +82,7 @@ function parseBody<Events extends EventMap>(
   const json = parseJson(body);
   if (json === undefined) return { code: "BODY_NOT_JSON", events: [] };
   const events = provider.parseEvents(json.value, headers);
-  return events ? { events } : { code: "ENVELOPE_INVALID", events: [] };
+  return events
+    ? { events: events as readonly ReceivedEvent<Events>[] }
+    : { code: "ENVELOPE_INVALID", events: [] };
 }

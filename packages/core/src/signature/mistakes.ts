@@ -113,6 +113,16 @@ export function candidatesFor({ signs }: SignatureFormat, parsedMax: number): re
       variants: withBody((text) => [text.replaceAll("\r\n", "\n"), text.replace(/\r?\n/g, "\r\n")]),
     },
     {
+      name: "body-base64",
+      about: "body",
+      mistake: "the body is still in base64",
+      fix: "decode it first: hosts such as AWS Lambda set isBase64Encoded",
+      variants: ({ prefix }, { secrets, body }) => {
+        const decoded = decodeBase64(body);
+        return decoded === undefined ? [] : secrets.map((secret) => ({ secret, body: decoded, prefix }));
+      },
+    },
+    {
       name: "body-serialized-again",
       about: "body",
       mistake: "the body was parsed and serialized again after signing",
@@ -153,6 +163,16 @@ function withBody(vary: (text: string) => Iterable<string>): Candidate["variants
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+function decodeBase64(body: Uint8Array): Uint8Array | undefined {
+  const text = decode(body)?.trim();
+  if (!text || !/^[A-Za-z0-9+/]+={0,2}$/.test(text)) return undefined;
+  try {
+    return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  } catch {
+    return undefined;
+  }
+}
 
 /** Returns the text of a body in UTF-8; `undefined` if it is not UTF-8. */
 export function decode(body: Uint8Array): string | undefined {

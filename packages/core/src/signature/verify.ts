@@ -6,7 +6,7 @@ import type { ReceiverOptions } from "../options.js";
 import type { Provider, SignatureParts } from "../provider.js";
 import type { Refusal } from "../reply.js";
 import { andThen, isThenable, type MaybePromise } from "../values/maybe-promise.js";
-import { explainMismatch, explainTime } from "./explain.js";
+import { explainHeaders, explainMismatch, explainTime } from "./explain.js";
 import { InvalidSecretError, keysFrom, secretsFrom } from "./secrets.js";
 
 const MISMATCH =
@@ -20,7 +20,7 @@ export type Verify = (delivery: Delivery) => MaybePromise<string | undefined | R
 
 /** @throws TypeError for a secret that is missing, empty, not a string, or has white space around it. */
 export function createVerifier(
-  { parseSignature, signatureFormat }: Pick<Provider, "parseSignature" | "signatureFormat">,
+  provider: Provider,
   { secret, unsigned, tolerance = 300, clock = Date.now }: ReceiverOptions,
   log: Log,
 ): Verify {
@@ -28,8 +28,8 @@ export function createVerifier(
   const keysOf = keysFrom(secret);
 
   return function verify(delivery) {
-    const signature = parseSignature(delivery.headers);
-    if (typeof signature === "string") return { code: signature };
+    const signature = provider.parseSignature(delivery.headers);
+    if (typeof signature === "string") return unsignedDelivery(signature, delivery);
     let keys: ReturnType<typeof keysOf>;
     try {
       keys = keysOf(delivery);
@@ -42,6 +42,16 @@ export function createVerifier(
       secretUnavailable,
     );
   };
+
+  function unsignedDelivery(
+    code: "SIGNATURE_MISSING" | "SIGNATURE_MALFORMED",
+    { headers }: Delivery,
+  ): Refusal {
+    if (!log.isDue(code)) return { code };
+    const reason = explainHeaders(provider, headers);
+    log.print(code, reason);
+    return { code, reason };
+  }
 
   function verifySignature(keys: readonly HmacKey[], signature: SignatureParts, delivery: Delivery) {
     const matches = verifyHmac(keys, signature.prefix, delivery.body, signature.digest);
@@ -63,7 +73,7 @@ export function createVerifier(
     let reason = MISMATCH;
     try {
       const suspect = { ...delivery, secrets: await secretsFrom(secret, delivery) };
-      reason = (await explainMismatch(signatureFormat, signature, suspect)) ?? MISMATCH;
+      reason = (await explainMismatch(provider.signatureFormat, signature, suspect)) ?? MISMATCH;
     } catch {
       // The secret function can fail the second time. The reply stays 401.
     }

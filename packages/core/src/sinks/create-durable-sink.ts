@@ -1,5 +1,5 @@
 import { kindOf } from "../errors.js";
-import type { EventMap, ReceivedEvent } from "../event.js";
+import type { EventMap, ReceivedEvent, UnrecognizedType } from "../event.js";
 import { createLog } from "../observing/log.js";
 import type { Receiver } from "../receiver.js";
 import { withDeadline } from "../values/deadline.js";
@@ -127,7 +127,7 @@ function failedEvent({ provider, jobId, data, type = "", ...failure }: StoredFai
     // A newer release stored the event, so this release cannot read it. The operator must still see it.
     event = {
       provider,
-      type,
+      type: type as UnrecognizedType,
       id: "",
       occurredAt: undefined,
       data: data as Record<string, unknown>,

@@ -1,6 +1,6 @@
 import * as z from "zod/mini";
 import type { DeliveryHeaders } from "../../delivery.js";
-import type { ReceivedEvent } from "../../event.js";
+import type { ParsedEvent, ReceivedEvent } from "../../event.js";
 import { isObject } from "../../values/describe.js";
 import { createEventValidator, idOf, type Schemas } from "../event-validator.js";
 
@@ -32,13 +32,15 @@ export interface ProlificSubmissionStatusChange extends ProlificEventData {
 }
 
 export interface ProlificStudyStatusChange extends ProlificEventData {
-  metadata: Record<string, unknown>;
+  /** Prolific has sent events without it. */
+  metadata?: Record<string, unknown> | null | undefined;
   /** For example `ACTIVE` or `PAUSED`. The set is open. */
   status: string;
 }
 
 export interface ProlificStudyHighReturnRate extends ProlificEventData {
-  metadata: Record<string, unknown>;
+  /** Prolific has sent events without it. */
+  metadata?: Record<string, unknown> | null | undefined;
 }
 
 /** Prolific's event types, each with its data. */
@@ -57,7 +59,7 @@ export type ProlificEventType = keyof ProlificEvents & string;
 
 const text = z.string();
 const common = { event_type: text, resource_id: text };
-const metadata = z.record(text, z.unknown());
+const metadata = z.nullish(z.record(text, z.unknown()));
 
 const SCHEMAS: Schemas<ProlificEvents> = {
   "submission.status.change": z.object({ ...common, participant_id: text, status: text }),
@@ -82,7 +84,7 @@ const SECONDS = /^\d{1,11}$/;
 export function parseEvents(
   body: unknown,
   headers: DeliveryHeaders,
-): readonly ReceivedEvent<ProlificEvents>[] | undefined {
+): readonly ParsedEvent<ProlificEvents>[] | undefined {
   if (!isObject(body) || typeof body.event_type !== "string") return undefined;
   const timestamp = headers.get("x-timestamp") ?? "";
   const occurredAt = SECONDS.test(timestamp) ? new Date(Number(timestamp) * 1000) : undefined;

@@ -1,6 +1,6 @@
 import { createHmac, randomUUID } from "node:crypto";
 import { toAscii, toPythonJson } from "../../signature/json-spellings.js";
-import type { Sender, SignedDelivery } from "../sender.js";
+import { checkSigning, type Sender, type SignedDelivery } from "../sender.js";
 import { type ProlificEvents, type ProlificEventType, prolific } from "./index.js";
 
 /** Sample values of the documented fields. Source: Prolific's API reference, "Webhooks". */
@@ -44,6 +44,7 @@ export interface SignProlificOptions {
 
 /** Returns a delivery as Prolific would send it. */
 export function signProlific(options: SignProlificOptions): SignedDelivery {
+  checkSigning("signProlific", options, ["secret", "event", "body", "id", "occurredAt", "timestamp"]);
   const {
     secret,
     event = {},

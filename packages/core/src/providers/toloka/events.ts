@@ -1,5 +1,5 @@
 import * as z from "zod/mini";
-import type { ReceivedEvent } from "../../event.js";
+import type { ParsedEvent, ReceivedEvent } from "../../event.js";
 import { isObject } from "../../values/describe.js";
 import { createEventValidator, type EventFields, idOf, type Schemas } from "../event-validator.js";
 import { parseTolokaTime } from "./time.js";
@@ -34,10 +34,11 @@ export interface TolokaAssignment extends TolokaSubscribedData {
 export interface TolokaDynamicOverlapCompleted extends TolokaSubscribedData {
   task_id: string;
   /** Documented as an integer, but the documented example is 0.155. */
-  confidence: number;
-  assignment_ids: string[];
+  confidence?: number | null | undefined;
+  /** Toloka has sent events without it. */
+  assignment_ids?: string[] | null | undefined;
   /** Documented as an array of objects, but the documented example is one object. */
-  output_values: Record<string, unknown> | Record<string, unknown>[];
+  output_values?: Record<string, unknown> | Record<string, unknown>[] | null | undefined;
 }
 
 /** Toloka's event types, each with its data. */
@@ -91,9 +92,9 @@ const SCHEMAS: Schemas<TolokaEvents> = {
   DYNAMIC_OVERLAP_COMPLETED: z.object({
     ...subscribed,
     task_id: text,
-    confidence: z.number(),
-    assignment_ids: z.array(text),
-    output_values: z.union([anyObject, z.array(anyObject)]),
+    confidence: z.nullish(z.number()),
+    assignment_ids: z.nullish(z.array(text)),
+    output_values: z.nullish(z.union([anyObject, z.array(anyObject)])),
   }),
   TEST_EVENT: z.object(common),
 };
@@ -109,14 +110,14 @@ const validate = createEventValidator<TolokaEvents>("toloka", SCHEMAS, {
  * Returns the events in `{"events": [...]}`, or the single event in a bare event object; `undefined` if
  * the body is neither. Toloka's documentation shows a bare object for the test notification.
  */
-export function parseEvents(body: unknown): readonly ReceivedEvent<TolokaEvents>[] | undefined {
+export function parseEvents(body: unknown): readonly ParsedEvent<TolokaEvents>[] | undefined {
   if (!isObject(body)) return undefined;
   if (!Object.hasOwn(body, "events")) return typeof body.type === "string" ? [parseEvent(body)] : undefined;
   const { events } = body;
   return Array.isArray(events) && events.every(isObject) ? events.map(parseEvent) : undefined;
 }
 
-function parseEvent(data: EventFields): ReceivedEvent<TolokaEvents> {
+function parseEvent(data: EventFields): ParsedEvent<TolokaEvents> {
   const { type, uuid, event_time } = data;
   const occurredAt = typeof event_time === "string" ? parseTolokaTime(event_time) : undefined;
   return validate(type, idOf(uuid), occurredAt, data);

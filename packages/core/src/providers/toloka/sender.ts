@@ -1,5 +1,5 @@
 import { createHmac, randomUUID } from "node:crypto";
-import type { Sender, SignedDelivery } from "../sender.js";
+import { checkSigning, type Sender, type SignedDelivery } from "../sender.js";
 import { type TolokaEvents, type TolokaEventType, toloka } from "./index.js";
 
 const COMMON = { project_id: "project-1", pool_id: "pool-1" };
@@ -58,6 +58,7 @@ export interface SignTolokaOptions {
 
 /** Returns a delivery as Toloka would send it. */
 export function signToloka(options: SignTolokaOptions): SignedDelivery {
+  checkSigning("signToloka", options, ["secret", "events", "body", "timestamp"]);
   const { secret, events = [], body = JSON.stringify({ events }), timestamp = Date.now() } = options;
   const time = String(timestamp);
   const digest = tolokaSender.computeDigest(secret, { time, version: "1" }, body);
