@@ -82,9 +82,9 @@ describe("Koa", () => {
 
   describe.each(wrappers)("%s", (_, wrap) => {
     const passOn: Koa.Middleware = (_ctx, next) => next();
-    const routed = (router: Router) => new Koa().use(router.routes());
+    const routed = (router: Router): Pick<Koa, "callback" | "use"> => new Koa().use(router.routes());
 
-    test.each<[string, (webhook: Koa.Middleware) => Koa, string]>([
+    test.each<[string, (webhook: Koa.Middleware) => Pick<Koa, "callback">, string]>([
       ["router.post(path)", (webhook) => routed(new Router().post("/hooks", webhook)), "/hooks"],
       ["router.all(path)", (webhook) => routed(new Router().all("/hooks", webhook)), "/hooks"],
       ["router.post(pattern)", (webhook) => routed(new Router().post("/hooks/:name", webhook)), "/hooks/t"],
@@ -115,7 +115,7 @@ describe("Koa", () => {
       expect(statusAndCode(await ask(app.callback(), { ...genuine(), path }))).toEqual({ status: 200 });
     });
 
-    test.each<[string, (webhook: Koa.Middleware) => Koa]>([
+    test.each<[string, (webhook: Koa.Middleware) => Pick<Koa, "callback" | "use">]>([
       [
         "app.use after a route of this path",
         (webhook) => routed(new Router().all("/own", passOn)).use(webhook),

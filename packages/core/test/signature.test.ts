@@ -88,6 +88,17 @@ describe("signature", () => {
     },
   );
 
+  test.each<[string, () => unknown]>([
+    ["returns", () => undefined],
+    ["resolves to", async () => undefined],
+  ])("the log names the variable when a secret function %s undefined", async (_, secret) => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    const receiver = receiverWith({ secret: secret as () => string });
+    const reply = await receiver.handle(signed(tolokaEvent("POOL_CLOSED")));
+    expect([reply.status, JSON.parse(reply.body).code]).toEqual([503, "SECRET_UNAVAILABLE"]);
+    expect(log.mock.calls.join()).toContain("is undefined. Set the environment variable TOLOKA_SECRET");
+  });
+
   test("a secret function gets the delivery, and is not called when the signature is missing or malformed", async () => {
     const secret = vi.fn(() => SECRET);
     const receiver = receiverWith({ secret });

@@ -15,18 +15,23 @@ export type SecretSource = Secrets | ((delivery: Delivery) => MaybePromise<Secre
 /** For secret functions: at least this many prepared keys stay in memory. */
 const CACHED_KEYS = 1_000;
 
+/** A secret is missing or malformed. The message is safe to log: it never contains the secret. */
+export class InvalidSecretError extends TypeError {}
+
 /**
  * Returns a function that returns the keys for a delivery. It caches prepared keys.
  *
+ * @param variable The environment variable to name if the secret is undefined.
  * @throws InvalidSecretError if a secret is missing, empty, not a string, or has white space around it.
  * For a secret function, the returned function throws or rejects instead: with that error, or with the
  * error of the secret function.
  */
 export function keysFrom(
   source: SecretSource | undefined,
+  variable?: string,
 ): (delivery: Delivery) => MaybePromise<readonly HmacKey[]> {
   if (typeof source !== "function") {
-    let keys: MaybePromise<readonly HmacKey[]> = all(listOf(source).map(prepareKey));
+    let keys: MaybePromise<readonly HmacKey[]> = all(listOf(source, variable).map(prepareKey));
     if (isThenable(keys)) {
       // Replaces the promise, so that later deliveries need not await it.
       keys.then((ready) => {
@@ -38,7 +43,7 @@ export function keysFrom(
   const cache = new RecentMap<MaybePromise<HmacKey> & object>(CACHED_KEYS);
   const prepare = (secrets: Secrets | undefined) =>
     all(
-      listOf(secrets).map((secret) => {
+      listOf(secrets, variable).map((secret) => {
         const known = cache.get(secret);
         if (known !== undefined) return known;
         const key = prepareKey(secret);
@@ -66,23 +71,20 @@ export async function secretsFrom(
   return listOf(typeof source === "function" ? await source(delivery) : source);
 }
 
-/** A secret is missing or malformed. The message is safe to log: it never contains the secret. */
-export class InvalidSecretError extends TypeError {}
-
-function listOf(source: Secrets | undefined): readonly string[] {
-  if (source === undefined) {
+function listOf(source: Secrets | undefined, variable?: string): readonly string[] {
+  if (source === undefined || (Array.isArray(source) && source.includes(undefined))) {
+    const subject = source === undefined ? "The secret" : "A secret of the list";
+    const named =
+      variable === undefined ? "its environment variable" : `the environment variable ${variable}`;
     throw new InvalidSecretError(
-      "The secret is undefined. Set its environment variable or, for subscriptions without a secret, pass { unsigned: true }.",
+      `${subject} is undefined. Set ${named} or, for subscriptions without a secret, pass { unsigned: true }.`,
     );
   }
   const list: readonly unknown[] = Array.isArray(source) ? source : [source];
-  if (list.length === 0)
-    throw new InvalidSecretError("The list of secrets is empty. Pass at least one secret.");
+  if (list.length === 0) throw new InvalidSecretError("The list of secrets is empty. Pass at least one secret.");
   return list.map((secret) => {
     if (typeof secret !== "string") {
-      throw new InvalidSecretError(
-        `A secret must be a string, not ${secret === null ? "null" : typeof secret}.`,
-      );
+      throw new InvalidSecretError(`A secret must be a string, not ${secret === null ? "null" : typeof secret}.`);
     }
     if (secret === "") {
       throw new InvalidSecretError(

@@ -25,7 +25,7 @@ export function createVerifier(
   log: Log,
 ): Verify {
   if (unsigned) return () => undefined;
-  const keysOf = keysFrom(secret);
+  const keysOf = keysFrom(secret, provider.secretVariable);
 
   return function verify(delivery) {
     const signature = provider.parseSignature(delivery.headers);
@@ -84,7 +84,7 @@ export function createVerifier(
   function secretUnavailable(error: unknown): Refusal {
     const reason =
       error instanceof InvalidSecretError
-        ? `the secret function returned no valid secret. ${error.message}`
+        ? `the secret cannot be used. ${error.message}`
         : `the secret function failed (${kindOf(error)}). Check the function and the store that it reads.`;
     log("SECRET_UNAVAILABLE", reason);
     return { code: "SECRET_UNAVAILABLE", reason };
