@@ -1,6 +1,7 @@
+import type http from "node:http";
 import { tolokaWebhook } from "@crowdhook/fetch";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { genuine, logged, SECRET, statusAndCode, UNAVAILABLE } from "./mounted.js";
+import { ask, genuine, logged, SECRET, statusAndCode, UNAVAILABLE } from "./mounted.js";
 
 afterEach(() => {
   vi.restoreAllMocks();
@@ -78,6 +79,68 @@ describe("fetch", () => {
     expect(await waited[0]).toBe(await response);
   });
 
+  test.each<[string, (request: Request) => unknown]>([
+    ["SvelteKit", (request) => ({ request, params: {}, platform: undefined, locals: {} })],
+    ["Astro", (request) => ({ request, locals: {}, site: undefined })],
+    ["React Router", (request) => ({ request, params: {}, context: {} })],
+    ["a service worker", (request) => ({ request, respondWith: () => {} })],
+    ["h3 2", (request) => ({ req: request, url: new URL(request.url) })],
+    ["h3 1 on Workers", (request) => ({ web: { request }, node: undefined })],
+    [
+      "a host with getters that throw",
+      (request) => ({
+        request,
+        get platform() {
+          throw new Error("not here");
+        },
+      }),
+    ],
+  ])("handler takes the request out of the object that %s hands over", async (_, hold) => {
+    const POST = tolokaWebhook(SECRET, { on: { POOL_CLOSED: () => {} }, path: "/any/path" });
+    const response = await POST(hold(new Request(url, genuine())) as { request: Request });
+    expect([response.status, await response.json()]).toMatchObject([200, { handled: 1 }]);
+  });
+
+  test.each<[string, (context: object) => object]>([
+    ["SvelteKit", (context) => ({ platform: { context } })],
+    ["SvelteKit, in newer versions", (context) => ({ platform: { ctx: context } })],
+    ["Astro", (context) => ({ locals: { runtime: { ctx: context } } })],
+    ["Astro, in newer versions", (context) => ({ locals: { cfContext: context } })],
+    ["React Router", (context) => ({ context: { cloudflare: { ctx: context } } })],
+    ["h3", (context) => context],
+  ])("handler passes its response to waitUntil in the object that %s hands over", async (_, hold) => {
+    const waited: Promise<unknown>[] = [];
+    const context = { waitUntil: (work: Promise<unknown>) => void waited.push(work) };
+    const event = { ...hold(context), request: new Request(url, genuine()) };
+    const response = await tolokaWebhook(SECRET)(event);
+    expect(await Promise.all(waited)).toEqual([response]);
+  });
+
+  const nodeRequest = { httpVersion: "1.1", method: "POST", headers: {}, on: () => {} };
+  test.each<[string, unknown, string]>([
+    ["a Hono context", { req: { raw: new Request(url), header: () => {} } }, "context.req.raw"],
+    ["a Node request", nodeRequest, "@crowdhook/node"],
+    ["a Koa context", { req: nodeRequest, request: { method: "POST", headers: {} } }, "@crowdhook/koa"],
+    ["a Fastify request", { raw: nodeRequest, headers: {} }, "@crowdhook/fastify"],
+    ["an h3 event on Node", { node: { req: nodeRequest } }, "toWebRequest(event)"],
+    ["an event of Lambda", { headers: {}, body: "{}", requestContext: {} }, "no Request"],
+    ["nothing", undefined, "no Request but a value of the type undefined"],
+    ["null", null, "of the type null"],
+    ["a URL", url, "of the type string"],
+  ])("handler answers 500 and logs the mistake when it gets %s", async (_, input, message) => {
+    const log = await logged(async () => {
+      const response = await tolokaWebhook(SECRET)(input as Request);
+      expect([response.status, await response.json()]).toMatchObject([500, { code: "INTERNAL_ERROR" }]);
+    });
+    expect(log).toContain(message);
+  });
+
+  test("handler answers 500 over the socket when node:http calls it", async () => {
+    const listener = tolokaWebhook(SECRET) as unknown as http.RequestListener;
+    const log = await logged(async () => expect((await ask(listener, genuine())).status).toBe(500));
+    expect(log).toContain("got a Node request");
+  });
+
   test.each([undefined, null, "x", { params: {} }])(
     "handler ignores a second argument of %o",
     async (host) => {
@@ -145,5 +208,25 @@ describe("fetch", () => {
       status: 400,
       code: "BODY_ABORTED",
     });
+  });
+
+  const named = (name: string, fields = {}) => Object.assign(new Error("too large"), { name, ...fields });
+  test.each<[string, Error]>([
+    ["the status 413", named("Error", { status: 413 })],
+    ["the statusCode 413", named("Error", { statusCode: 413 })],
+    ["the name PayloadTooLargeError", named("PayloadTooLargeError")],
+    ["the name BodyLimitError", named("BodyLimitError")],
+    ["the code FST_ERR_CTP_BODY_TOO_LARGE", named("Error", { code: "FST_ERR_CTP_BODY_TOO_LARGE" })],
+    ["a cause with the status 413", named("Error", { cause: { status: 413 } })],
+  ])("handler answers 413 when the host ends the body with %s", async (_, error) => {
+    for (const headers of [{}, { "content-length": "100" }]) {
+      const body = new ReadableStream({ pull: (controller) => controller.error(error) });
+      const log = await logged(async () => {
+        const init = { method: "POST", body, duplex: "half", headers } as RequestInit;
+        const response = await tolokaWebhook(SECRET)(new Request(url, init));
+        expect([response.status, await response.json()]).toMatchObject([413, { code: "BODY_TOO_LARGE" }]);
+      });
+      expect(log).toContain("a limit of its own");
+    }
   });
 });

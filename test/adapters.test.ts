@@ -12,7 +12,7 @@ import express from "express";
 import fastify from "fastify";
 import Koa from "koa";
 import { afterEach, describe, expect, test } from "vitest";
-import { logged, SECRET } from "./mounted.js";
+import { genuine, logged, SECRET } from "./mounted.js";
 import { type Answer, type Outgoing, request } from "./request.js";
 import { listen } from "./targets.js";
 import { signToy, type ToyEvents, toy } from "./toy-provider.js";
@@ -141,14 +141,31 @@ describe.each([
   ["koa", koaAdapter.tolokaWebhook],
   ["node", nodeAdapter.tolokaWebhook],
   ["fetch", fetchAdapter.tolokaWebhook],
-])("tolokaWebhook of @crowdhook/%s", (_, tolokaWebhook) => {
+])("tolokaWebhook of @crowdhook/%s", (adapter, tolokaWebhook) => {
   test("a ready receiver is mounted unchanged", () => {
     const receiver = createReceiver(toloka, { secret: SECRET });
     expect(tolokaWebhook(receiver, { path: "/hooks" }).receiver).toBe(receiver);
   });
 
+  test.each<[string, Parameters<typeof tolokaWebhook>[0]]>([
+    ["secret", undefined],
+    ["secret in a list", ["a", undefined as unknown as string]],
+  ])("constructor refuses an undefined %s, but in fetch the first delivery gets 503", async (_, secret) => {
+    const missing = /is undefined\. Set the environment variable TOLOKA_SECRET or.*unsigned: true/;
+    if (adapter !== "fetch") {
+      expect(() => tolokaWebhook(secret)).toThrow(TypeError);
+      expect(() => tolokaWebhook(secret)).toThrow(missing);
+      return;
+    }
+    const POST = fetchAdapter.tolokaWebhook(secret);
+    const log = await logged(async () => {
+      const response = await POST(new Request("http://localhost/", genuine()));
+      expect([response.status, await response.json()]).toMatchObject([503, { code: "SECRET_UNAVAILABLE" }]);
+    });
+    expect(log).toMatch(missing);
+  });
+
   test.each<[string, () => unknown, RegExp]>([
-    ["no secret", () => tolokaWebhook(undefined), /environment variable.*unsigned: true/],
     [
       "a webhook in place of its receiver",
       () => tolokaWebhook(expressAdapter.tolokaWebhook(SECRET) as unknown as string),

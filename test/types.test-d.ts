@@ -109,7 +109,14 @@ describe("adapters", () => {
     new Router().post("/hooks", koaWebhook(secret));
     createServer(nodeWebhook(secret));
     const POST = fetchWebhook(secret);
-    expectTypeOf(POST).parameter(0).toEqualTypeOf<Request>();
+    expectTypeOf(POST).toBeCallableWith(new Request("http://localhost"));
+    expectTypeOf(POST).toBeCallableWith({ request: new Request("http://localhost"), params: {} });
+    expectTypeOf(POST).toBeCallableWith({ req: new Request("http://localhost") });
+    // Next.js takes the type of the argument in this way, and accepts no other than a Request.
+    type FirstOf<Handler> = Handler extends (...args: [infer First, never]) => unknown ? First : never;
+    expectTypeOf<FirstOf<typeof POST>>().toEqualTypeOf<Request>();
+    // @ts-expect-error A Hono context is not a Request.
+    new Hono().post("/hooks", POST);
     expectTypeOf(POST).returns.resolves.toEqualTypeOf<Response>();
     new Hono().post("/hooks", (c) => POST(c.req.raw));
   });

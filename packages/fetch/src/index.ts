@@ -7,9 +7,11 @@ import {
   type Webhook,
   type WebhookOptions,
   type WebhookSource,
+  writeNodeReply,
 } from "@crowdhook/core/adapter";
 import { prolific } from "@crowdhook/core/prolific";
 import { toloka } from "@crowdhook/core/toloka";
+import { explainInput, nodeResponseIn, type RequestHolder, requestIn, waitUntil } from "./host.js";
 
 export type {
   ClaimStore,
@@ -38,17 +40,15 @@ export type { TolokaEvents, TolokaEventType } from "@crowdhook/core/toloka";
 
 /** A fetch-style handler: takes a `Request`, returns a `Response`. Never rejects. */
 export interface FetchWebhook<Events extends EventMap> extends Webhook<Events> {
+  /** @param event An object that holds the request, as in SvelteKit, Astro and React Router. */
+  (event: RequestHolder, ...host: readonly unknown[]): Promise<Response>;
   /**
    * @param host Everything else that the host passes to its handlers. The handler calls `waitUntil` of
    *   each argument that has it: otherwise a Worker stops in the middle of a listener when the sender
    *   hangs up.
    */
+  // Last, because tools such as Next.js take the type of the argument from here.
   (request: Request, ...host: readonly unknown[]): Promise<Response>;
-}
-
-/** A Worker's context, or a FetchEvent. */
-interface Host {
-  waitUntil(work: Promise<unknown>): void;
 }
 
 const HINT =
@@ -58,7 +58,8 @@ const UNAVAILABLE: BodyFailure = { code: "BODY_UNAVAILABLE", hint: HINT };
 
 /**
  * Receives the webhooks of any provider in a fetch-style handler. The host routes: the webhook checks
- * the path only if `path` is given, and then answers other paths with 404.
+ * the path only if `path` is given, and then answers other paths with 404. With an undefined secret,
+ * deliveries get 503 until it is set: builds run without secrets.
  *
  * @param source A secret, a list of secrets, a function that returns either, or a ready receiver.
  * @throws TypeError for arguments that cannot work. The message names the mistake and the fix.
@@ -68,20 +69,37 @@ export function webhook<Events extends EventMap>(
   source: WebhookSource<Events>,
   options?: WebhookOptions<Events>,
 ): FetchWebhook<Events> {
-  const { mounted, answers, reportMiss } = mount(provider, source, options);
+  const secret = options?.unsigned ? source : judgedLater(source);
+  const { mounted, answers, reportMiss, refuse } = mount(provider, secret, options);
   const { handle } = mounted.receiver;
-  const respond = async (request: Request) => {
-    const elsewhere = options?.path !== undefined && !answers(request.url);
-    if (elsewhere) reportMiss(request.headers, request.url);
-    const reply = elsewhere ? notFound() : await handle(new FetchDelivery(request));
+  const replyTo = async (request: Request) => {
+    if (options?.path === undefined || answers(request.url)) return handle(new FetchDelivery(request));
+    reportMiss(request.headers, request.url);
+    return notFound();
+  };
+  const respond = async (input: unknown, response: unknown) => {
+    const request = requestIn(input);
+    const reply = request ? await replyTo(request) : refuse("INTERNAL_ERROR", explainInput(input));
+    const nodeResponse = request ? undefined : nodeResponseIn(response);
+    // A host that passes Node's objects ignores what is returned, and its client would wait.
+    if (nodeResponse) writeNodeReply(nodeResponse, reply);
     return new Response(reply.body, { status: reply.status, headers: reply.headers });
   };
-  const handler = async (request: Request, ...host: readonly unknown[]) => {
-    const response = respond(request);
-    for (const each of host) if (canWait(each)) each.waitUntil(response);
+  const handler = async (...args: readonly unknown[]) => {
+    const response = respond(args[0], args[1]);
+    waitUntil(args, response);
     return response;
   };
   return Object.assign(handler, mounted);
+}
+
+/**
+ * Builds import the app where no secret is set. An undefined secret becomes a function, so that the first
+ * delivery is answered with 503, and the log names the variable.
+ */
+function judgedLater<Events extends EventMap>(source: WebhookSource<Events>): WebhookSource<Events> {
+  const isMissing = source === undefined || (Array.isArray(source) && source.includes(undefined));
+  return isMissing ? () => source as undefined : source;
 }
 
 /** A class, so that all deliveries share its getter. The getter makes a signal only if a listener asks. */
@@ -103,10 +121,6 @@ class FetchDelivery implements IncomingDelivery {
   }
 }
 
-function canWait(host: unknown): host is Host {
-  return typeof (host as Partial<Host> | null | undefined)?.waitUntil === "function";
-}
-
 async function readBody(request: Request, limit: number): Promise<Uint8Array | BodyFailure> {
   // The app may clone the request right after it called the handler.
   await undefined;
@@ -114,6 +128,8 @@ async function readBody(request: Request, limit: number): Promise<Uint8Array | B
   const length = request.headers.get("content-length");
   if (isWithin(limit, length) && !request.headers.has("transfer-encoding")) return readWhole(request);
   if (request.body === null) return new Uint8Array();
+  // Some hosts have requests without a stream.
+  if (request.body === undefined) return readWhole(request);
   if (request.body.locked) return UNAVAILABLE;
   const gathered = gather(limit, length);
   // Not awaited: after a refusal it reads on, so that the sender can finish and read the answer.
