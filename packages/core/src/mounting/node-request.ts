@@ -12,9 +12,12 @@ export interface NodeRequest extends NodeStream {
 
 /** The part of Node's `ServerResponse` that adapters use. */
 export interface NodeResponse {
-  readonly destroyed: boolean;
+  readonly destroyed?: boolean;
   readonly headersSent: boolean;
+  readonly writableEnded: boolean;
   readonly writableFinished: boolean;
+  /** In HTTP/2, whose responses have no `destroyed`. */
+  readonly stream?: { readonly destroyed: boolean } | undefined;
   on(event: "close" | "finish", listener: () => void): unknown;
   writeHead(status: number, headers: Reply["headers"]): unknown;
   end(body: string): unknown;
@@ -74,8 +77,9 @@ class NodeDelivery implements IncomingDelivery {
   get signal(): AbortSignal {
     const response = this.#response;
     const controller = new AbortController();
-    const check = () => response.writableFinished || controller.abort();
-    if (response.destroyed) check();
+    // In HTTP/2 the response to a cancelled request finishes, too, but nobody has ended it.
+    const check = () => (response.writableEnded && response.writableFinished) || controller.abort();
+    if (response.destroyed || response.stream?.destroyed) check();
     else response.on("close", check);
     return controller.signal;
   }
@@ -83,7 +87,7 @@ class NodeDelivery implements IncomingDelivery {
 
 /** Writes a reply. Does nothing if something else has answered, or if the sender has hung up. */
 export function writeNodeReply(response: NodeResponse, reply: Reply): void {
-  if (response.headersSent || response.destroyed) return;
+  if (response.headersSent || response.destroyed || response.stream?.destroyed) return;
   try {
     // Two statements: some apps wrap writeHead and forget to return the response.
     response.writeHead(reply.status, reply.headers);
