@@ -99,7 +99,7 @@ describe.for(["express", "fastify", "koa", "node", "fetch"])("examples/%s", (exa
       const response = await fetch(`${origin}${path}`, { method: "POST", headers, body: Buffer.from(body) });
       return { status: response.status, reply: await response.json() };
     };
-    const counts = { handled: 0, duplicate: 0, failed: 0, busy: 0, unrecognized: 0 };
+    const counts = { handled: 0, ignored: 0, duplicate: 0, failed: 0, busy: 0, unrecognized: 0 };
     const { header = "", body = "", secret = "" } = documented ?? {};
     const json = { "content-type": "application/json" };
     const sendDocumented = () => send("/toloka-webhook", { ...json, "toloka-signature": header }, body);

@@ -182,6 +182,21 @@ const TSCONFIG = {
   include: ["app.mts", "app.cts"],
 };
 
+/** Before TypeScript 6, `module: commonjs` alone resolved as node10, which ignores `exports`. */
+const commonjs = (compilerOptions: object) => ({
+  compilerOptions: {
+    module: "commonjs",
+    target: "ES2022",
+    esModuleInterop: true,
+    types: ["node"],
+    strict: true,
+    skipLibCheck: true,
+    rootDir: ".",
+    ...compilerOptions,
+  },
+  include: ["commonjs.cts", "every.cts"],
+});
+
 beforeAll(async () => {
   work = await realpath(await mkdtemp(join(tmpdir(), "crowdhook-packaging-")));
   // An installed dependency can be packed again, so that nothing has to come over the network.
@@ -200,6 +215,14 @@ beforeAll(async () => {
       "tsconfig.json": JSON.stringify(TSCONFIG),
       "app.mts": TYPESCRIPT,
       "app.cts": TYPESCRIPT,
+      "commonjs.cts": TYPESCRIPT,
+      "every.cts": everyEntryPoint
+        .map((name, index) => `import * as entry${index} from "${name}";\nvoid entry${index};`)
+        .join("\n"),
+      "tsconfig.default.json": JSON.stringify(commonjs({ outDir: "default" })),
+      "tsconfig.node10.json": JSON.stringify(
+        commonjs({ moduleResolution: "node10", ignoreDeprecations: "6.0", outDir: "node10" }),
+      ),
     }),
   ]);
 });
@@ -280,6 +303,24 @@ describe("a strict TypeScript app", () => {
     expect(await node(ts, "out/app.mjs")).toBe(RECEIVED);
     expect(await node(ts, "out/app.cjs")).toBe(RECEIVED);
   });
+});
+
+describe("a TypeScript app that sets module to commonjs", () => {
+  test.each(["default", "node10"])(
+    "with the module resolution %s finds every entry point and each event's type",
+    {
+      timeout: 120_000,
+    },
+    async (resolution) => {
+      const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
+      const project = `tsconfig.${resolution}.json`;
+      const complaints = await node(ts, tsc, "-p", project).catch(
+        (error: { stdout: string }) => error.stdout,
+      );
+      expect(complaints).toBe("");
+      expect(await node(ts, `${resolution}/commonjs.cjs`)).toBe(RECEIVED);
+    },
+  );
 });
 
 describe("a bundle for the edge", () => {

@@ -8,7 +8,7 @@ import { type Running, TARGETS } from "./targets.js";
 
 const SECRET = "12345";
 const NOW = 1_581_682_978_000;
-const NOTHING = { handled: 0, duplicate: 0, failed: 0, busy: 0, unrecognized: 0 };
+const NOTHING = { handled: 0, ignored: 0, duplicate: 0, failed: 0, busy: 0, unrecognized: 0 };
 
 function contentOf(answer: Answer): Record<string, unknown> {
   return JSON.parse(answer.text);

@@ -17,7 +17,7 @@ const vectors: Vector[] = JSON.parse(
 
 const SECRET = "prolific-secret";
 const NOW = 1_700_000_000_000;
-const NOTHING = { handled: 0, duplicate: 0, failed: 0, busy: 0, unrecognized: 0 };
+const NOTHING = { handled: 0, ignored: 0, duplicate: 0, failed: 0, busy: 0, unrecognized: 0 };
 const path = "/prolific-webhook";
 
 describe.each(TARGETS)("$name", (target) => {

@@ -9,7 +9,7 @@ export const SECRET = "12345";
 export const NOW = 1_581_682_978_000;
 
 /** The counts of a reply that handled nothing. */
-export const NOTHING = { handled: 0, duplicate: 0, failed: 0, busy: 0, unrecognized: 0 };
+export const NOTHING = { handled: 0, ignored: 0, duplicate: 0, failed: 0, busy: 0, unrecognized: 0 };
 
 export function contentOf(answer: Answer): Record<string, unknown> {
   return JSON.parse(answer.text);

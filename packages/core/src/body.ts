@@ -1,5 +1,6 @@
 import type { BodyFailure, Bytes, IncomingDelivery } from "./delivery.js";
 import { isThenable, type MaybePromise } from "./values/maybe-promise.js";
+import { decodeUtf8, encodeUtf8 } from "./values/utf8.js";
 
 /** `UTF-8` is no encoding in the sense of this header, but proxies and frameworks write it there. */
 const NO_ENCODING = /^\s*(?:identity|utf-?8)(?:\s*,\s*(?:identity|utf-?8))*\s*$/i;
@@ -65,8 +66,6 @@ function isFailure(read: unknown): read is BodyFailure {
   return typeof read === "object" && read !== null && "code" in read && FAILURES.has(read.code);
 }
 
-const encoder = new TextEncoder();
-
 /** Compares by name, because each realm has a class of its own. */
 function isArrayBuffer(value: unknown): value is ArrayBuffer {
   return Object.prototype.toString.call(value) === "[object ArrayBuffer]";
@@ -75,18 +74,18 @@ function isArrayBuffer(value: unknown): value is ArrayBuffer {
 /** Returns the bytes of a string in UTF-8 or of any binary form; `undefined` for anything else, such as a parsed body. */
 export function toBytes(body: unknown): Uint8Array | undefined {
   if (body instanceof Uint8Array) return body;
-  if (typeof body === "string") return encoder.encode(body);
+  if (typeof body === "string") return encodeUtf8(body);
   if (typeof body !== "object") return undefined;
   if (ArrayBuffer.isView(body)) return new Uint8Array(body.buffer, body.byteOffset, body.byteLength);
   return isArrayBuffer(body) ? new Uint8Array(body) : undefined;
 }
 
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
 /** Returns the JSON in a body; `undefined` if the body is not JSON in UTF-8. */
 export function parseJson(body: Uint8Array): { value: unknown } | undefined {
+  const text = decodeUtf8(body);
+  if (text === undefined) return undefined;
   try {
-    return { value: JSON.parse(decoder.decode(body)) };
+    return { value: JSON.parse(text) };
   } catch {
     return undefined;
   }

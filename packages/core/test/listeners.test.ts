@@ -17,7 +17,8 @@ describe("listeners", () => {
     expect(heard).toHaveLength(6);
     off();
     off();
-    await deliver();
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    expect(JSON.parse((await deliver()).body)).toMatchObject({ handled: 0, ignored: 6 });
     expect(heard).toHaveLength(6);
   });
 

@@ -21,7 +21,11 @@ describe("options", () => {
       /clock must be a function that returns Unix time in milliseconds/,
     ],
     ["a secret beside unsigned", { unsigned: true }, /Both a secret and .* are set/],
-    ["no secret", { secret: undefined }, /The secret is undefined. Set the environment variable TOLOKA_SECRET/],
+    [
+      "no secret",
+      { secret: undefined },
+      /The secret is undefined. Set the environment variable TOLOKA_SECRET/,
+    ],
     ["an empty secret", { secret: "" }, /The secret is empty/],
     ["an empty list of secrets", { secret: [] }, /The list of secrets is empty/],
     ["a secret that is null", { secret: [null] }, /A secret must be a string, not null/],

@@ -1,7 +1,8 @@
 import { prepareKey, verify } from "#hmac";
 import type { DeliveryHeaders } from "../delivery.js";
 import type { Provider, SignatureFormat, SignatureParts } from "../provider.js";
-import { type Candidate, candidatesFor, decode, type Suspect, type Variant } from "./mistakes.js";
+import { decodeUtf8 } from "../values/utf8.js";
+import { type Candidate, candidatesFor, type Suspect, type Variant } from "./mistakes.js";
 
 /** A usual mistake, and whether the search found it. */
 export interface Mistake {
@@ -43,7 +44,7 @@ export async function findMistakes(
   const mistakes = headerMistakes(provider, others, suspect.headers);
   mistakes.push({ ...EMPTY, found: suspect.body.byteLength === 0 });
   const signature = provider.parseSignature(suspect.headers);
-  const isText = decode(suspect.body) !== undefined;
+  const isText = decodeUtf8(suspect.body) !== undefined;
   let isBodyExplained = false;
   for (const candidate of candidatesFor(provider.signatureFormat, effort.parsed ?? PARSED_MAX)) {
     const { name, about, mistake, fix } = candidate;

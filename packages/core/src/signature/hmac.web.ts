@@ -1,13 +1,15 @@
 import type { webcrypto } from "node:crypto";
+import { encodeUtf8, nodeModule } from "../values/utf8.js";
 
 /** A prepared secret, so that a delivery does not have to prepare it. */
 export type HmacKey = webcrypto.CryptoKey;
 
-const encoder = new TextEncoder();
+/** Found at each use: in Jest's jsdom environment `crypto` has no `subtle`, and an import must not fail. */
+const subtle = () => crypto.subtle ?? nodeModule("node:crypto").webcrypto.subtle;
 
-export function prepareKey(secret: string): Promise<HmacKey> {
+export async function prepareKey(secret: string): Promise<HmacKey> {
   const algorithm = { name: "HMAC", hash: "SHA-256" };
-  return crypto.subtle.importKey("raw", encoder.encode(secret), algorithm, false, ["verify"]);
+  return subtle().importKey("raw", encodeUtf8(secret), algorithm, false, ["verify"]);
 }
 
 const DIGEST = /^[0-9a-f]{64}$/;
@@ -24,11 +26,11 @@ export async function verify(
 ): Promise<boolean> {
   if (!DIGEST.test(digest)) return false;
   const signature = bytesOfHex(digest);
-  const head = encoder.encode(prefix);
+  const head = encodeUtf8(prefix);
   const signed = new Uint8Array(head.length + body.length);
   signed.set(head);
   signed.set(body, head.length);
-  const results = await Promise.all(keys.map((key) => crypto.subtle.verify("HMAC", key, signature, signed)));
+  const results = await Promise.all(keys.map((key) => subtle().verify("HMAC", key, signature, signed)));
   return results.includes(true);
 }
 

@@ -1,5 +1,6 @@
 import type { DeliveryHeaders } from "../delivery.js";
 import type { SignatureFormat, SignatureParts } from "../provider.js";
+import { decodeUtf8, encodeUtf8 } from "../values/utf8.js";
 import { rewriteJson } from "./json-spellings.js";
 
 /** A secret, a body and a signed prefix, one of them changed as a mistake would change it. */
@@ -151,33 +152,21 @@ function withSecrets(
 
 function withBody(vary: (text: string) => Iterable<string>): Candidate["variants"] {
   return function* ({ prefix }, { secrets, body }) {
-    const text = decode(body);
+    const text = decodeUtf8(body);
     if (text === undefined) return;
     for (const variant of vary(text)) {
       if (variant === text) continue;
-      const bytes = encoder.encode(variant);
+      const bytes = encodeUtf8(variant);
       for (const secret of secrets) yield { secret, body: bytes, prefix };
     }
   };
 }
 
-const encoder = new TextEncoder();
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
 function decodeBase64(body: Uint8Array): Uint8Array | undefined {
-  const text = decode(body)?.trim();
+  const text = decodeUtf8(body)?.trim();
   if (!text || !/^[A-Za-z0-9+/]+={0,2}$/.test(text)) return undefined;
   try {
     return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-  } catch {
-    return undefined;
-  }
-}
-
-/** Returns the text of a body in UTF-8; `undefined` if it is not UTF-8. */
-export function decode(body: Uint8Array): string | undefined {
-  try {
-    return decoder.decode(body);
   } catch {
     return undefined;
   }

@@ -81,10 +81,13 @@ function listOf(source: Secrets | undefined, variable?: string): readonly string
     );
   }
   const list: readonly unknown[] = Array.isArray(source) ? source : [source];
-  if (list.length === 0) throw new InvalidSecretError("The list of secrets is empty. Pass at least one secret.");
+  if (list.length === 0)
+    throw new InvalidSecretError("The list of secrets is empty. Pass at least one secret.");
   return list.map((secret) => {
     if (typeof secret !== "string") {
-      throw new InvalidSecretError(`A secret must be a string, not ${secret === null ? "null" : typeof secret}.`);
+      throw new InvalidSecretError(
+        `A secret must be a string, not ${secret === null ? "null" : typeof secret}.`,
+      );
     }
     if (secret === "") {
       throw new InvalidSecretError(
