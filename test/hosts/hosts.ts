@@ -1,15 +1,14 @@
 import { readFileSync } from "node:fs";
 
-const { dependencies }: { dependencies: Record<string, string> } = JSON.parse(
-  readFileSync(new URL("package.json", import.meta.url), "utf8"),
-);
+function versionOf(installedAs: string, manifest = "package.json"): string {
+  const { dependencies } = JSON.parse(readFileSync(new URL(manifest, import.meta.url), "utf8"));
+  const version = dependencies[installedAs]?.replace(/^npm:.*@/, "");
+  if (version === undefined) throw new Error(`${installedAs} is not in test/hosts/${manifest}.`);
+  return version;
+}
 
 /** Returns "Express 5.3.0" for the version that is installed under a package name. */
-function titled(name: string, installedAs: string): string {
-  const version = dependencies[installedAs]?.replace(/^npm:.*@/, "");
-  if (version === undefined) throw new Error(`${installedAs} is not in test/hosts/package.json.`);
-  return `${name} ${version}`;
-}
+const titled = (name: string, installedAs: string) => `${name} ${versionOf(installedAs)}`;
 
 export interface Host {
   /** Name of the app's folder. */
@@ -41,11 +40,17 @@ const APP = { build: "transpile", start: { program: "node", args: ["app.js"] } }
 const NOT_FOUND = { path: "/pools", status: 404 } as const;
 const ECHO = { path: "/pools", status: 200, echoes: true } as const;
 
-const NEST_APP = {
-  "tsconfig.json": JSON.stringify({
+/** NestJS 12 is ESM. Apps of NestJS 11 are CommonJS, for which TypeScript resolves as node10. */
+const NEST = {
+  11: { type: "commonjs", module: "CommonJS" },
+  12: { type: "module", module: "NodeNext" },
+} as const;
+
+const nestTsconfig = (module: string) =>
+  JSON.stringify({
     compilerOptions: {
       target: "ES2022",
-      module: "NodeNext",
+      module,
       types: ["node"],
       strict: true,
       skipLibCheck: true,
@@ -55,7 +60,9 @@ const NEST_APP = {
       outDir: "dist",
     },
     include: ["src"],
-  }),
+  });
+
+const NEST_APP = {
   "src/pools.service.ts": `
 import { Injectable } from "@nestjs/common";
 
@@ -94,14 +101,20 @@ export class AppModule {}
 `,
 };
 
-function nest(platform: "express" | "fastify", way: "middleware" | "controller"): Host {
-  const name = platform === "express" ? "Express" : "Fastify";
+function nest(major: 11 | 12, platform: "express" | "fastify", way: "middleware" | "controller"): Host {
+  const { type, module } = NEST[major];
+  const version = versionOf("@nestjs/core", major === 11 ? "nest11/package.json" : "package.json");
   return {
-    id: `nest-${platform}-${way}`,
-    title: `${titled("NestJS", "@nestjs/core")} on ${name}, ${way}`,
+    id: `nest${major}-${platform}-${way}`,
+    title: `NestJS ${version} on ${platform === "express" ? "Express" : "Fastify"}, ${way}`,
     adapter: way === "middleware" ? "express" : "core",
     recipes: ["nest", `nest-${way}`, `nest-${platform}-${way}`],
-    files: NEST_APP,
+    files: {
+      ...NEST_APP,
+      "package.json": JSON.stringify({ private: true, type }),
+      "tsconfig.json": nestTsconfig(module),
+    },
+    ...(major === 11 ? { aliases: { "@nestjs": "../nest11/node_modules/@nestjs" } } : {}),
     build: [["tsc", "-p", "."]],
     start: { program: "node", args: ["dist/main.js"] },
     elsewhere: { ...ECHO, status: 201 },
@@ -174,10 +187,12 @@ export const HOSTS: readonly Host[] = [
     http2: true,
     elsewhere: NOT_FOUND,
   },
-  nest("express", "middleware"),
-  nest("fastify", "middleware"),
-  nest("express", "controller"),
-  nest("fastify", "controller"),
+  ...([12, 11] as const).flatMap((major) => [
+    nest(major, "express", "middleware"),
+    nest(major, "fastify", "middleware"),
+    nest(major, "express", "controller"),
+    nest(major, "fastify", "controller"),
+  ]),
   {
     id: "next",
     title: titled("Next.js", "next"),

@@ -16,9 +16,12 @@ const here = import.meta.dirname;
 /** The packages that recipes import. */
 const PACKAGES = ["core", "node", "express", "fastify", "koa", "fetch"].map((name) => `@crowdhook/${name}`);
 
+const MANIFESTS = ["package.json", "nest11/package.json", "pnpm-lock.yaml", "pnpm-workspace.yaml"];
+
 /** Installs what the lockfile says. Install scripts are skipped, because some of them download. */
 async function installHosts(folder: string): Promise<void> {
-  for (const file of ["package.json", "pnpm-lock.yaml", "pnpm-workspace.yaml"]) {
+  await mkdir(join(folder, "nest11"));
+  for (const file of MANIFESTS) {
     await copyFile(join(here, file), join(folder, file));
   }
   const pnpm = process.env.npm_execpath ?? "";
