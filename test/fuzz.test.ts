@@ -114,7 +114,7 @@ function codeOf({ status, headers, body }: Reply): string {
   assert.equal(headers.allow, status === 405 ? "POST" : undefined);
   assert.equal(headers["retry-after"], status === 503 ? "5" : undefined);
   for (const [outcome, count] of Object.entries(counts)) {
-    assert.match(outcome, /^(handled|duplicate|failed|busy|unrecognized)$/);
+    assert.match(outcome, /^(handled|ignored|duplicate|failed|busy|unrecognized)$/);
     assert.ok(Number.isSafeInteger(count) && (count as number) >= 0);
   }
   return code;
@@ -544,6 +544,12 @@ const TOLOKA_ASSIGNMENT = { ...TOLOKA_SUBSCRIBED, task_suite_id: isText, assignm
 const PROLIFIC_COMMON = { resource_id: isText, "X-Event-ID": isId, "X-Timestamp": isSeconds };
 
 /** The fields of each type, by the platforms' documentation. */
+/** The platforms have sent events that lack the field, or have it as null. */
+const orMissing =
+  (fits: Fits): Fits =>
+  (value) =>
+    value === undefined || value === null || fits(value);
+
 const FIELDS: Record<ProviderName, ReadonlyMap<unknown, Readonly<Record<string, Fits>>>> = {
   toloka: new Map<unknown, Readonly<Record<string, Fits>>>([
     ["POOL_CLOSED", { ...TOLOKA_SUBSCRIBED, close_reason: isText }],
@@ -558,18 +564,18 @@ const FIELDS: Record<ProviderName, ReadonlyMap<unknown, Readonly<Record<string, 
       {
         ...TOLOKA_SUBSCRIBED,
         task_id: isText,
-        confidence: Number.isFinite,
-        assignment_ids: isListOf(isText),
-        output_values: (value) => isObject(value) || isListOf(isObject)(value),
+        confidence: orMissing(Number.isFinite),
+        assignment_ids: orMissing(isListOf(isText)),
+        output_values: orMissing((value) => isObject(value) || isListOf(isObject)(value)),
       },
     ],
     ["TEST_EVENT", TOLOKA_COMMON],
   ]),
   prolific: new Map<unknown, Readonly<Record<string, Fits>>>([
     ["submission.status.change", { ...PROLIFIC_COMMON, participant_id: isText, status: isText }],
-    ["study.status.change", { ...PROLIFIC_COMMON, metadata: isObject, status: isText }],
+    ["study.status.change", { ...PROLIFIC_COMMON, metadata: orMissing(isObject), status: isText }],
     ["study.progress.change", PROLIFIC_COMMON],
-    ["study.has_high_return_rate", { ...PROLIFIC_COMMON, metadata: isObject }],
+    ["study.has_high_return_rate", { ...PROLIFIC_COMMON, metadata: orMissing(isObject) }],
   ]),
 };
 
@@ -703,7 +709,7 @@ describe("events", () => {
         const events = toloka.parseEvents(JSON.parse(text), { get: () => null }) ?? [];
         assert.equal(events.length, 1);
         const time = timeIn(data.event_time);
-        assertJudged("toloka", events[0], {
+        assertJudged("toloka", events[0] as ReceivedEvent | undefined, {
           type: data.type,
           id: data.uuid,
           time,
@@ -734,7 +740,7 @@ describe("events", () => {
         assert.equal(events.length, 1);
         const time = isSeconds(seconds) ? Number(seconds) * 1000 : undefined;
         const all = { ...data, "X-Event-ID": id, "X-Timestamp": seconds };
-        assertJudged("prolific", events[0], {
+        assertJudged("prolific", events[0] as ReceivedEvent | undefined, {
           type: event_type,
           id,
           time,

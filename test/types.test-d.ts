@@ -41,16 +41,19 @@ describe("listeners", () => {
       expectTypeOf(event.type).toEqualTypeOf<"POOL_CLOSED">();
       expectTypeOf(event.data.close_reason).toEqualTypeOf<string>();
       expectTypeOf(event.data.webhook_subscription_id).toEqualTypeOf<string>();
-      expectTypeOf(event.data.added_later).toEqualTypeOf<unknown>();
+      // @ts-expect-error not documented
+      event.data.added_later;
       expectTypeOf(event.occurredAt).toEqualTypeOf<Date>();
       expectTypeOf(context).toEqualTypeOf<ListenerContext>();
       expectTypeOf(context.delivery.body).toEqualTypeOf<Uint8Array>();
       expectTypeOf(context.signal).toEqualTypeOf<AbortSignal>();
     });
     receiver.on("DYNAMIC_OVERLAP_COMPLETED", ({ data }) => {
-      expectTypeOf(data.confidence).toEqualTypeOf<number>();
-      expectTypeOf(data.assignment_ids).toEqualTypeOf<string[]>();
-      expectTypeOf(data.output_values).toEqualTypeOf<Record<string, unknown> | Record<string, unknown>[]>();
+      expectTypeOf(data.confidence).toEqualTypeOf<number | null | undefined>();
+      expectTypeOf(data.assignment_ids).toEqualTypeOf<string[] | null | undefined>();
+      expectTypeOf(data.output_values).toEqualTypeOf<
+        Record<string, unknown> | Record<string, unknown>[] | null | undefined
+      >();
     });
   });
 

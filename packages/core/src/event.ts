@@ -26,13 +26,11 @@ export type WebhookEvent<
   };
 }[Type];
 
-declare const unrecognized: unique symbol;
-
 /**
- * The type of an unrecognized event. Only the compiler sees the mark: with it, `event.type === "POOL_CLOSED"`
- * rules an unrecognized event out.
+ * The type of an unrecognized event: any string. The compiler takes it for one that ends with NUL, which no
+ * known type does. So `event.type === "POOL_CLOSED"` rules an unrecognized event out.
  */
-export type UnrecognizedType = string & { readonly [unrecognized]: true };
+export type UnrecognizedType = `${string}\u0000`;
 
 /**
  * An event of a type that this release does not know, or an event that fails validation: its data does

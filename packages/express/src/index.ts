@@ -24,6 +24,7 @@ export type {
   Listener,
   ListenerContext,
   ListenerMap,
+  Logger,
   Provider,
   ReceivedEvent,
   Receiver,
@@ -34,6 +35,7 @@ export type {
   UnrecognizedEvent,
   WebhookEvent,
 } from "@crowdhook/core";
+export { rawData, WebhookError } from "@crowdhook/core";
 export {
   type ShutdownOptions,
   shutdownGracefully,

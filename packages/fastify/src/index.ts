@@ -1,5 +1,6 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { PassThrough, pipeline, type Readable } from "node:stream";
-import type { EventMap, Provider, Receiver, SecretSource } from "@crowdhook/core";
+import type { EventMap, Logger, Provider, Receiver, SecretSource } from "@crowdhook/core";
 import {
   mount,
   type NodeStream,
@@ -10,7 +11,14 @@ import {
 } from "@crowdhook/core/adapter";
 import { type ProlificEvents, prolific } from "@crowdhook/core/prolific";
 import { type TolokaEvents, toloka } from "@crowdhook/core/toloka";
-import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
+import type {
+  FastifyBaseLogger,
+  FastifyInstance,
+  FastifyPluginAsync,
+  FastifyReply,
+  FastifyRequest,
+  RegisterOptions,
+} from "fastify";
 import plugin from "fastify-plugin";
 
 export type {
@@ -24,6 +32,7 @@ export type {
   Listener,
   ListenerContext,
   ListenerMap,
+  Logger,
   Provider,
   ReceivedEvent,
   Receiver,
@@ -34,6 +43,7 @@ export type {
   UnrecognizedEvent,
   WebhookEvent,
 } from "@crowdhook/core";
+export { rawData, WebhookError } from "@crowdhook/core";
 export {
   type ShutdownOptions,
   shutdownGracefully,
@@ -77,10 +87,24 @@ export function webhook<Events extends EventMap>(
   provider: Provider<Events>,
 ): FastifyPluginAsync<FastifyWebhookOptions<Events>> {
   const register = async (app: FastifyInstance, options: FastifyWebhookOptions<Events>) => {
-    const { secret, receiver, prefix = "", ...mountOptions } = options;
+    const { secret, receiver, prefix = "", ...others } = options;
+    // Fastify's own options of a plugin.
+    const {
+      logLevel: _level,
+      logSerializers: _serializers,
+      ...given
+    } = others as RegisterOptions & typeof others;
     if (receiver !== undefined && secret !== undefined) {
       throw new TypeError("With a ready receiver, secret must be given to createReceiver.");
     }
+    if (app.hasDecorator(provider.name)) {
+      throw new TypeError(
+        `app.${provider.name} exists already. Register a second webhook of one provider in a scope of its own: app.register(async (scope) => scope.register(…)).`,
+      );
+    }
+    const requestLog = new AsyncLocalStorage<FastifyBaseLogger>();
+    const logger = receiver === undefined && !isSilent(app.log) ? loggerOf(requestLog, app.log) : undefined;
+    const mountOptions = logger === undefined ? given : { logger, ...given };
     const { mounted, path, reportMiss } = mount(provider, receiver ?? secret, mountOptions);
     app.decorate(provider.name, mounted);
     app.addHook("onResponse", (request, _reply, done) => {
@@ -90,7 +114,8 @@ export function webhook<Events extends EventMap>(
 
     const handler = async (request: FastifyRequest, reply: FastifyReply) => {
       const delivery = nodeDelivery(request.raw, reply.raw, HINT, new FastifyBody(request));
-      const { status, headers, body } = await mounted.receiver.handle(delivery);
+      const handle = () => mounted.receiver.handle(delivery);
+      const { status, headers, body } = await (logger ? requestLog.run(request.log, handle) : handle());
       // A refused body is left unread, and the connection would wait for a reader of the copy.
       if (request.body instanceof PassThrough) request.body.resume();
       // A buffer, because text would go through the app's own serializer.
@@ -110,8 +135,32 @@ export function webhook<Events extends EventMap>(
       { prefix },
     );
   };
+  const checked = (app: FastifyInstance, options: FastifyWebhookOptions<Events>) => {
+    if (typeof app?.register !== "function") {
+      throw new TypeError(
+        `This is a plugin and takes no secret itself. Write app.register(${provider.name}Webhook, { secret }).`,
+      );
+    }
+    return register(app, options);
+  };
   // Not encapsulated, so that the app that registers the plugin sees the decorator.
-  return plugin(register, { name: `@crowdhook/fastify/${provider.name}`, fastify: "5.x" });
+  return plugin(checked, { name: `@crowdhook/fastify/${provider.name}`, fastify: "5.x" });
+}
+
+/** Without the option `logger` of Fastify, its log is one function that does nothing, under each name. */
+function isSilent(log: FastifyBaseLogger): boolean {
+  return log.error === log.info;
+}
+
+/** Returns a logger that writes to the log of the request being handled or, between requests, to the app's. */
+function loggerOf(requestLog: AsyncLocalStorage<FastifyBaseLogger>, appLog: FastifyBaseLogger): Logger {
+  const log = () => requestLog.getStore() ?? appLog;
+  return {
+    debug: (message) => log().debug(message),
+    info: (message) => log().info(message),
+    warn: (message) => log().warn(message),
+    error: (message) => log().error(message),
+  };
 }
 
 /**

@@ -24,6 +24,7 @@ export type {
   Listener,
   ListenerContext,
   ListenerMap,
+  Logger,
   Provider,
   ReceivedEvent,
   Receiver,
@@ -34,6 +35,7 @@ export type {
   UnrecognizedEvent,
   WebhookEvent,
 } from "@crowdhook/core";
+export { rawData, WebhookError } from "@crowdhook/core";
 export type { Webhook, WebhookOptions, WebhookSource } from "@crowdhook/core/adapter";
 export type { ProlificEvents, ProlificEventType } from "@crowdhook/core/prolific";
 export type { TolokaEvents, TolokaEventType } from "@crowdhook/core/toloka";

@@ -26,6 +26,7 @@ export type {
   Listener,
   ListenerContext,
   ListenerMap,
+  Logger,
   Provider,
   ReceivedEvent,
   Receiver,
@@ -36,6 +37,7 @@ export type {
   UnrecognizedEvent,
   WebhookEvent,
 } from "@crowdhook/core";
+export { rawData, WebhookError } from "@crowdhook/core";
 export {
   type ShutdownOptions,
   shutdownGracefully,

@@ -23,6 +23,7 @@ export type {
   Listener,
   ListenerContext,
   ListenerMap,
+  Logger,
   Provider,
   ReceivedEvent,
   Receiver,
@@ -33,6 +34,7 @@ export type {
   UnrecognizedEvent,
   WebhookEvent,
 } from "@crowdhook/core";
+export { rawData, WebhookError } from "@crowdhook/core";
 export {
   type ShutdownOptions,
   shutdownGracefully,

@@ -22,8 +22,6 @@ export interface ProlificEventData {
   event_type: string;
   /** The submission or study that the event is about. */
   resource_id: string;
-  /** Fields that this release does not know. */
-  [field: string]: unknown;
 }
 
 export interface ProlificSubmissionStatusChange extends ProlificEventData {

@@ -12,8 +12,6 @@ export interface TolokaEventData {
   event_time: string;
   project_id: string;
   pool_id: string;
-  /** Fields that this release does not know. */
-  [field: string]: unknown;
 }
 
 /** The fields of every event except `TEST_EVENT`. */
