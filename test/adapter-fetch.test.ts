@@ -1,10 +1,69 @@
 import type http from "node:http";
+import { createReceiver, memoryClaims } from "@crowdhook/core";
+import { toloka } from "@crowdhook/core/toloka";
 import { tolokaWebhook } from "@crowdhook/fetch";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { ask, genuine, logged, SECRET, statusAndCode, UNAVAILABLE } from "./mounted.js";
 
 afterEach(() => {
   vi.restoreAllMocks();
+});
+
+describe("fetch: an app that makes webhooks", () => {
+  const url = "http://localhost/";
+  const deliver = (webhook: ReturnType<typeof tolokaWebhook>, delivery = genuine()) =>
+    webhook(new Request(url, delivery));
+
+  test.each<[string, () => Promise<unknown>]>([
+    [
+      "at its start, one for each project",
+      async () => {
+        const webhooks = [1, 2, 3, 4].map(() => tolokaWebhook(SECRET));
+        for (const webhook of webhooks) await deliver(webhook);
+      },
+    ],
+    [
+      "at the first request",
+      async () => {
+        const webhook = tolokaWebhook(SECRET);
+        for (const _ of [1, 2, 3, 4]) await deliver(webhook);
+      },
+    ],
+    [
+      "for each request, with claims",
+      async () => {
+        const claims = memoryClaims();
+        for (const _ of [1, 2, 3, 4]) await deliver(tolokaWebhook(SECRET, { claims }));
+      },
+    ],
+    [
+      "for each request, with one receiver",
+      async () => {
+        const receiver = createReceiver(toloka, { secret: SECRET });
+        for (const _ of [1, 2, 3, 4]) await deliver(tolokaWebhook(receiver));
+      },
+    ],
+  ])("%s gets no warning", async (_, run) => {
+    vi.resetModules();
+    expect(await logged(run)).toBe("");
+  });
+
+  test.each<[string, boolean]>([
+    ["deliveries", false],
+    ["a duplicate", true],
+  ])("for each request gets one warning when %s arrive", async (_, isDuplicate) => {
+    vi.resetModules();
+    const { tolokaWebhook } = await import("@crowdhook/fetch");
+    const first = genuine();
+    const log = await logged(async () => {
+      for (const _ of isDuplicate ? [1, 2] : [1, 2, 3, 4, 5, 6]) {
+        await deliver(tolokaWebhook(SECRET), isDuplicate ? first : genuine());
+      }
+    });
+    expect(log.split("\n")).toEqual([
+      expect.stringMatching(/^crowdhook: toloka: claims: .*outside the request/),
+    ]);
+  });
 });
 
 describe("fetch", () => {

@@ -12,6 +12,7 @@ import {
 import { prolific } from "@crowdhook/core/prolific";
 import { toloka } from "@crowdhook/core/toloka";
 import { explainInput, nodeResponseIn, type RequestHolder, requestIn, waitUntil } from "./host.js";
+import { watchMemory } from "./memory.js";
 
 export type {
   ClaimStore,
@@ -56,6 +57,9 @@ export interface FetchWebhook<Events extends EventMap> extends Webhook<Events> {
 const HINT =
   "something read the request before the webhook. Pass the request before anything calls its json() or text(), or pass a clone.";
 
+const FORGETS =
+  "the app makes a webhook for each request. Such a webhook remembers no event, so duplicates run again. Make the webhook once, outside the request or at the first one, or pass claims that are outside the process.";
+
 const UNAVAILABLE: BodyFailure = { code: "BODY_UNAVAILABLE", hint: HINT };
 
 /**
@@ -72,10 +76,19 @@ export function webhook<Events extends EventMap>(
   options?: WebhookOptions<Events>,
 ): FetchWebhook<Events> {
   const secret = options?.unsigned ? source : judgedLater(source);
-  const { mounted, answers, reportMiss, refuse } = mount(provider, secret, options);
+  const { mounted, answers, reportMiss, warn, refuse } = mount(provider, secret, options);
   const { handle } = mounted.receiver;
+  const isOwn = mounted.receiver !== source;
+  const noteDelivery =
+    isOwn && !options?.claims && !options?.sink
+      ? watchMemory(provider.name, () => warn("claims", FORGETS))
+      : undefined;
+  const [signatureHeader] = provider.signatureFormat.headers;
   const replyTo = async (request: Request) => {
-    if (options?.path === undefined || answers(request.url)) return handle(new FetchDelivery(request));
+    if (options?.path === undefined || answers(request.url)) {
+      noteDelivery?.(request.headers.get(signatureHeader) ?? "");
+      return handle(new FetchDelivery(request));
+    }
     reportMiss(request.headers, request.url);
     return notFound();
   };

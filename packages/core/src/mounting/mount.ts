@@ -48,6 +48,8 @@ export interface Mount<Events extends EventMap> {
    * @param own The webhook's whole path. Default: `path`.
    */
   reportMiss(headers: IncomingDelivery["headers"], url: string, own?: string): void;
+  /** Prints a line for the operator, once a minute for each name. */
+  warn(name: string, text: string): void;
   /** Returns a reply to a request that the receiver never gets, and tells the operator why. */
   refuse(code: ErrorCode, reason: string): Reply;
 }
@@ -93,6 +95,7 @@ export function mount<Events extends EventMap>(
         `a delivery of ${provider.title} came to ${quote(pathOf(url))}, but this webhook answers at ${quote(own || "/")}. Change the URL of the subscription, or pass this path as path.`,
       );
     },
+    warn: log,
     refuse(code, reason) {
       log(code, reason);
       return replyTo({ code });
