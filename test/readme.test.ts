@@ -160,10 +160,16 @@ describe("runs as it stands", () => {
     if (code.includes("@crowdhook/audit")) vi.spyOn(console, "error").mockImplementation(() => {});
     const exported: {
       POST?: (request: Request) => Promise<Response>;
+      default?: { fetch(request: Request, env: object, context: object): Promise<Response> };
       receiver?: Receiver;
       sink?: DurableSink;
     } = await import(file);
     const [server] = servers;
+    const worker = exported.default;
+    // As Workers call it.
+    const POST = worker
+      ? (request: Request) => worker.fetch(request, { TOLOKA_SECRET: SECRET }, { waitUntil() {} })
+      : exported.POST;
     if (exported.sink && exported.receiver) {
       const { delivery, heard } = ofToloka();
       expect(await exported.receiver.handle(delivery)).toMatchObject({ status: 200 });
@@ -171,9 +177,9 @@ describe("runs as it stands", () => {
       exported.sink.work(exported.receiver);
       await vi.waitFor(() => expect(printed.flat()).toContain(heard), 10_000);
       await exported.sink.close();
-    } else if (exported.POST) {
+    } else if (POST) {
       const { delivery, heard } = code.includes("prolificWebhook") ? ofProlific() : ofToloka();
-      const response = await exported.POST(new Request("http://localhost/webhook", delivery));
+      const response = await POST(new Request("http://localhost/toloka-webhook", delivery));
       expect(response.status).toBe(200);
       expect(printed.flat()).toContain(heard);
     } else if (server) {
