@@ -106,6 +106,7 @@ describe.each(TARGETS)("$name", (target) => {
       return listener.mock.calls.length === 1 ? new Promise(() => {}) : undefined;
     });
     webhook.on("POOL_CLOSED", listener);
+    webhook.on("TEST_EVENT", () => {});
     const delivery = signed(tolokaEvent("POOL_CLOSED"), tolokaEvent("TEST_EVENT"));
     const answer = await send(delivery);
     expect(answer.status).toBe(500);
@@ -177,7 +178,8 @@ describe.each(TARGETS)("$name", (target) => {
     const published: unknown[] = [];
     const subscriber = (message: unknown) => void published.push(message);
     const deliveries = channel("crowdhook:delivery");
-    const { send } = await start({ observe: (record) => records.push(record) });
+    const { webhook, send } = await start({ observe: (record) => records.push(record) });
+    webhook.onAny(() => {});
     const delivery = signed(submitted("a", "x"));
     deliveries.subscribe(subscriber);
     try {

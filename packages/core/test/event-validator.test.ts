@@ -10,14 +10,17 @@ const providers = [
   {
     name: "toloka",
     types: tolokaEvents.EVENT_TYPES as readonly string[],
-    sample: (type: string) => tolokaEvent(type as tolokaEvents.TolokaEventType) as Record<string, unknown>,
+    sample: (type: string): Record<string, unknown> => ({
+      ...tolokaEvent(type as tolokaEvents.TolokaEventType),
+    }),
     read: (data: object) => tolokaEvents.parseEvents({ events: [data] })?.[0]?.problems,
   },
   {
     name: "prolific",
     types: prolificEvents.EVENT_TYPES as readonly string[],
-    sample: (type: string) =>
-      prolificEvent(type as prolificEvents.ProlificEventType) as Record<string, unknown>,
+    sample: (type: string): Record<string, unknown> => ({
+      ...prolificEvent(type as prolificEvents.ProlificEventType),
+    }),
     read: (data: object) =>
       prolificEvents.parseEvents(data, {
         get: (name) => (name === "x-event-id" ? "event-1" : "1700000000"),

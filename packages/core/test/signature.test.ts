@@ -66,12 +66,12 @@ describe("signature", () => {
     [
       "returns an invalid secret",
       () => ["hunter2", ""],
-      /SECRET_UNAVAILABLE: the secret function cannot be used\. The secret is empty\./,
+      /SECRET_UNAVAILABLE: the secret cannot be used\. The secret is empty\./,
     ],
     [
       "resolves to an invalid secret",
       async () => ["hunter2", ""],
-      /SECRET_UNAVAILABLE: the secret function cannot be used\. The secret is empty\./,
+      /SECRET_UNAVAILABLE: the secret cannot be used\. The secret is empty\./,
     ],
   ])(
     "the reply is SECRET_UNAVAILABLE when a secret function %s, and neither reply nor log quotes it",

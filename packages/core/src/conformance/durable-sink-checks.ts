@@ -37,7 +37,7 @@ function idsOf(handled: readonly Handled[]): unknown[] {
   return handled.map(({ event }) => event.id).sort();
 }
 
-function eventFrom(data: Readonly<Record<string, unknown>>): ReceivedEvent {
+function eventFrom(data: object): ReceivedEvent {
   const [event] = toloka.parseEvents({ events: [data] }, new Headers()) ?? [];
   if (event === undefined) throw new TypeError("The sample is not a valid event.");
   return event as ReceivedEvent;

@@ -78,7 +78,7 @@ export const prolificSender: Sender<ProlificEvents> = {
     const id = randomUUID();
     // Two events with the same body and second would have the same signature, so each gets a new resource.
     const own = { resource_id: `resource-${id}` };
-    return { id, content: prolificEvent(type as ProlificEventType, { ...own, ...fields }) };
+    return { id, content: { ...prolificEvent(type as ProlificEventType, { ...own, ...fields }) } };
   },
   formatTime: (milliseconds) => String(Math.floor(milliseconds / 1000)),
   // Python's json.dumps wrote the examples of Prolific's documentation.

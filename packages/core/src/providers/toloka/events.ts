@@ -124,7 +124,7 @@ function parseEvent(data: EventFields): ParsedEvent<TolokaEvents> {
 /** Returns the field and the id of an event's assignment, else of its task, else of its pool. */
 export function subjectOf({ data }: ReceivedEvent<TolokaEvents>): string | undefined {
   for (const field of ["assignment_id", "task_id", "pool_id"]) {
-    const value = data[field];
+    const value = (data as EventFields)[field];
     if (typeof value === "string") return `${field}:${value}`;
   }
   return undefined;

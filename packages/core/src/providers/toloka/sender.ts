@@ -86,7 +86,7 @@ export const tolokaSender: Sender<TolokaEvents> = {
     const documented: object = SAMPLES[type as TolokaEventType] ?? {};
     const id = randomUUID();
     const own = "assignment_id" in documented ? { assignment_id: `assignment-${id}` } : {};
-    return { id, content: tolokaEvent(type as TolokaEventType, { uuid: id, ...own, ...fields }) };
+    return { id, content: { ...tolokaEvent(type as TolokaEventType, { uuid: id, ...own, ...fields }) } };
   },
   formatTime: String,
   composeBody: (events) => JSON.stringify({ events: events.map(({ content }) => content) }),
