@@ -7,6 +7,11 @@ import { createApp } from "./app.js";
 // documentation. It also accepts replayed deliveries, so never use a large one in production.
 const { PORT = "3000", TOLERANCE = "300", TOLOKA_SECRET, PROLIFIC_SECRET: prolificSecret } = process.env;
 
+// The webhook finds out at its first delivery, because builds import apps where no secret is set.
+if (TOLOKA_SECRET === undefined) {
+  throw new TypeError("The secret is undefined. Set the environment variable TOLOKA_SECRET.");
+}
+
 const { app, receivers } = createApp(TOLOKA_SECRET, { prolificSecret, tolerance: Number(TOLERANCE) });
 const server = trackReplies(createServer(getRequestListener(app.fetch)));
 server.listen(Number(PORT), "127.0.0.1");
