@@ -8,7 +8,8 @@ describe("event types", () => {
   test("the type alone narrows the data in onAny", () => {
     tolokaWebhook("12345").onAny((event) => {
       if (event.type === "POOL_CLOSED") expectTypeOf(event.data.close_reason).toEqualTypeOf<string>();
-      if (event.type === "ASSIGNMENT_SUBMITTED") expectTypeOf(event.data.assignment_id).toEqualTypeOf<string>();
+      if (event.type === "ASSIGNMENT_SUBMITTED")
+        expectTypeOf(event.data.assignment_id).toEqualTypeOf<string>();
       if (event.problems) expectTypeOf(event.type).toExtend<string>();
     });
   });

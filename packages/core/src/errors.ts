@@ -72,7 +72,9 @@ export function describeError(error: unknown): string {
     // A thrown value can have getters that throw, or be a proxy.
     parts.push(kindOf(error));
   }
-  // Indented and without control characters, so that a sender's text in a message cannot forge a log line.
+  // Indented and without control characters and line separators, so that a sender's text in a message
+  // cannot forge a log line.
   const text = parts.join("\nCaused by: ").slice(0, DESCRIPTION_MAX);
-  return text.replace(/\r?\n/g, "\n    ").replace(/(?![\n\t])\p{Cc}/gu, "\ufffd");
+  const line = text.replace(/\r?\n/g, "\n    ").replace(/(?![\n\t])[\p{Cc}\p{Zl}\p{Zp}]/gu, "\ufffd");
+  return line.slice(0, DESCRIPTION_MAX);
 }

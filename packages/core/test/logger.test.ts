@@ -198,3 +198,39 @@ describe("logger", () => {
     );
   });
 });
+
+describe("a hostile or failing log", () => {
+  test("a message that looks like a stack gets no minute of its own", async () => {
+    const { logger, lines } = recording();
+    const receiver = receiverWith({ logger });
+    let n = 0;
+    receiver.onAny(() => {
+      throw new Error(`a\n    at x${n++}`);
+    });
+    for (let i = 0; i < 20; i++) await receiver.handle(signed(closed(`event-${i}`)));
+    expect(lines).toHaveLength(1);
+  });
+
+  test("a line stays short, and on its line, when the message holds line breaks and separators", async () => {
+    const { logger, lines } = recording();
+    const receiver = receiverWith({ logger });
+    receiver.onAny(() => {
+      throw new Error(`\u2028${"\n".repeat(20_000)}`);
+    });
+    await receiver.handle(signed(closed("event")));
+    const [, line = ""] = lines[0] ?? [];
+    expect(line.length).toBeLessThan(10_500);
+    expect(line).not.toMatch(/[\u2028\u2029]|\n(?! {4})/);
+  });
+
+  test("a logger whose promise rejects changes no reply and leaves no unhandled rejection", async () => {
+    const unhandled = vi.fn();
+    process.on("unhandledRejection", unhandled);
+    const reject = () => Promise.reject(new Error("disk full"));
+    const logger = { debug: reject, info: reject, warn: reject, error: reject };
+    expect((await receiverWith({ logger }).handle(unreadable())).status).toBe(400);
+    await new Promise(setImmediate);
+    process.off("unhandledRejection", unhandled);
+    expect(unhandled).not.toHaveBeenCalled();
+  });
+});

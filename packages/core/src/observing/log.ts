@@ -1,3 +1,4 @@
+import { isThenable } from "../values/maybe-promise.js";
 import { RecentMap } from "../values/recent-map.js";
 
 /** Every request can repeat a mistake, so each name is logged at most once in this time. */
@@ -52,9 +53,10 @@ export function createLog(subject: string, logger?: Logger): Log {
   const print = (name: string, text: string) => {
     const line = `crowdhook: ${subject}: ${name}: ${text}`;
     try {
-      if (logger === undefined) console.error(line);
-      else if (WARNINGS.has(name)) logger.warn(line);
-      else logger.error(line);
+      if (logger === undefined) return console.error(line);
+      const written: unknown = WARNINGS.has(name) ? logger.warn(line) : logger.error(line);
+      // A logger may be asynchronous, and its rejection must not end the process.
+      if (isThenable(written)) void Promise.resolve(written).then(undefined, () => {});
     } catch {
       // Apps replace console, and a failing log must not fail a delivery.
     }

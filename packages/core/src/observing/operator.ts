@@ -34,8 +34,10 @@ export function createOperator(log: Log): Operator {
 /** Returns the line of the stack where an error was thrown; empty if there is none. */
 function placeOf(error: unknown): string {
   try {
-    const { stack } = error as Error;
-    return /\n\s+at [^\n]*/.exec(stack ?? "")?.[0].trim() ?? "";
+    const { stack = "", message } = error as Error;
+    // Behind the message, which may itself look like a stack.
+    const frames = stack.slice(stack.indexOf(message) + message.length);
+    return /\n\s+at [^\n]*/.exec(frames)?.[0].trim() ?? "";
   } catch {
     return "";
   }
