@@ -4,10 +4,17 @@ import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import type { Running } from "../cli-process.js";
 import { buildApp, command, startApp, writeApp } from "./apps.js";
 import { type App, checksFor } from "./checks.js";
-import { HOSTS } from "./hosts.js";
+import { HOSTS, type Host } from "./hosts.js";
 import { recipeFiles } from "./recipes.js";
 
 const installed = inject("installed");
+/** The folder of each app. */
+const folders = new Map<Host, string>();
+
+// All at once, so that the types can be checked even if only some hosts are run.
+beforeAll(async () => {
+  for (const host of HOSTS) folders.set(host, await writeApp(installed, host));
+});
 
 for (const host of HOSTS) {
   describe(`${host.title} ·`, () => {
@@ -15,7 +22,7 @@ for (const host of HOSTS) {
     let app: App;
 
     beforeAll(async () => {
-      const folder = await writeApp(installed, host);
+      const folder = folders.get(host) ?? "";
       await buildApp(installed, folder, host);
       running = await startApp(installed, folder, host);
       const [, ...ports] = await running.printed(/^listening (\d+)|"port":(\d+)/m);
