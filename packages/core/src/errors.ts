@@ -76,5 +76,5 @@ export function describeError(error: unknown): string {
   // cannot forge a log line.
   const text = parts.join("\nCaused by: ").slice(0, DESCRIPTION_MAX);
   const line = text.replace(/\r?\n/g, "\n    ").replace(/(?![\n\t])[\p{Cc}\p{Zl}\p{Zp}]/gu, "\ufffd");
-  return line.slice(0, DESCRIPTION_MAX);
+  return line.slice(0, DESCRIPTION_MAX).trimEnd();
 }
