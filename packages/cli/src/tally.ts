@@ -103,7 +103,7 @@ export function answerOf(answer: Answer): string {
     .join("  ");
 }
 
-const OUTCOMES = ["handled", "duplicate", "failed", "busy", "unrecognized"];
+const OUTCOMES = ["handled", "ignored", "duplicate", "failed", "busy", "unrecognized"];
 
 /** Reads the code and the counts in a reply of crowdhook. Other servers send other bodies. */
 function parseReply({ body }: Answer): { code?: string; outcomes: Record<string, number> } {

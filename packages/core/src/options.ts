@@ -173,7 +173,7 @@ export function checkProvider(provider: unknown): void {
 export function checkOptions(options: ReceiverOptions): void {
   if (options === undefined) {
     throw new TypeError(
-      "createReceiver takes options such as { secret: process.env.TOLOKA_SECRET } as second argument.",
+      "createReceiver needs options such as { secret: process.env.TOLOKA_SECRET } as second argument.",
     );
   }
   checkNames("createReceiver", options, RECEIVER_OPTIONS);

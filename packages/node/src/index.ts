@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import type { EventMap, Provider } from "@crowdhook/core";
 import {
   mount,
@@ -48,7 +49,10 @@ export type { TolokaEvents, TolokaEventType } from "@crowdhook/core/toloka";
 
 /** A request listener for `http.createServer`. Resolves when the request is answered. Never rejects. */
 export interface NodeWebhook<Events extends EventMap> extends Webhook<Events> {
-  (request: IncomingMessage, response: ServerResponse): Promise<void>;
+  (
+    request: IncomingMessage | Http2ServerRequest,
+    response: ServerResponse | Http2ServerResponse,
+  ): Promise<void>;
 }
 
 const HINT =
@@ -67,7 +71,7 @@ export function webhook<Events extends EventMap>(
 ): NodeWebhook<Events> {
   const { mounted, answers, reportMiss } = mount(provider, source, options);
   const { handle } = mounted.receiver;
-  const listener = async (request: IncomingMessage, response: ServerResponse) => {
+  const listener: (...args: Parameters<NodeWebhook<Events>>) => Promise<void> = async (request, response) => {
     const { url = "/", headers } = request;
     if (answers(url)) return writeNodeReply(response, await handle(nodeDelivery(request, response, HINT)));
     reportMiss(headers, url);

@@ -80,15 +80,23 @@ export function createHandler(
   };
 }
 
+/** The report of each delivery says the same, and log lines would stand in between. */
+const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
+
 /** Returns the receiver of a provider; for an unknown provider one that refuses the delivery, if there is one. */
 function createReceivers(secrets: Secrets, tolerance: number): (provider: Provider | undefined) => Receiver {
-  // The report of each delivery says the same, and log lines would stand in between.
-  console.error = () => {};
   const receivers = new Map(
     PROVIDERS.map((provider) => {
       const { length } = secrets.get(provider) ?? [];
       const source = length > 0 ? { secret: secrets.get(provider) } : { unsigned: true };
-      const receiver = createReceiver(provider, { ...source, tolerance, maxBodySize: BODY_MAX });
+      const receiver = createReceiver(provider, {
+        ...source,
+        tolerance,
+        maxBodySize: BODY_MAX,
+        logger: SILENT,
+      });
+      // With this listener, no event is ignored, and a copy is a duplicate.
+      receiver.onAny(() => {});
       // Without this listener, an event that does not fit its type would fail.
       receiver.onUnrecognized(() => {});
       return [provider, receiver];
