@@ -89,7 +89,10 @@ describe("docs/errors.md quotes what a mistake at startup throws", () => {
       "a provider whose replays cannot be caught",
       () => createReceiver({ ...toloka, signsEventIds: false } as never, { secret }),
     ],
-    ["a plugin called with a secret", () => (tolokaWebhook as (secret: string) => unknown)(secret)],
+    [
+      "a plugin called with a secret",
+      () => (tolokaWebhook as unknown as (secret: string) => unknown)(secret),
+    ],
     [
       "a second webhook in one scope",
       () => fastify().register(tolokaWebhook, { secret }).register(tolokaWebhook, { secret }),
