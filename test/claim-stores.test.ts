@@ -193,3 +193,19 @@ describe.skipIf(missing)(`redisClaims ${missing ?? ""}`, () => {
 test("redisClaims without sendCommand throws and names the fix", () => {
   expect(() => redisClaims({} as never)).toThrow(/sendCommand.*redis\.call/);
 });
+
+test("redisClaims names the mistake when sendCommand is a method without its client", async () => {
+  class Client {
+    readonly #connection = { send: async () => "won" };
+    call(): Promise<unknown> {
+      return this.#connection.send();
+    }
+  }
+  const { call } = new Client();
+  const claims = redisClaims({ sendCommand: call as never });
+  const failed = Promise.resolve(claims.claim("key", "owner", 1_000));
+  await expect(failed).rejects.toMatchObject({
+    code: "SEND_COMMAND_UNBOUND",
+    message: expect.stringContaining("not the method"),
+  });
+});

@@ -37,6 +37,7 @@ export function redisClaims(options: RedisClaimsOptions): Required<ClaimStore> {
     try {
       return await sendCommand("EVALSHA", await hash, ...rest);
     } catch (error) {
+      if (error instanceof TypeError) throw misuse(error);
       if (!String(error).includes("NOSCRIPT")) throw error;
       // A new or restarted server does not know the script. EVAL also stores it.
       return sendCommand("EVAL", script, ...rest);
@@ -68,4 +69,14 @@ function argument(arg: string | number): string {
 async function sha1(script: string): Promise<string> {
   const digest = await crypto.subtle.digest("SHA-1", new TextEncoder().encode(script));
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/**
+ * Returns the error with a code, which the receiver logs; it does not log messages of clients. A method that
+ * was passed without its client fails so: `redis.call` in place of `(...args) => redis.call(...args)`.
+ */
+function misuse(cause: TypeError): TypeError {
+  const message =
+    "sendCommand failed with a TypeError. Pass a function such as (command, ...args) => redis.call(command, ...args), not the method redis.call itself.";
+  return Object.assign(new TypeError(message, { cause }), { code: "SEND_COMMAND_UNBOUND" });
 }

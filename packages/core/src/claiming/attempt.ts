@@ -69,3 +69,18 @@ export class Attempt {
     return outcome;
   }
 }
+
+/** Returns a function that makes the batch of one delivery. See `ClaimerOptions` for the parameters. */
+export function createBatches(isShared: boolean, doneFor: number, clock: () => number): () => Batch {
+  // Made at the first delivery: some runtimes have no randomness before the first request.
+  let ownerPrefix: string | undefined;
+  let count = 0;
+  return () => {
+    const now = clock();
+    const doneUntil = now + doneFor;
+    if (!isShared) return { owner: "", begun: 0, now, doneUntil, storeFailed: false };
+    ownerPrefix ??= crypto.randomUUID();
+    const owner = `${ownerPrefix}:${++count}`;
+    return { owner, begun: performance.now(), now, doneUntil, storeFailed: false };
+  };
+}

@@ -1,6 +1,6 @@
 import { isDone, type Outcome } from "../outcome.js";
 import { andThen, isThenable, type MaybePromise } from "../values/maybe-promise.js";
-import { Attempt, type Batch, type Claimed } from "./attempt.js";
+import { Attempt, type Batch, type Claimed, createBatches } from "./attempt.js";
 import type { ClaimKeys } from "./claim-keys.js";
 import type { Claim, ClaimStore } from "./claim-store.js";
 import { createReceiverMemory } from "./receiver-memory.js";
@@ -52,18 +52,7 @@ export interface Claimer {
 export function createClaimer({ store, isShared, doneFor, clock, onStoreTrouble }: ClaimerOptions): Claimer {
   const memory = createReceiverMemory();
   const callStore = createStoreCalls(onStoreTrouble);
-  // Made at the first delivery: some runtimes have no randomness before the first request.
-  let ownerPrefix: string | undefined;
-  let batchCount = 0;
-
-  function batch(): Batch {
-    const now = clock();
-    const doneUntil = now + doneFor;
-    if (!isShared) return { owner: "", begun: 0, now, doneUntil, storeFailed: false };
-    ownerPrefix ??= crypto.randomUUID();
-    const owner = `${ownerPrefix}:${++batchCount}`;
-    return { owner, begun: performance.now(), now, doneUntil, storeFailed: false };
-  }
+  const batch = createBatches(isShared, doneFor, clock);
 
   function begin(attempt: Attempt): void {
     const { event, keys } = attempt;
