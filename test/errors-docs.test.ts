@@ -93,6 +93,7 @@ describe("docs/errors.md quotes what a mistake at startup throws", () => {
       "a plugin called with a secret",
       () => (tolokaWebhook as unknown as (secret: string) => unknown)(secret),
     ],
+    ["a plugin that is not awaited", () => fastify().toloka.on("POOL_CLOSED", () => {})],
     [
       "a second webhook in one scope",
       () => fastify().register(tolokaWebhook, { secret }).register(tolokaWebhook, { secret }),
