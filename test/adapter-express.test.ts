@@ -177,7 +177,11 @@ describe.each([
     ["a request without a signature", () => express().use(tolokaWebhook(SECRET)), {}],
     [
       "a delivery that another webhook takes",
-      () => express().use(tolokaWebhook(SECRET), tolokaWebhook(SECRET, { path: "/hooks" })),
+      () =>
+        express().use(
+          tolokaWebhook(SECRET),
+          tolokaWebhook(SECRET, { path: "/hooks", on: { POOL_CLOSED: () => {} } }),
+        ),
       genuine(),
     ],
   ])("webhook logs nothing when it passes on %s", async (_, app, outgoing) => {
