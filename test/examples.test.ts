@@ -251,7 +251,7 @@ describe("what is observed", () => {
       { level: warn, msg: "delivery", code: "SIGNATURE_MISMATCH", events: [] },
       { level: error, msg: "event failed", event: closed },
       { level: error, msg: "delivery", code: "EVENT_FAILED", events: [{ ...closed, outcome: "failed" }] },
-      { level: info, msg: "delivery", events: [{ ...reopened, outcome: "unrecognized" }] },
+      { level: info, msg: "delivery", events: [{ ...reopened, outcome: "ignored" }] },
     ]);
     expect(lines[3]).toMatchObject({ status: 401, reason: expect.stringContaining("fits no secret") });
     expect(lines[4].err.message).toContain("close_reason: expected string");
@@ -275,7 +275,7 @@ describe("what is observed", () => {
       'crowdhook_events_total{provider="toloka",type="ASSIGNMENT_SUBMITTED",outcome="duplicate"} 1',
       'crowdhook_events_total{provider="toloka",type="ASSIGNMENT_SUBMITTED",outcome="handled"} 1',
       'crowdhook_events_total{provider="toloka",type="POOL_CLOSED",outcome="failed"} 1',
-      'crowdhook_events_total{provider="toloka",type="other",outcome="unrecognized"} 1',
+      'crowdhook_events_total{provider="toloka",type="other",outcome="ignored"} 1',
     ]);
     const sum = /^crowdhook_delivery_duration_seconds_sum\{provider="toloka"\} (\S+)$/m.exec(metrics)?.[1];
     expect(Number(sum)).toBeGreaterThan(0);

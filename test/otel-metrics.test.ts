@@ -76,6 +76,7 @@ describe("metrics and attributes of openTelemetry", () => {
 
   test("delivery counts its duplicates", async () => {
     const receiver = receive();
+    receiver.onAny(() => {});
     const delivery = signed([tolokaEvent("POOL_CLOSED"), tolokaEvent("POOL_CLOSED")]);
     await receiver.handle(delivery);
     await receiver.handle(delivery);

@@ -49,11 +49,9 @@ describe("listeners", () => {
       expectTypeOf(context.signal).toEqualTypeOf<AbortSignal>();
     });
     receiver.on("DYNAMIC_OVERLAP_COMPLETED", ({ data }) => {
-      expectTypeOf(data.confidence).toEqualTypeOf<number | null | undefined>();
+      expectTypeOf(data.confidence).toEqualTypeOf<number>();
       expectTypeOf(data.assignment_ids).toEqualTypeOf<string[] | null | undefined>();
-      expectTypeOf(data.output_values).toEqualTypeOf<
-        Record<string, unknown> | Record<string, unknown>[] | null | undefined
-      >();
+      expectTypeOf(data.output_values).toEqualTypeOf<Record<string, unknown> | Record<string, unknown>[]>();
     });
   });
 

@@ -36,7 +36,7 @@ const KINDS: Readonly<Record<string, (value: unknown) => boolean>> = {
   metadata: isObject,
 };
 /** Fields that an event may lack, or have as null. */
-const OPTIONAL: readonly string[] = ["confidence", "assignment_ids", "output_values", "metadata"];
+const OPTIONAL: readonly string[] = ["assignment_ids", "metadata"];
 const isText = (value: unknown) => typeof value === "string";
 
 function isObject(value: unknown): boolean {

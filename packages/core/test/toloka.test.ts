@@ -106,7 +106,7 @@ describe("parseEvents", () => {
       expect(event?.data).toBe(data);
     });
 
-    const optional: readonly string[] = ["confidence", "assignment_ids", "output_values"];
+    const optional: readonly string[] = ["assignment_ids"];
 
     test("parseEvents names the field when a required field is missing or any field is of another kind", () => {
       const data = tolokaEvent(type);

@@ -32,11 +32,11 @@ export interface TolokaAssignment extends TolokaSubscribedData {
 export interface TolokaDynamicOverlapCompleted extends TolokaSubscribedData {
   task_id: string;
   /** Documented as an integer, but the documented example is 0.155. */
-  confidence?: number | null | undefined;
+  confidence: number;
   /** Toloka has sent events without it. */
   assignment_ids?: string[] | null | undefined;
   /** Documented as an array of objects, but the documented example is one object. */
-  output_values?: Record<string, unknown> | Record<string, unknown>[] | null | undefined;
+  output_values: Record<string, unknown> | Record<string, unknown>[];
 }
 
 /** Toloka's event types, each with its data. */
@@ -90,9 +90,9 @@ const SCHEMAS: Schemas<TolokaEvents> = {
   DYNAMIC_OVERLAP_COMPLETED: z.object({
     ...subscribed,
     task_id: text,
-    confidence: z.nullish(z.number()),
+    confidence: z.number(),
     assignment_ids: z.nullish(z.array(text)),
-    output_values: z.nullish(z.union([anyObject, z.array(anyObject)])),
+    output_values: z.union([anyObject, z.array(anyObject)]),
   }),
   TEST_EVENT: z.object(common),
 };
