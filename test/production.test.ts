@@ -253,7 +253,9 @@ describe.each(TARGETS)("$name", (target) => {
       texts.push(answer.text);
     }
     expect(new Set(texts).size).toBe(1);
-    expect(log.mock.calls.join("\n")).toMatch(
+    // A webhook for each delivery also makes the fetch adapter warn.
+    const lines = log.mock.calls.flat().filter((line) => String(line).includes("SIGNATURE_MISMATCH"));
+    expect(lines.join("\n")).toMatch(
       /fits no secret.*\n.*line break after it.*\n.*a line break was added to the end.*\n.*serialized again/,
     );
     expect(log.mock.calls.join()).not.toContain(SECRET);
