@@ -159,7 +159,7 @@ export function checkProvider(provider: unknown): void {
   if (typeof name !== "string" || !isFunction(parseSignature) || !isFunction(parseEvents)) {
     const given = typeof provider === "string" ? JSON.stringify(provider) : typeName(provider);
     throw new TypeError(
-      `createReceiver takes a provider first, such as toloka of "@crowdhook/core/toloka", not ${given}.`,
+      `createReceiver takes a provider first, an object that you import from "@crowdhook/core/<provider>", not ${given}.`,
     );
   }
   if (signsEventIds === false && eventsPerDelivery === "many") {
@@ -173,7 +173,7 @@ export function checkProvider(provider: unknown): void {
 export function checkOptions(options: ReceiverOptions): void {
   if (options === undefined) {
     throw new TypeError(
-      "createReceiver needs options such as { secret: process.env.TOLOKA_SECRET } as second argument.",
+      "createReceiver needs options such as { secret: process.env.WEBHOOK_SECRET } as second argument.",
     );
   }
   checkNames("createReceiver", options, RECEIVER_OPTIONS);
