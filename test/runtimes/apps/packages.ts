@@ -24,9 +24,9 @@ async function receive(load: (name: string) => Promise<Exports>): Promise<number
   const { toloka } = (await load("@crowdhook/core/toloka")) as typeof import("@crowdhook/core/toloka");
   const testing = (await load("@crowdhook/core/testing")) as typeof import("@crowdhook/core/testing");
   const events = [testing.tolokaEvent("POOL_CLOSED")];
-  const reply = await createReceiver(toloka, { secret: SECRET }).handle(
-    testing.signToloka({ secret: SECRET, events }),
-  );
+  const receiver = createReceiver(toloka, { secret: SECRET });
+  receiver.onAny(() => {});
+  const reply = await receiver.handle(testing.signToloka({ secret: SECRET, events }));
   return reply.status;
 }
 
