@@ -74,7 +74,8 @@ async function findSecret(
   return undefined;
 }
 
-function parseBody<Events extends EventMap>(
+/** Returns the events in a body, or the code of the refusal and no events. */
+export function parseBody<Events extends EventMap>(
   provider: Provider<Events>,
   headers: DeliveryHeaders,
   body: Uint8Array,

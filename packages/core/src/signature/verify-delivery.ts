@@ -1,10 +1,11 @@
-import { parseJson, toBytes } from "../body.js";
+import { toBytes } from "../body.js";
 import { type Bytes, type IncomingDelivery, toHeaders } from "../delivery.js";
 import { ERRORS, type ErrorCode } from "../errors.js";
 import type { EventMap, ReceivedEvent } from "../event.js";
 import { createLog } from "../observing/log.js";
 import { checkProvider } from "../options.js";
 import type { Provider } from "../provider.js";
+import { parseBody } from "./inspect.js";
 import type { Secrets } from "./secrets.js";
 import { createVerifier } from "./verify.js";
 
@@ -67,9 +68,7 @@ export async function verify<Events extends EventMap>(
   const delivery = { method: "POST", headers: toHeaders(headers), body: bytes };
   const digest = await check(delivery);
   if (typeof digest === "object") throw new WebhookError(digest.code, digest.reason);
-  const json = parseJson(bytes);
-  if (json === undefined) throw new WebhookError("BODY_NOT_JSON");
-  const events = provider.parseEvents(json.value, delivery.headers);
-  if (events === undefined) throw new WebhookError("ENVELOPE_INVALID");
-  return events as readonly ReceivedEvent<Events>[];
+  const { code, events } = parseBody(provider, delivery.headers, bytes);
+  if (code !== undefined) throw new WebhookError(code);
+  return events;
 }
