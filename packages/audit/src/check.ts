@@ -21,7 +21,7 @@ export interface Check {
   /** The names of the providers to which the check applies. */
   readonly providers: readonly ProviderName[];
   readonly level: Level;
-  /** What an endpoint must do, in one sentence. */
+  /** The endpoint's duty, in one sentence. */
   readonly requirement: string;
   /** The consequence of a failure, or the reason for the requirement. */
   readonly reason: string;

@@ -19,7 +19,7 @@ function field(value: unknown, name: string): unknown {
   }
 }
 
-/** By its methods, because hosts have Request classes of their own. */
+/** Checks the methods, because hosts have Request classes of their own. */
 function isRequest(value: unknown): value is Request {
   return (
     typeof field(value, "method") === "string" &&

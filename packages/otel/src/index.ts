@@ -111,7 +111,7 @@ export function openTelemetry(options: OpenTelemetryOptions = {}): Instrumentati
       await inSpan({ name, shared, own: {}, parent: parentOf(headers) }, run, (record, span) => {
         const { status, code, events, bytes } = record;
         span.setAttribute(NAME.status, status);
-        // As in the conventions for HTTP servers, a mistake of the sender is not an error of the server.
+        // The conventions for HTTP servers say that a mistake of the sender is not an error of the server.
         if (status >= 500) span.setStatus({ code: SpanStatusCode.ERROR });
         if (bytes !== undefined) span.setAttribute(NAME.bodySize, bytes);
         // The number of events in a refused delivery is unknown.

@@ -19,7 +19,7 @@ export interface TargetOptions extends AccountOptions, SecretOptions {
 export interface AccountFlag {
   /** The commands that take it: all of them, those that create subscriptions, or `sync` alone. */
   readonly of: "account" | "target" | "sync";
-  /** As commander takes it, such as `--pool <id>`. */
+  /** The flags in commander's form, such as `--pool <id>`. */
   readonly flags: string;
   readonly description: string;
   readonly isRepeatable?: boolean;

@@ -36,7 +36,7 @@ const signed = Buffer.alloc(32 * 1024);
  * keys. Tries all keys, and compares in constant time, so that the duration reveals nothing.
  */
 export function verify(keys: readonly HmacKey[], prefix: string, body: Uint8Array, digest: string): boolean {
-  // As UTF-8. Latin1 keeps only the low byte of a character, so "İ" (U+0130) would pass as "0" (U+0030).
+  // Written as UTF-8: latin1 keeps only the low byte of a character, so "İ" (U+0130) would pass as "0" (U+0030).
   if (digest.length !== received.length || received.write(digest, "utf8") !== received.length) return false;
   // A UTF-16 unit takes at most three bytes of UTF-8.
   const inOneCall = hash !== undefined && BLOCK + 3 * prefix.length + body.length <= signed.length;
