@@ -19,6 +19,16 @@ function addReport(path, testStatus) {
   const count = (...statuses) => tests.filter(({ status }) => statuses.includes(status)).length;
   let failures = count("failed");
 
+  // Named here as well: the end of a long log is all that some readers are shown.
+  for (const file of report?.testResults ?? []) {
+    for (const test of file.assertionResults.filter(({ status }) => status === "failed")) {
+      console.log(`Failed: ${file.name}: ${test.fullName}`);
+      for (const message of test.failureMessages ?? []) {
+        console.log(message.split("\n").slice(0, 12).join("\n"));
+      }
+    }
+  }
+
   // A file that cannot be loaded, or whose hooks fail, has no failed test of its own.
   for (const { name, status, assertionResults } of report?.testResults ?? []) {
     if (status === "failed" && !assertionResults.some((test) => test.status === "failed")) {
