@@ -338,7 +338,7 @@ const DURABLE: {
 describe.each(DURABLE)("examples/$name", ({ example, missing, open, worker }) => {
   test.skipIf(missing)(
     `${missing ?? ""} what is delivered to the server the worker prints, and both end on SIGTERM with nothing lost`,
-    { timeout: 60_000 },
+    { timeout: 240_000 },
     async () => {
       const { env, close } = await open();
       const agent = new http.Agent({ keepAlive: true });
@@ -351,7 +351,7 @@ describe.each(DURABLE)("examples/$name", ({ example, missing, open, worker }) =>
       const server = await start(example, env);
       const first = worker === undefined ? server : await start(example, env, worker);
       expect(await deliver(server.origin, "first")).toBe(200);
-      await vi.waitFor(() => expect(first.printed).toEqual(["ASSIGNMENT_SUBMITTED first"]), 20_000);
+      await vi.waitFor(() => expect(first.printed).toEqual(["ASSIGNMENT_SUBMITTED first"]), 60_000);
 
       // While deliveries come in.
       const answered = ["first"];
@@ -378,7 +378,7 @@ describe.each(DURABLE)("examples/$name", ({ example, missing, open, worker }) =>
       // What was left is worked off by the next one.
       const next = await start(example, env, worker);
       const expected = answered.map((assignment) => `ASSIGNMENT_SUBMITTED ${assignment}`).sort();
-      await vi.waitFor(() => expect([...first.printed, ...next.printed].sort()).toEqual(expected), 20_000);
+      await vi.waitFor(() => expect([...first.printed, ...next.printed].sort()).toEqual(expected), 60_000);
       next.child.kill("SIGTERM");
       expect(await next.exited).toEqual([0, null]);
       agent.destroy();

@@ -175,7 +175,7 @@ describe("runs as it stands", () => {
       expect(await exported.receiver.handle(delivery)).toMatchObject({ status: 200 });
       expect(printed.flat()).toEqual([]);
       exported.sink.work(exported.receiver);
-      await vi.waitFor(() => expect(printed.flat()).toContain(heard), 10_000);
+      await vi.waitFor(() => expect(printed.flat()).toContain(heard), 60_000);
       await exported.sink.close();
     } else if (POST) {
       const { delivery, heard } = code.includes("prolificWebhook") ? ofProlific() : ofToloka();
@@ -194,7 +194,7 @@ describe("runs as it stands", () => {
         const response = await fetch(`http://127.0.0.1:${port}${path}`, delivery);
         expect(`${path} ${response.status}`).toBe(`${path} 200`);
         // Behind a sink, a moment later.
-        await vi.waitFor(() => expect(printed.flat()).toContain(heard), 10_000);
+        await vi.waitFor(() => expect(printed.flat()).toContain(heard), 60_000);
       }
     } else {
       // It sends itself what it handles.

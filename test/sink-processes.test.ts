@@ -25,7 +25,7 @@ const SEED = Number(process.env.SINK_SEED ?? 20_261_122);
 const PGLITE_KILLS = Number(process.env.SINK_KILLS ?? 12);
 const WORKER_KILLS = 12;
 /** The time limit of every wait. */
-const PATIENCE_MS = 40_000;
+const PATIENCE_MS = 120_000;
 /** Short times, because a killed worker's events wait for its lease. Many attempts: each kill takes one. */
 const QUICK = { attempts: 20, backoff: 1, lease: 2 };
 
@@ -272,7 +272,7 @@ function verdictOn(journal: Journal, rows: readonly Row[], answered: readonly st
 }
 
 test(`on PGlite, ${PGLITE_KILLS} kills of the only process lose no answered event and repeat no completed one`, {
-  timeout: 60_000 + PGLITE_KILLS * 5_000,
+  timeout: 120_000 + PGLITE_KILLS * 10_000,
 }, async ({ signal }) => {
   const random = seededRandom(SEED);
   const engine = await pglite();
@@ -325,7 +325,7 @@ test(`on PGlite, ${PGLITE_KILLS} kills of the only process lose no answered even
 describe.each(SERVERS)("on $name", ({ name, open, missing }) => {
   test.skipIf(missing)(
     `${missing ?? ""} random kills of workers and a kill of the server lose no answered event and repeat no completed one`,
-    { timeout: 120_000 },
+    { timeout: 360_000 },
     async ({ signal }) => {
       const random = seededRandom(SEED);
       const engine = await open();
@@ -367,7 +367,7 @@ describe.each(SERVERS)("on $name", ({ name, open, missing }) => {
     { when: "after its signal aborted", takes: 9_000 },
   ])(
     `${missing ?? ""} another worker takes over the event of a paused worker, whose late failure $when changes nothing`,
-    { timeout: 60_000 },
+    { timeout: 240_000 },
     async ({ takes }) => {
       const engine = await open();
       const journal = journalOf(`${name}-paused-${takes}`);
@@ -441,7 +441,7 @@ describe.each(ENGINES)("on $name", ({ name, open, missing }) => {
       expect((await engine.rows()).map(({ state }) => state)).toEqual(Array(6).fill("completed"));
       await engine.close();
     },
-    60_000,
+    240_000,
   );
 
   test.skipIf(missing)(
@@ -471,12 +471,12 @@ describe.each(ENGINES)("on $name", ({ name, open, missing }) => {
       ]);
       await engine.close();
     },
-    60_000,
+    240_000,
   );
 });
 
 test("one of two processes opens a folder after a kill; the other one answers 503 until the first one ends", {
-  timeout: 60_000,
+  timeout: 240_000,
 }, async () => {
   const engine = await pglite();
   const journal = journalOf("pglite-two");
