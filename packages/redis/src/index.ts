@@ -33,7 +33,7 @@ export function redisClaims(options: RedisClaimsOptions): Required<ClaimStore> {
       hash = sha1(script);
       hashes.set(script, hash);
     }
-    const rest = ["1", `${prefix}{${key}}`, ...args.map(argument)];
+    const rest = ["1", escapeSurrogates(`${prefix}{${key}}`), ...args.map(argument)];
     try {
       return await sendCommand("EVALSHA", await hash, ...rest);
     } catch (error) {
@@ -62,7 +62,18 @@ export function redisClaims(options: RedisClaimsOptions): Required<ClaimStore> {
 
 /** Redis accepts only whole milliseconds, written in digits. */
 function argument(arg: string | number): string {
-  return typeof arg === "string" ? arg : String(Math.min(Math.ceil(arg), Number.MAX_SAFE_INTEGER));
+  if (typeof arg === "string") return escapeSurrogates(arg);
+  return String(Math.min(Math.ceil(arg), Number.MAX_SAFE_INTEGER));
+}
+
+/**
+ * Writes each half of a surrogate pair as an escape, because UTF-8 maps all halves to one character, and
+ * different keys would become one. Also escapes the backslash, so that no other text looks like an escape.
+ */
+function escapeSurrogates(text: string): string {
+  return text.replace(/[\\\p{Surrogate}]/gu, (found) =>
+    found === "\\" ? "\\\\" : `\\u${found.charCodeAt(0).toString(16)}`,
+  );
 }
 
 /** Uses WebCrypto, which every runtime has. */

@@ -140,6 +140,33 @@ export const claimStoreChecks: readonly {
     },
   },
   {
+    name: "keys and owners that differ only in half a surrogate pair are distinct",
+    async check({ store }) {
+      // UTF-8 maps both halves to U+FFFD. An escape must not equal another key, either.
+      const odd = [
+        "\ud800",
+        "\ud801",
+        "\udfff",
+        "\ufffd",
+        "\\ud800",
+        "\\\\ud800",
+        "\ud83d\ude00",
+        "\ude00\ud83d",
+      ];
+      const base = randomUUID();
+      for (const text of odd) assert.equal(await store.claim(base + text, text, 10_000), "won");
+      for (const owner of odd) {
+        const key = randomUUID();
+        assert.equal(await store.claim(key, owner, 10_000), "won");
+        for (const other of odd.filter((other) => other !== owner)) {
+          assert.equal(await store.claim(key, other, 10_000), "busy");
+          assert.equal(await store.settle(key, other, 10_000), false);
+        }
+        assert.equal(await store.settle(key, owner, 10_000), true);
+      }
+    },
+  },
+  {
     name: "latestOccurrence, if present, returns the latest recorded time until its time to live is over",
     async check({ store, advance }) {
       if (!store.latestOccurrence || !store.recordOccurrence) return;
