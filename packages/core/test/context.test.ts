@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from "vitest";
 import { tolokaEvent } from "../src/testing.js";
-import { receiverWith, signed } from "./deliveries.js";
+import { closed, contentOf, receiverWith, signed } from "./deliveries.js";
 
 describe("listener context", () => {
   test("the context holds the verified delivery: its method, headers and bytes", async () => {
@@ -50,4 +50,29 @@ describe("listener context", () => {
     await receiver.handle({ ...signed(tolokaEvent("POOL_CLOSED")), signal });
     expect(seen).toEqual([signal, false, "POST", signal]);
   });
+
+  test.each([[60], [undefined]])(
+    "Node prints no warning when a thousand events use the signal, 50 at once (timeout: %s)",
+    async (timeout) => {
+      const warnings: Error[] = [];
+      const warned = (warning: Error) => warnings.push(warning);
+      process.on("warning", warned);
+      const { signal } = new AbortController();
+      const added = vi.spyOn(signal, "addEventListener");
+      const receiver = receiverWith({ timeout, concurrency: 50, orderingKey: () => undefined });
+      receiver.onAny(async (_event, context) => {
+        const ignore = () => {};
+        context.signal.addEventListener("abort", ignore);
+        await new Promise((resolve) => setImmediate(resolve));
+        context.signal.removeEventListener("abort", ignore);
+      });
+      const events = Array.from({ length: 1_000 }, (_, i) => closed(String(i)));
+      expect(contentOf(await receiver.handle({ ...signed(...events), signal })).handled).toBe(1_000);
+      // Node emits warnings in a later tick.
+      await new Promise((resolve) => setImmediate(resolve));
+      process.off("warning", warned);
+      expect(added).toHaveBeenCalledTimes(1_000);
+      expect(warnings).toEqual([]);
+    },
+  );
 });

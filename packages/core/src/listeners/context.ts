@@ -47,13 +47,26 @@ export function contextsOf(delivery: Delivery, incoming: IncomingDelivery): Cont
   let hangUp: AbortSignal | undefined;
   const contextFor = (stale: boolean, limit?: TimeLimit): ListenerContext => {
     const signal = () => {
-      hangUp ??= incoming.signal ?? new AbortController().signal;
+      hangUp ??= allowManyListeners(incoming.signal ?? new AbortController().signal);
       return limit ? limit.join(hangUp) : hangUp;
     };
     return Object.defineProperty({ delivery, stale, [SIGNAL_OF]: signal }, "signal", SIGNAL) as never;
   };
   const usual = contextFor(false);
   return (stale, limit) => (stale || limit ? contextFor(stale, limit) : usual);
+}
+
+/**
+ * All events of a delivery share its signal, so the number of listeners is no leak. Without this call,
+ * Node prints a warning at the eleventh.
+ */
+function allowManyListeners(signal: AbortSignal): AbortSignal {
+  try {
+    globalThis.process?.getBuiltinModule?.("node:events").setMaxListeners(0, signal);
+  } catch {
+    // Not a signal of Node, such as that of jsdom.
+  }
+  return signal;
 }
 
 /** Returns the context of an event in a sink's worker. It has no delivery. */
