@@ -43,7 +43,8 @@ export function createDispatcher<Events extends EventMap>(
     isShared,
     doneFor: Math.max(DONE_MS, replayable),
     clock,
-    onStoreTrouble: (trouble) => log("STORE_UNAVAILABLE", `${trouble}.`),
+    onStoreTrouble: (trouble, kind) => log("STORE_UNAVAILABLE", `${trouble}.`, kind),
+    onClaimLost: (trouble) => log("CLAIM_LOST", `${trouble}.`),
   });
   const claimKeysOf = createClaimKeys(provider as Provider, { isShared, detectStale, replayable });
   const queues = concurrency > 1 || orderingKey ? createOrderingQueues() : undefined;
@@ -112,10 +113,8 @@ export function createDispatcher<Events extends EventMap>(
     try {
       if (won.length > 0) await sink.accept(won, contextFor(false));
     } catch (error) {
-      log(
-        "SINK_UNAVAILABLE",
-        `the sink failed (${kindOf(error)}). The reply is 503, and the provider retries.`,
-      );
+      const kind = kindOf(error);
+      log("SINK_UNAVAILABLE", `the sink failed (${kind}). The reply is 503, and the provider retries.`, kind);
       outcome = "sink_failed";
     }
     const ended: MaybePromise<Outcome>[] = [];

@@ -96,6 +96,40 @@ describe("claim leases", () => {
     expect(heard).toEqual(["first"]);
   });
 
+  test.each<[string, () => void]>([
+    // While a machine is suspended, its monotonic clock stands still, and no timer fires.
+    ["the wall clock", () => vi.setSystemTime(Date.now() + 31_000)],
+    [
+      "the monotonic clock",
+      () => {
+        const later = performance.now() + 31_000;
+        vi.spyOn(performance, "now").mockImplementation(() => later);
+      },
+    ],
+  ])("a waiting event does not run on a lease that is over by %s alone", async (_, pass) => {
+    let taken = false;
+    const claims: ClaimStore = {
+      claim: (key) => (taken && key === "toloka:second" ? "busy" : "won"),
+      settle: () => true,
+      release() {},
+    };
+    const receiver = receiverWith({ claims, clock: Date.now });
+    const { passed, open } = deferred();
+    const heard: string[] = [];
+    receiver.onAny((event) => {
+      heard.push(event.id);
+      return event.id === "first" ? passed : undefined;
+    });
+    const events = ["first", "second"].map((uuid) => tolokaEvent("POOL_CLOSED", { uuid }));
+    const reply = receiver.handle(signed(...events));
+    await vi.advanceTimersByTimeAsync(0);
+    pass();
+    taken = true;
+    open();
+    expect(JSON.parse((await reply).body)).toMatchObject({ handled: 1, busy: 1 });
+    expect(heard).toEqual(["first"]);
+  });
+
   test("a redelivery can claim a failed event when a renewal was in flight as the event failed", async () => {
     const store = memoryClaims();
     const slow = slowClaims(() => LATENCY, store);

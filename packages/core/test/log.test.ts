@@ -40,6 +40,59 @@ describe("log", () => {
     }
   });
 
+  test("the log prints a line a minute after the last one, although the wall clock was set back", async () => {
+    vi.useFakeTimers({ now: NOW });
+    try {
+      const log = vi.spyOn(console, "error").mockImplementation(() => {});
+      const receiver = receiverWith();
+      const gone = { method: "POST", headers: {}, body: () => ({ code: "BODY_UNAVAILABLE" }) as const };
+      await receiver.handle(gone);
+      vi.advanceTimersByTime(60_000);
+      vi.setSystemTime(NOW - 3_600_000);
+      await receiver.handle(gone);
+      expect(log).toHaveBeenCalledTimes(2);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  test("the log prints each kind of a sink's and a store's error, each once a minute", async () => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    let code = "";
+    const fail = () => {
+      throw Object.assign(new Error("hunter2"), { code });
+    };
+    const receivers = [
+      receiverWith({ sink: { accept: fail } }),
+      receiverWith({ claims: { claim: fail, settle: () => true, release() {} } }),
+    ];
+    for (code of ["ECONNREFUSED", "OOM", "OOM"])
+      for (const receiver of receivers) await receiver.handle(signed(closed("x")));
+    expect(log.mock.calls.flat()).toEqual(
+      ["ECONNREFUSED", "OOM"].flatMap((code) => [
+        `crowdhook: toloka: SINK_UNAVAILABLE: the sink failed (Error ${code}). The reply is 503, and the provider retries.`,
+        `crowdhook: toloka: STORE_UNAVAILABLE: the claim store failed (Error ${code}).`,
+      ]),
+    );
+  });
+
+  test("the log prints a lost claim as CLAIM_LOST, although the store failed in the same minute", async () => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    const settle = vi
+      .fn(() => false)
+      .mockImplementationOnce(() => {
+        throw new Error("hunter2");
+      });
+    const receiver = receiverWith({ claims: { claim: () => "won", settle, release() {} } });
+    receiver.onAny(() => {});
+    await receiver.handle(signed(closed("x")));
+    await receiver.handle(signed(closed("y")));
+    expect(log.mock.calls.flat()).toEqual([
+      "crowdhook: toloka: STORE_UNAVAILABLE: the claim store failed (Error).",
+      expect.stringContaining("crowdhook: toloka: CLAIM_LOST: a claim was lost while its event was handled"),
+    ]);
+  });
+
   test("a redelivery is handled when the console threw during the first delivery", async () => {
     const log = vi.spyOn(console, "error").mockImplementation(() => {
       throw new Error("console broken");

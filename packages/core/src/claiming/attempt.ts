@@ -1,6 +1,7 @@
 import type { ReceivedEvent } from "../event.js";
 import type { Outcome } from "../outcome.js";
 import type { MaybePromise } from "../values/maybe-promise.js";
+import { stopwatch } from "../values/stopwatch.js";
 import type { ClaimKeys } from "./claim-keys.js";
 import type { Claim } from "./claim-store.js";
 
@@ -11,8 +12,8 @@ const WAIT_MAX_MS = 30_000;
 export interface Batch {
   /** The owner of the claims. Unique per delivery, so that a late command of one delivery cannot settle another's claims. */
   readonly owner: string;
-  /** When the batch began, by `performance.now()`. */
-  readonly begun: number;
+  /** Returns how long ago the batch began, in milliseconds. */
+  readonly age: () => number;
   /** When the batch began: Unix time in milliseconds, by the receiver's clock. */
   readonly now: number;
   /** Until when its events count as done: Unix time in milliseconds, by the receiver's clock. */
@@ -30,8 +31,8 @@ export type Claimed = Claim | Attempt | undefined;
 /** One event on its way through the receiver, with its claim and its outcome. */
 export class Attempt {
   claim: MaybePromise<Claimed> = "won";
-  /** When the store's lease ends, by `performance.now()`; `undefined` if the store granted none. */
-  heldUntil: number | undefined;
+  /** Returns the age of the store's lease in milliseconds; `undefined` if the store granted none. */
+  leaseAge: (() => number) | undefined;
   /** Whether the receiver's memory lists it, for later attempts of the same event to wait for. */
   isInFlight = false;
   /** Whether it has ended or is ending. A claim that the store grants after that is released. */
@@ -70,6 +71,9 @@ export class Attempt {
   }
 }
 
+/** Without a shared store there are no leases. */
+const noAge = () => 0;
+
 /** Returns a function that makes the batch of one delivery. See `ClaimerOptions` for the parameters. */
 export function createBatches(isShared: boolean, doneFor: number, clock: () => number): () => Batch {
   // Made at the first delivery: some runtimes have no randomness before the first request.
@@ -78,9 +82,9 @@ export function createBatches(isShared: boolean, doneFor: number, clock: () => n
   return () => {
     const now = clock();
     const doneUntil = now + doneFor;
-    if (!isShared) return { owner: "", begun: 0, now, doneUntil, storeFailed: false };
+    if (!isShared) return { owner: "", age: noAge, now, doneUntil, storeFailed: false };
     ownerPrefix ??= crypto.randomUUID();
     const owner = `${ownerPrefix}:${++count}`;
-    return { owner, begun: performance.now(), now, doneUntil, storeFailed: false };
+    return { owner, age: stopwatch(clock), now, doneUntil, storeFailed: false };
   };
 }

@@ -1,5 +1,6 @@
 import { isDone, type Outcome } from "../outcome.js";
 import { andThen, isThenable, type MaybePromise } from "../values/maybe-promise.js";
+import { stopwatch } from "../values/stopwatch.js";
 import { Attempt, type Batch, type Claimed, createBatches } from "./attempt.js";
 import type { ClaimKeys } from "./claim-keys.js";
 import type { Claim, ClaimStore } from "./claim-store.js";
@@ -21,8 +22,10 @@ export interface ClaimerOptions {
   readonly doneFor: number;
   /** Returns Unix time in milliseconds. */
   readonly clock: () => number;
-  /** Gets a sentence for the operator when the store fails. */
-  readonly onStoreTrouble: (trouble: string) => void;
+  /** Gets a sentence for the operator when the store fails, and the kind of its error. */
+  readonly onStoreTrouble: (trouble: string, kind: string) => void;
+  /** Gets a sentence for the operator when a claim was lost while its event was handled. */
+  readonly onClaimLost: (trouble: string) => void;
 }
 
 /**
@@ -49,7 +52,8 @@ export interface Claimer {
  * Lets one attempt at a time handle an event: in this receiver by its memory, across receivers and
  * processes by the store's claims.
  */
-export function createClaimer({ store, isShared, doneFor, clock, onStoreTrouble }: ClaimerOptions): Claimer {
+export function createClaimer(options: ClaimerOptions): Claimer {
+  const { store, isShared, doneFor, clock, onStoreTrouble, onClaimLost } = options;
   const memory = createReceiverMemory();
   const callStore = createStoreCalls(onStoreTrouble);
   const batch = createBatches(isShared, doneFor, clock);
@@ -77,24 +81,24 @@ export function createClaimer({ store, isShared, doneFor, clock, onStoreTrouble 
     if (!isShared && memory.isDone(keys.event, attempt.batch.now)) return "done";
     memory.add(keys.event, attempt);
     attempt.isInFlight = true;
-    return isShared ? lease(attempt, keys, attempt.batch.begun) : "won";
+    return isShared ? lease(attempt, keys, attempt.batch.age) : "won";
   }
 
   /**
    * Takes or renews the lease.
    *
-   * @param asked When this call began, or earlier, by `performance.now()`. The lease counts from here, so
-   *   that it never outlasts the store's.
+   * @param age A stopwatch that started when this call began, or earlier: the lease must not outlast the
+   *   store's.
    */
   function lease(
     attempt: Attempt,
     { event: key }: ClaimKeys,
-    asked: number,
+    age: () => number,
   ): MaybePromise<Claim | undefined> {
     const receive = (claim: Claim) => {
-      if (claim !== "won") attempt.heldUntil = undefined;
+      if (claim !== "won") attempt.leaseAge = undefined;
       else if (attempt.isEnding) void callStore(() => store.release(key, attempt.batch.owner));
-      else attempt.heldUntil = asked + LEASE_MS;
+      else attempt.leaseAge = age;
     };
     const answer = callStore(() => store.claim(key, attempt.batch.owner, LEASE_MS), receive);
     return andThen(answer, (claim) => {
@@ -105,20 +109,19 @@ export function createClaimer({ store, isShared, doneFor, clock, onStoreTrouble 
   }
 
   function confirm(attempt: Attempt): MaybePromise<Claim | undefined> {
-    const { keys, heldUntil = Number.NEGATIVE_INFINITY, batch } = attempt;
+    const { keys, leaseAge, batch } = attempt;
     if (keys === undefined || !isShared) return "won";
-    const now = performance.now();
-    if (now < heldUntil) return "won";
-    return batch.storeFailed ? undefined : lease(attempt, keys, now);
+    if (leaseAge !== undefined && leaseAge() < LEASE_MS) return "won";
+    return batch.storeFailed ? undefined : lease(attempt, keys, stopwatch(clock));
   }
 
   function renewing<T>(attempts: readonly Attempt[], handled: Promise<T>): Promise<T> {
     if (!isShared) return handled;
     const timer = setInterval(() => {
-      const now = performance.now();
+      const age = stopwatch(clock);
       for (const attempt of attempts) {
-        const isHeld = !attempt.isEnding && attempt.heldUntil !== undefined;
-        if (isHeld && attempt.keys) void lease(attempt, attempt.keys, now);
+        const isHeld = !attempt.isEnding && attempt.leaseAge !== undefined;
+        if (isHeld && attempt.keys) void lease(attempt, attempt.keys, age);
       }
     }, LEASE_MS / 3);
     return handled.finally(() => clearInterval(timer));
@@ -155,7 +158,7 @@ export function createClaimer({ store, isShared, doneFor, clock, onStoreTrouble 
   /** @param held Whether the claim was still held when it was settled; `undefined` if the store failed. */
   function afterSettling(attempt: Attempt, outcome: Outcome, held: boolean | undefined): Outcome {
     if (held === false)
-      onStoreTrouble(
+      onClaimLost(
         "a claim was lost while its event was handled, so the event may run again. Check for long pauses of this process",
       );
     return endAndForget(attempt, held === undefined ? "settle_failed" : outcome);
@@ -182,9 +185,9 @@ export function createClaimer({ store, isShared, doneFor, clock, onStoreTrouble 
 
   /** Ends an attempt that settles nothing. Releases its claim; if the store has not answered yet, `lease` does. */
   function endUnsettled(attempt: Attempt, outcome: Outcome): MaybePromise<Outcome> {
-    const { keys, batch, heldUntil } = attempt;
+    const { keys, batch, leaseAge } = attempt;
     attempt.isEnding = true;
-    if (keys === undefined || heldUntil === undefined) return endAndForget(attempt, outcome);
+    if (keys === undefined || leaseAge === undefined) return endAndForget(attempt, outcome);
     const released = callStore(() => store.release(keys.event, batch.owner));
     return andThen(released, () => endAndForget(attempt, outcome));
   }

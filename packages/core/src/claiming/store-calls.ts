@@ -15,10 +15,11 @@ export type CallStore = <T>(
   onLate?: (answer: T) => void,
 ) => MaybePromise<T | undefined>;
 
-/** @param onTrouble Gets a sentence for the operator. */
-export function createStoreCalls(onTrouble: (trouble: string) => void): CallStore {
+/** @param onTrouble Gets a sentence for the operator, and the kind of the store's error. */
+export function createStoreCalls(onTrouble: (trouble: string, kind: string) => void): CallStore {
   const fail = (error: unknown) => {
-    onTrouble(`the claim store failed (${kindOf(error)})`);
+    const kind = kindOf(error);
+    onTrouble(`the claim store failed (${kind})`, kind);
     return undefined;
   };
   return (call, onLate) => {

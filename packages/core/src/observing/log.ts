@@ -20,8 +20,12 @@ export interface Logger {
 
 /** Prints lines for the operator. */
 export interface Log {
-  /** Prints a line under a name, at most one line a minute for each name. Drops further lines. */
-  (name: string, text: string): void;
+  /**
+   * Prints a line under a name, at most one line a minute for each name and kind. Drops further lines.
+   *
+   * @param kind Such as the kind of an error, so that one kind does not hide another.
+   */
+  (name: string, text: string, kind?: string): void;
   /** Returns whether a line under this name may be printed now. If so, it also starts the minute of this name. */
   isDue(name: string): boolean;
   /** Prints a line without the limit. Call it after `isDue` returned true. */
@@ -45,8 +49,9 @@ const WARNINGS: ReadonlySet<string> = new Set([
 export function createLog(subject: string, logger?: Logger): Log {
   const loggedAt = new RecentMap<number>(NAMES);
   const isDue = (name: string) => {
-    const now = Date.now();
-    if (now - (loggedAt.get(name) ?? 0) < LOG_INTERVAL_MS) return false;
+    // Monotonic: after the wall clock was set back, lines would be dropped for as long.
+    const now = performance.now();
+    if (now - (loggedAt.get(name) ?? Number.NEGATIVE_INFINITY) < LOG_INTERVAL_MS) return false;
     loggedAt.set(name, now);
     return true;
   };
@@ -61,8 +66,8 @@ export function createLog(subject: string, logger?: Logger): Log {
       // Apps replace console, and a failing log must not fail a delivery.
     }
   };
-  const log = (name: string, text: string) => {
-    if (isDue(name)) print(name, text);
+  const log = (name: string, text: string, kind?: string) => {
+    if (isDue(kind === undefined ? name : `${name} ${kind}`)) print(name, text);
   };
   return Object.assign(log, { isDue, print });
 }
