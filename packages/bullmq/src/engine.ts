@@ -31,11 +31,8 @@ export function createBullmqEngine(context: EngineContext, target: string | Redi
   );
 
   return {
-    async store(provider, events) {
-      // Throws for data that JSON cannot hold, before anything of the delivery is sent.
-      JSON.stringify(events);
-      await request(ANSWER_MS, (connection) => queues.store(connection, provider, events));
-    },
+    store: (provider, events) =>
+      request(ANSWER_MS, (connection) => queues.store(connection, provider, events)),
 
     work(provider, run, concurrency) {
       // Unlike requests, a worker's commands wait until Redis is back.

@@ -8,6 +8,7 @@ import { createReceiver } from "../src/receiver.js";
 import {
   createDurableSink,
   type DurableSink,
+  deserializeEvent,
   type EngineContext,
   type EngineDefinition,
   type QueueEngine,
@@ -137,6 +138,38 @@ describe("createDurableSink", () => {
     );
   });
 
+  test("a process that only receives logs the code of the error with which storing failed", async () => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    const sink = memorySink({}, undefined, {
+      codeOf: () => "42501",
+      engine: { store: () => Promise.reject(new Error("a password")) },
+    });
+    await expect(async () => sink.accept([eventOf("a")], NO_CONTEXT)).rejects.toThrow("a password");
+    expect(log.mock.calls.flat()).toEqual([
+      "crowdhook: memory sink: unreachable: The memory failed (42501). Check that it runs and is reachable.",
+    ]);
+    log.mockRestore();
+  });
+
+  const circular: Record<string, unknown> = {};
+  circular.itself = circular;
+  test.each<[string, Partial<ReceivedEvent>]>([
+    ["a bigint", { data: { big: 1n } }],
+    ["an object that contains itself", { data: circular }],
+    ["an invalid time", { occurredAt: new Date(Number.NaN) }],
+  ])("an event with %s is stored without its data, and the event after it is stored", async (_, odd) => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    const jobs = new Map<string, Job>();
+    const sink = memorySink({}, jobs);
+    await sink.accept([{ ...eventOf("odd"), ...odd } as ReceivedEvent, eventOf("usual")], NO_CONTEXT);
+    const [stored, usual] = [...jobs.values()].map(({ text }) => deserializeEvent(JSON.parse(text)));
+    expect(stored).toMatchObject({ id: "odd", type: "POOL_CLOSED", data: {} });
+    expect(stored?.problems?.[0]).toMatch(/^JSON cannot represent the event: \w+Error: /);
+    expect(usual).toMatchObject({ id: "usual" });
+    expect(log.mock.calls.join()).toContain('unserializable: JSON cannot represent event "odd"');
+    log.mockRestore();
+  });
+
   test("work throws for a second receiver of one provider", async () => {
     const sink = memorySink();
     const receiver = createReceiver(toloka, { secret: "12345" });
@@ -181,7 +214,7 @@ describe("createDurableSink", () => {
     ]);
   });
 
-  test("the log names an error's code once a minute, and never its message", () => {
+  test("the log names each code of an error once a minute, and never a message", () => {
     const log = vi.spyOn(console, "error").mockImplementation(() => {});
     let context: EngineContext | undefined;
     memorySink({}, undefined, {
@@ -191,13 +224,14 @@ describe("createDurableSink", () => {
         return memoryEngine(given, new Map());
       },
     });
-    context?.reportUnreachable(new RangeError("a password"));
-    context?.reportUnreachable(new RangeError("a password"));
-    expect(log.mock.calls).toEqual([
-      [
-        "crowdhook: memory sink: unreachable: The memory failed (E_RANGE). Check that it runs and is reachable.",
-      ],
-    ]);
+    for (const error of [new RangeError("a password"), new RangeError("a password"), new TypeError()])
+      context?.reportUnreachable(error);
+    expect(log.mock.calls.flat()).toEqual(
+      ["E_RANGE", "TypeError"].map(
+        (code) =>
+          `crowdhook: memory sink: unreachable: The memory failed (${code}). Check that it runs and is reachable.`,
+      ),
+    );
     expect(context?.codeOf(new TypeError("a password"))).toBe("TypeError");
     expect(context?.messageOf(new TypeError("x".repeat(9_000)))).toBe(`TypeError: ${"x".repeat(1_989)}`);
     expect(context?.queueName("toloka")).toBe("crowdhook-toloka");

@@ -25,7 +25,7 @@ const NO_CONTEXT = { signal: new AbortController().signal, stale: false } as Lis
 
 /** Polls `look` until it returns something other than `false`. */
 async function until<T>(expected: string, look: () => Promise<T | false>): Promise<T> {
-  for (const begun = Date.now(); Date.now() - begun < PATIENCE_MS; ) {
+  for (const begun = performance.now(); performance.now() - begun < PATIENCE_MS; ) {
     const found = await look();
     if (found !== false) return found;
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -41,6 +41,22 @@ function eventFrom(data: object): ReceivedEvent {
   const [event] = toloka.parseEvents({ events: [data] }, new Headers()) ?? [];
   if (event === undefined) throw new TypeError("The sample is not a valid event.");
   return event as ReceivedEvent;
+}
+
+/** More levels than `JSON.stringify`, PostgreSQL or Lua in Redis can take. */
+const DEEP = 20_000;
+
+/** Returns JSON of arrays and objects in each other, `DEEP` levels. */
+function deepJson(): string {
+  return `${'[{"a":'.repeat(DEEP / 2)}"deep"${"}]".repeat(DEEP / 2)}`;
+}
+
+/** Returns what lies in the innermost object of `deepJson`, and the number of levels around it. */
+function innermost(value: unknown): unknown[] {
+  let levels = 0;
+  let inner = value;
+  for (; typeof inner === "object" && inner !== null; levels++) inner = Object.values(inner)[0];
+  return [inner, levels];
 }
 
 /** Opens one sink that stores deliveries, and one more sink for each worker. */
@@ -134,17 +150,50 @@ export const durableSinkChecks: readonly {
     },
   },
   {
-    name: "accept stores no event of a delivery if it cannot store all of them",
+    name: "a worker handles a deeply nested event unchanged, and the other events of its delivery",
     async check({ open }) {
-      const { sink, deliver, worker, close } = setUp(open);
-      const event = tolokaEvent("POOL_CLOSED");
-      const whole = eventFrom(event);
-      const unstorable = { ...eventFrom(tolokaEvent("POOL_CLOSED")), data: { big: 1n } } as ReceivedEvent;
-      await assert.rejects(async () => sink.accept([whole, unstorable], NO_CONTEXT));
-      const last = tolokaEvent("POOL_CLOSED");
-      assert.equal(await deliver(last), 200);
-      assert.deepEqual(idsOf(await worker().handles(1)), [last.uuid]);
+      const { sink, worker, close } = setUp(open);
+      const [before, deep, after] = [1, 2, 3].map(() => tolokaEvent("POOL_CLOSED"));
+      const body = JSON.stringify({ events: [before, { ...deep, extra: "DEEP" }, after] });
+      const receiver = createReceiver(toloka, { secret: SECRET, sink });
+      const reply = await receiver.handle(
+        signToloka({ secret: SECRET, body: body.replace('"DEEP"', deepJson) }),
+      );
+      assert.equal(reply.status, 200);
+      const handled = await worker().handles(3);
+      assert.deepEqual(idsOf(handled), [before?.uuid, deep?.uuid, after?.uuid].sort());
+      const found = handled.find(({ event }) => event.id === deep?.uuid);
+      const { extra, ...data } = { ...found?.event.data } as { extra?: unknown };
+      assert.deepEqual(data, deep);
+      assert.deepEqual(innermost(extra), ["deep", DEEP]);
       await close();
+    },
+  },
+  {
+    name: "an event that JSON cannot represent is kept with its problem, and its delivery's other events are stored",
+    async check({ open }) {
+      const { sink, worker, close } = setUp(open);
+      const event = tolokaEvent("POOL_CLOSED");
+      const bad = { ...eventFrom(tolokaEvent("POOL_CLOSED")), data: { big: 1n } } as ReceivedEvent;
+      await sink.accept([bad, eventFrom(event)], NO_CONTEXT);
+      const { handled } = worker(1, ({ problems }) => {
+        if (problems) throw new Error("it has no data");
+      });
+      const [failed] = await until("a failed event", async () => {
+        const all = await sink.failed();
+        return all.length > 0 && all;
+      });
+      assert.equal(failed?.event.id, bad.id);
+      assert.equal(failed?.event.type, bad.type);
+      assert.deepEqual(failed?.event.occurredAt, bad.occurredAt);
+      assert.match(String(failed?.event.problems), /^JSON cannot represent the event: TypeError: /);
+      assert.equal(handled.filter(({ event: { id } }) => id === event.uuid).length, 1);
+      // Handled now, so that later checks find no failed event.
+      assert.equal(await sink.replay(failed?.id ?? ""), true);
+      await close();
+      const last = setUp(open);
+      await last.worker().handles(1);
+      await last.close();
     },
   },
   {

@@ -1,6 +1,6 @@
 import { kindOf } from "../errors.js";
 import type { EventMap, ReceivedEvent, UnrecognizedType } from "../event.js";
-import { createLog } from "../observing/log.js";
+import { createLog, type Log, quote } from "../observing/log.js";
 import type { Receiver } from "../receiver.js";
 import { withDeadline } from "../values/deadline.js";
 import type { DurableSink, FailedEvent } from "./durable-sink.js";
@@ -8,11 +8,10 @@ import type {
   EngineContext,
   EngineDefinition,
   EngineWorker,
-  QueueEngine,
   RunEvent,
   StoredFailure,
 } from "./queue-engine.js";
-import { deserializeEvent, serializeEvent } from "./serialized-event.js";
+import { deserializeEvent, type SerializedEvent, serializeEvent, withoutData } from "./serialized-event.js";
 import { type QueueOptions, type QueueSettings, queueSettings, requirePositiveInteger } from "./settings.js";
 
 const STORE_TIMEOUT_MS = 3_000;
@@ -28,16 +27,29 @@ const MESSAGE_MAX = 2_000;
  * @throws TypeError for invalid options.
  */
 export function createDurableSink(options: QueueOptions, definition: EngineDefinition): DurableSink {
-  const { server, storeTimeout = STORE_TIMEOUT_MS } = definition;
+  const { name, server, storeTimeout = STORE_TIMEOUT_MS } = definition;
   const closing = new AbortController();
-  const engine: QueueEngine = definition.createEngine(
-    contextFor(definition, queueSettings(options), closing.signal),
-  );
+  const log = createLog(name);
+  const context = contextFor(definition, queueSettings(options), closing.signal, log);
+  const engine = definition.createEngine(context);
   const workers = new Map<string, EngineWorker>();
   let closed: Promise<void> | undefined;
 
   function requireOpen(): void {
     if (closed) throw new Error(CLOSED);
+  }
+
+  /** An event that cannot be serialized must not keep the other events of its delivery from being stored. */
+  function serialize(event: ReceivedEvent): SerializedEvent {
+    try {
+      return serializeEvent(event);
+    } catch (error) {
+      log(
+        "unserializable",
+        `JSON cannot represent event ${quote(event.id)} of type ${quote(event.type)} (${kindOf(error)}). The sink stores the event without its data.`,
+      );
+      return withoutData(event, `JSON cannot represent the event: ${messageOf(error)}`);
+    }
   }
 
   async function close(): Promise<void> {
@@ -51,11 +63,16 @@ export function createDurableSink(options: QueueOptions, definition: EngineDefin
       if (first === undefined) return;
       requireOpen();
       const { provider } = first;
-      await withDeadline(storeTimeout, engine.store(provider, events.map(serializeEvent)), () => {
-        throw new Error(
-          `${server} has not answered within ${storeTimeout / 1000} seconds. Check that it runs and is reachable.`,
-        );
-      });
+      try {
+        await withDeadline(storeTimeout, engine.store(provider, events.map(serialize)), () => {
+          throw new SlowServer(
+            `${server} has not answered within ${storeTimeout / 1000} seconds. Check that it runs and is reachable.`,
+          );
+        });
+      } catch (error) {
+        context.reportUnreachable(error);
+        throw error;
+      }
       workers.get(provider)?.wake?.();
     },
 
@@ -98,18 +115,20 @@ export function createDurableSink(options: QueueOptions, definition: EngineDefin
 }
 
 function contextFor(
-  { name, server, codeOf }: EngineDefinition,
+  { server, codeOf }: EngineDefinition,
   settings: QueueSettings,
   closing: AbortSignal,
+  log: Log,
 ): EngineContext {
-  const log = createLog(name);
   const codeOrKind = (error: unknown) => codeOf?.(error) ?? kindOf(error);
   return {
     settings,
     closing,
     queueName: (provider) => `${settings.queue}-${provider}`,
-    reportUnreachable: (error) =>
-      log("unreachable", `${server} failed (${codeOrKind(error)}). Check that it runs and is reachable.`),
+    reportUnreachable(error) {
+      const code = codeOrKind(error);
+      log("unreachable", `${server} failed (${code}). Check that it runs and is reachable.`, code);
+    },
     codeOf: codeOrKind,
     messageOf,
   };
@@ -136,6 +155,10 @@ function failedEvent({ provider, jobId, data, type = "", ...failure }: StoredFai
   }
   const { error, attempts, failedAt } = failure;
   return { id: `${provider}:${event.id || jobId}`, event, error, attempts, failedAt };
+}
+
+class SlowServer extends Error {
+  override name = "TimeoutError";
 }
 
 function messageOf(error: unknown): string {

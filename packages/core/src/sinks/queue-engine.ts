@@ -32,7 +32,10 @@ export interface EngineContext {
   readonly closing: AbortSignal;
   /** Returns the name of a provider's queue, such as `crowdhook-toloka`. */
   queueName(provider: string): string;
-  /** Logs that the server failed, at most once a minute. Safe for any error, because it logs only `codeOf`. */
+  /**
+   * Logs that the server failed, at most once a minute for each code. Safe for any error, because it logs
+   * only `codeOf`. The sink calls it with every error of `store`.
+   */
   reportUnreachable(error: unknown): void;
   /** Returns the part of an error that is safe for logs and messages: its code or its name. */
   codeOf(error: unknown): string;
@@ -50,7 +53,8 @@ export interface QueueEngine {
    * ignores an event that waits, runs or has failed, or that was handled within `settings.retention`. It
    * always stores an event with an empty id.
    *
-   * @param events At least one, all of this provider. They may repeat an id.
+   * @param events At least one, all of this provider. They may repeat an id. JSON can represent each of
+   *   them, in about 100 levels.
    */
   store(provider: string, events: readonly SerializedEvent[]): Promise<void>;
   /**

@@ -1,7 +1,13 @@
 import type { ReceivedEvent } from "../event.js";
+import { deepJson } from "../values/deep-json.js";
 
-/** An event as plain data that JSON can represent. */
-export interface SerializedEvent {
+/**
+ * An event as plain data, for an engine to store as JSON. The data of a deeply nested event is in `json`:
+ * parsers limit the depth.
+ */
+export type SerializedEvent = PlainEvent | (SerializedText & Pick<PlainEvent, "provider" | "type" | "id">);
+
+interface PlainEvent {
   /** The version of this format. A release reads its own version and all older versions. */
   readonly v: 1;
   readonly provider: string;
@@ -19,15 +25,16 @@ export interface SerializedText {
   readonly json: string;
 }
 
-export function serializeEvent({
-  provider,
-  type,
-  id,
-  occurredAt,
-  data,
-  problems,
-}: ReceivedEvent): SerializedEvent {
-  return {
+/**
+ * Data with more levels of arrays and objects is stored as text. Lua's cjson in Redis takes 1,000 levels,
+ * PostgreSQL and `JSON.stringify` some thousand.
+ */
+const LEVELS_MAX = 100;
+
+/** @throws TypeError or RangeError for an event that JSON cannot represent, such as one with a `bigint`. */
+export function serializeEvent(event: ReceivedEvent): SerializedEvent {
+  const { provider, type, id, occurredAt, data, problems } = event;
+  const serialized: PlainEvent = {
     v: 1,
     provider,
     type,
@@ -36,6 +43,35 @@ export function serializeEvent({
     data,
     ...(problems && { problems }),
   };
+  if (isDeeper(data, LEVELS_MAX)) return { v: 1, provider, type, id, json: deepJson(serialized) };
+  // Throws for data that JSON cannot represent.
+  JSON.stringify(data);
+  return serialized;
+}
+
+/**
+ * Returns an event in place of one that JSON cannot represent. A worker passes it to `onUnrecognized`
+ * listeners, or it fails with the problem as its reason.
+ */
+export function withoutData(
+  { provider, type, id, occurredAt }: ReceivedEvent,
+  problem: string,
+): SerializedEvent {
+  const isTime = occurredAt !== undefined && !Number.isNaN(Number(occurredAt));
+  return {
+    v: 1,
+    provider,
+    type,
+    id,
+    occurredAt: isTime ? occurredAt.toISOString() : null,
+    data: {},
+    problems: [problem],
+  };
+}
+
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return levels === 0 || Object.values(value).some((child) => isDeeper(child, levels - 1));
 }
 
 /**
@@ -48,8 +84,9 @@ export function deserializeEvent(stored: unknown): ReceivedEvent {
   if (v !== 1) {
     throw new TypeError(`A newer release stored this event (format ${String(v)}). Update this worker.`);
   }
-  const { provider, type, id, occurredAt, data, problems }: SerializedEvent =
-    json === undefined ? stored : JSON.parse(json);
+  // An engine may store a text as text once more.
+  if (json !== undefined) return deserializeEvent(JSON.parse(json));
+  const { provider, type, id, occurredAt, data, problems } = stored as PlainEvent;
   return {
     provider,
     type,

@@ -1,0 +1,30 @@
+import { describe, expect, test } from "vitest";
+import { deepJson } from "../src/values/deep-json.js";
+
+describe("deepJson", () => {
+  test.each<[string, unknown]>([
+    ["scalars", [1, -0.5, '\u0000 \ud800 " \\', true, null, Number.NaN, 1e300]],
+    ["empty arrays and objects", [[], {}, [{}], { a: [] }]],
+    ["keys of any characters", JSON.parse('{"__proto__":{"a":1},"\\"":2,"":[3],"2":4,"1":5}')],
+    ["values that JSON leaves out", { a: undefined, b: [undefined, () => 1, Symbol("s")], c: () => 1 }],
+    ["an array with holes", new Array(3)],
+    ["a date", { at: new Date(0) }],
+    ["one object in two places", ((shared) => [shared, { shared }])({ a: 1 })],
+  ])("writes what JSON.stringify writes: %s", (_, value) => {
+    expect(deepJson(value)).toBe(JSON.stringify(value));
+  });
+
+  test("writes a million levels, which JSON.stringify cannot", () => {
+    const text = `${'[{"a":'.repeat(500_000)}1${"}]".repeat(500_000)}`;
+    const value = JSON.parse(text);
+    expect(() => JSON.stringify(value)).toThrow(RangeError);
+    expect(deepJson(value) === text).toBe(true);
+  });
+
+  test("throws for an object that contains itself, and for a bigint", () => {
+    const circular: unknown[] = [];
+    circular.push([circular]);
+    expect(() => deepJson(circular)).toThrow("An object contains itself.");
+    expect(() => deepJson([1n])).toThrow(TypeError);
+  });
+});
