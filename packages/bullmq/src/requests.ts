@@ -34,8 +34,14 @@ export function createRequests(open: () => Connection, codeOf: (error: unknown) 
     } catch (error) {
       // Reconnect: the next connection may reach a server that answers. BullMQ also loads its scripts
       // again then. In a transaction it would not, even if the server has forgotten them.
-      if (client.status === "ready" && connection.times === times) client.disconnect(true);
-      throw new Error(`Redis failed (${late.signal.aborted ? "no answer in time" : codeOf(error)}).`);
+      if (client.status === "ready" && connection.times === times) connection.reconnect();
+      if (late.signal.aborted) throw failure("no answer in time", "TIMEOUT");
+      const code = codeOf(error);
+      throw failure(code, code);
     }
   };
+}
+
+function failure(reason: string, code: string): Error {
+  return Object.assign(new Error(`Redis failed (${reason}).`), { code });
 }

@@ -1,6 +1,7 @@
 import { type EngineContext, type EngineWorker, type RunEvent, waitAtMost } from "@crowdhook/core/sink";
 import { type Job, UnrecoverableError, Worker } from "bullmq";
 import type { Redis } from "ioredis";
+import { holdLease } from "./lease.js";
 
 export interface BullmqWorker extends EngineWorker {
   /** Resolves when BullMQ's worker has closed. If Redis is away, that takes until its connection ends. */
@@ -23,12 +24,14 @@ export function startWorker(
   const running = new Set<Promise<void>>();
   const worker = new Worker(
     queueName(provider),
-    async (job, _token, signal) => {
-      const handling = handle(job, run, signal as AbortSignal, messageOf);
+    async (job, token) => {
+      const lease = holdLease(job, token as string, leaseMs, reportUnreachable);
+      const handling = handle(job, run, lease.signal, messageOf);
       running.add(handling);
       try {
         await handling;
       } finally {
+        lease.end();
         running.delete(handling);
       }
     },
@@ -36,6 +39,8 @@ export function startWorker(
       connection: client,
       concurrency,
       lockDuration: leaseMs,
+      // `holdLease` renews.
+      skipLockRenewal: true,
       stalledInterval: leaseMs / 2,
       // `handle` limits the attempts, and counts those whose worker died.
       maxStalledCount: Number.MAX_SAFE_INTEGER,
@@ -44,9 +49,6 @@ export function startWorker(
     },
   );
   worker.on("error", reportUnreachable);
-  worker.on("lockRenewalFailed", (ids: string[]) => {
-    for (const id of ids) worker.cancelJob(id);
-  });
   let closing: Promise<void> | undefined;
 
   return {

@@ -17,3 +17,4 @@ export {
 } from "./sinks/serialized-event.js";
 export type { QueueOptions, QueueSettings } from "./sinks/settings.js";
 export { waitAtMost, withDeadline } from "./values/deadline.js";
+export { stopwatch } from "./values/stopwatch.js";
