@@ -1,6 +1,7 @@
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
 import http2 from "node:http2";
-import type { AddressInfo } from "node:net";
+import net, { type AddressInfo } from "node:net";
 import type { Webhook } from "@crowdhook/core/adapter";
 import type { TolokaEvents } from "@crowdhook/core/toloka";
 import { tolokaWebhook as expressWebhook } from "@crowdhook/express";
@@ -9,7 +10,7 @@ import { tolokaWebhook as koaWebhook } from "@crowdhook/koa";
 import { tolokaWebhook as nodeWebhook } from "@crowdhook/node";
 import fastify from "fastify";
 import Koa from "koa";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { genuine, SECRET } from "./mounted.js";
 
 const closing: (() => unknown)[] = [];
@@ -141,6 +142,92 @@ describe.each(SERVE)("HTTP/2: %s", (_, start) => {
     await once(cancelled, "close");
     const [headers] = await once(deliver(session), "response");
     expect(headers[":status"]).toBe(200);
+  });
+});
+
+/** A frame of HTTP/2. Source: RFC 9113, section 4.1. */
+function frame(type: number, flags: number, stream: number, payload: Uint8Array = new Uint8Array()): Buffer {
+  const head = Buffer.alloc(9);
+  head.writeUIntBE(payload.length, 0, 3);
+  head[3] = type;
+  head[4] = flags;
+  head.writeUInt32BE(stream, 5);
+  return Buffer.concat([head, payload]);
+}
+
+/** A header block without compression. Source: RFC 7541, section 6.2.2. */
+function headerBlock(headers: Readonly<Record<string, string>>): Buffer {
+  const text = (value: string) => {
+    const bytes = Buffer.from(value);
+    if (bytes.length < 127) return Buffer.concat([Buffer.from([bytes.length]), bytes]);
+    const length = [127];
+    let rest = bytes.length - 127;
+    for (; rest >= 128; rest = Math.floor(rest / 128)) length.push((rest % 128) + 128);
+    return Buffer.concat([Buffer.from([...length, rest]), bytes]);
+  };
+  return Buffer.concat(
+    Object.entries(headers).flatMap(([name, value]) => [Buffer.from([0]), text(name), text(value)]),
+  );
+}
+
+const [DATA, HEADERS, RST_STREAM, SETTINGS] = [0, 1, 3, 4];
+const END_STREAM = 1;
+
+/** Sends these frames after the headers of a delivery. Node's client cannot leave out END_STREAM. */
+async function sendFrames(server: http2.Http2Server, body: string, headers: object, frames: Buffer[]) {
+  const socket = net.connect((server.address() as AddressInfo).port, "localhost");
+  closing.push(() => socket.destroy());
+  await once(socket, "connect");
+  socket.resume();
+  const block = headerBlock({
+    ":method": "POST",
+    ":scheme": "http",
+    ":path": "/toloka-webhook",
+    ":authority": "localhost",
+    "content-length": String(Buffer.byteLength(body)),
+    ...headers,
+  });
+  const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+  const start = [preface, frame(SETTINGS, 0, 0), frame(SETTINGS, 1, 0), frame(HEADERS, 4, 1, block)];
+  for (const bytes of [...start, ...frames]) socket.write(bytes);
+}
+
+describe.each(SERVE)("HTTP/2: %s", (_, start) => {
+  const data = (body: string, flags = 0) => frame(DATA, flags, 1, Buffer.from(body));
+  const reset = (code: number) => frame(RST_STREAM, 0, 1, Buffer.from([0, 0, 0, code]));
+  const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR } = http2.constants;
+
+  test("webhook handles a delivery that ends with END_STREAM", async () => {
+    const { webhook, server } = await start();
+    const handled = new Promise((resolve) => webhook.on("POOL_CLOSED", resolve));
+    const { body, headers } = genuine();
+    await sendFrames(server, body, headers, [data(body, END_STREAM)]);
+    await handled;
+  });
+
+  test.each<[string, (body: string) => Buffer[]]>([
+    ["a part of the body with CANCEL", (body) => [data(body.slice(0, 20)), reset(NGHTTP2_CANCEL)]],
+    ["a part of the body with NO_ERROR", (body) => [data(body.slice(0, 20)), reset(NGHTTP2_NO_ERROR)]],
+    ["the whole body with CANCEL", (body) => [data(body), reset(NGHTTP2_CANCEL)]],
+    ["the whole body with NO_ERROR", (body) => [data(body), reset(NGHTTP2_NO_ERROR)]],
+  ])("a delivery is BODY_ABORTED when the sender resets the stream after %s", async (_, frames) => {
+    const { webhook, server } = await start();
+    const records: unknown[] = [];
+    const recorded = new Promise<void>((resolve) => {
+      const listen = (message: unknown) => {
+        records.push((message as { code?: string }).code);
+        resolve();
+      };
+      subscribe("crowdhook:delivery", listen);
+      closing.push(() => unsubscribe("crowdhook:delivery", listen));
+    });
+    const heard = vi.fn();
+    webhook.on("POOL_CLOSED", heard);
+    const { body, headers } = genuine();
+    await sendFrames(server, body, headers, frames(body));
+    await recorded;
+    expect(records).toEqual(["BODY_ABORTED"]);
+    expect(heard).not.toHaveBeenCalled();
   });
 });
 

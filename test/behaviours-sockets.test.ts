@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
 import http from "node:http";
 import net from "node:net";
@@ -116,6 +117,32 @@ describe.each(TARGETS.filter((target) => target.name !== "core"))("$name: connec
     }
     await alive();
     expect(listener).not.toHaveBeenCalled();
+  });
+
+  test.each<[string, (body: string) => string]>([
+    ["fewer bytes than its Content-Length", (body) => `Content-Length: ${body.length + 1}\r\n\r\n${body}`],
+    [
+      "a chunked body without its last chunk",
+      (body) => `Transfer-Encoding: chunked\r\n\r\n${body.length.toString(16)}\r\n${body}\r\n`,
+    ],
+  ])("a delivery is BODY_ABORTED when the sender hangs up after %s", async (_, rest) => {
+    const listener = vi.fn();
+    running.webhook.onAny(listener);
+    const code = new Promise((resolve) => {
+      const take = (record: unknown) => {
+        unsubscribe("crowdhook:delivery", take);
+        resolve((record as { code?: string }).code);
+      };
+      subscribe("crowdhook:delivery", take);
+    });
+    const { headers, body } = signToloka({ secret: SECRET, events: [tolokaEvent("POOL_CLOSED")] });
+    await raw(
+      `POST /toloka-webhook HTTP/1.1\r\nHost: x\r\nToloka-Signature: ${headers["toloka-signature"]}\r\n${rest(body)}`,
+      "hang up",
+    );
+    expect(await code).toBe("BODY_ABORTED");
+    expect(listener).not.toHaveBeenCalled();
+    await alive();
   });
 
   test("context.signal aborts when the sender hangs up before the answer", async () => {

@@ -2,10 +2,15 @@ import { failureOf, gather, toBytes } from "../body.js";
 import type { BodyFailure } from "../delivery.js";
 import type { MaybePromise } from "../values/maybe-promise.js";
 
+const ABORTED: BodyFailure = { code: "BODY_ABORTED" };
+
 /** The part of Node's `Readable` that adapters use. */
 export interface NodeStream {
   readonly destroyed: boolean;
-  /** In HTTP/2 a cancelled request is not `destroyed`. */
+  /**
+   * Whether the sender cut the request off. In HTTP/2 such a request is not `destroyed`, and it ends like a
+   * complete one.
+   */
   readonly aborted?: boolean;
   readonly readableDidRead: boolean;
   readonly readableEnded: boolean;
@@ -40,11 +45,16 @@ export function readNodeBody(
   unavailable: BodyFailure,
 ): MaybePromise<Uint8Array | BodyFailure> {
   const { stream = request } = parsed;
-  if (isBeingRead(stream, parsed.rawBody)) return afterOthers(stream, () => keptBytes(parsed) ?? unavailable);
+  const isCut = () => Boolean(request.aborted || stream.aborted);
+  if (isCut()) return ABORTED;
+  if (isBeingRead(stream, parsed.rawBody))
+    return afterOthers(stream, () => (isCut() ? ABORTED : (keptBytes(parsed) ?? unavailable)));
   const raw = toBytes(parsed.rawBody);
   // An empty rawBody may be waiting for the stream's chunks. An unread stream still has them all.
   if (raw && (raw.length > 0 || stream.readableDidRead)) return raw;
-  if (isUnread(stream)) return readStream(stream, limit, request.headers["content-length"], unavailable);
+  if (isUnread(stream)) {
+    return readStream(stream, isCut, limit, request.headers["content-length"], unavailable);
+  }
   // Last, because some hosts have a getter here that parses and throws.
   return toBytes(parsed.body) ?? unavailable;
 }
@@ -56,13 +66,9 @@ function keptBytes(parsed: ParsedBody): Uint8Array | undefined {
 /** Whether other code has taken chunks of a stream and goes on to its end. */
 function isBeingRead(stream: NodeStream, raw: unknown): boolean {
   const { readableDidRead, readableEnded, readableFlowing } = stream;
-  if (!readableDidRead || readableEnded || isGone(stream)) return false;
+  if (!readableDidRead || readableEnded || stream.destroyed) return false;
   // Text in rawBody may have its chunks appended by code that pauses the stream between two of them.
   return readableFlowing === true || stream.listenerCount("readable") > 0 || typeof raw === "string";
-}
-
-function isGone({ destroyed, aborted = false }: NodeStream): boolean {
-  return destroyed || aborted;
 }
 
 /** Whether every byte of a stream is still to come. */
@@ -85,21 +91,22 @@ function afterOthers(
     // A loop over the stream reaches its end, and keeps the bytes, some promises later.
     stream.on("end", () => setTimeout(() => done(take()), 0));
     stream.on("error", (error) => done(failureOf(error)));
-    stream.on("close", () => stream.readableEnded || done({ code: "BODY_ABORTED" }));
+    stream.on("close", () => stream.readableEnded || done(ABORTED));
   });
 }
 
 function readStream(
   stream: NodeStream,
+  isCut: () => boolean,
   limit: number,
   contentLength: string | undefined,
   unavailable: BodyFailure,
 ): MaybePromise<Uint8Array | BodyFailure> {
-  if (isGone(stream)) return { code: "BODY_ABORTED" };
+  if (stream.destroyed) return ABORTED;
   const { body, push, end, abort, fail } = gather(limit, contentLength);
   const isShared = stream.listenerCount("data") + stream.listenerCount("readable") > 0;
   stream.on("data", push);
-  stream.on("end", end);
+  stream.on("end", () => (isCut() ? abort() : end()));
   stream.on("close", abort);
   stream.on("error", (error) => fail(failureOf(error)));
   if (isShared) void body.then(watchOthers(stream, () => fail(unavailable)));
