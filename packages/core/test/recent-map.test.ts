@@ -36,6 +36,34 @@ describe("Recent", () => {
     expect(recent.get("k8")).toBeUndefined();
   });
 
+  test("an entry is dropped after its ttl when others are put in, even if there is room", () => {
+    const recent = new RecentMap<number>(100);
+    recent.set("first", 1, 1_000, 0);
+    recent.set("second", 2, 1_000, 999);
+    expect(recent.get("first")).toBe(1);
+    recent.set("third", 3, 1_000, 1_000);
+    recent.set("fourth", 4, 1_000, 1_001);
+    recent.set("fifth", 5, 1_000, 2_001);
+    expect(["first", "second", "third", "fourth", "fifth"].map((key) => recent.get(key))).toEqual([
+      undefined,
+      undefined,
+      undefined,
+      4,
+      5,
+    ]);
+  });
+
+  test.each([0, 50, 98, 99, 150])(
+    "an entry is not dropped before its ttl when %d entries came before it and 99 come after it",
+    (before) => {
+      const recent = new RecentMap<number>(100);
+      for (let n = 0; n < before; n++) recent.set(`before ${n}`, n, 1_000, 0);
+      recent.set("entry", 1, 1_000, 999);
+      for (let n = 0; n < 99; n++) recent.set(`after ${n}`, n, 1_000, 1_000 + 10 * n);
+      expect(recent.get("entry")).toBe(1);
+    },
+  );
+
   test("putting in anew what is there already takes no room", () => {
     const recent = filled(100, 90);
     for (let i = 0; i < 1000; i++) recent.set("k5", { n: 5 });

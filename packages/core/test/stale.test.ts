@@ -35,6 +35,38 @@ describe("detectStale", () => {
     expect(stale).toEqual([false, true]);
   });
 
+  test.each([
+    ["subject", { pool_id: "p".repeat(300) }, {}],
+    ["type", {}, { type: "T".repeat(256) }],
+  ])(
+    "an event is never stale, and the store keeps nothing of it, when its %s is too long",
+    async (_, fields, more) => {
+      const store = memoryClaims();
+      const claims = { ...store, recordOccurrence: vi.fn(store.recordOccurrence) };
+      const receiver = receiverWith({ detectStale: true, claims });
+      const stale: boolean[] = [];
+      receiver.onAny((_, context) => stale.push(context.stale));
+      for (const event_time of ["2020-01-01T00:00:10", "2020-01-01T00:00:00"]) {
+        const event = { ...tolokaEvent("POOL_CLOSED", { event_time, ...fields }), ...more };
+        expect((await receiver.handle(signed(event))).status).toBe(200);
+      }
+      expect(stale).toEqual([false, false]);
+      expect(claims.recordOccurrence).not.toHaveBeenCalled();
+    },
+  );
+
+  test("the store keeps the occurrence of a subject of up to 255 characters", async () => {
+    const store = memoryClaims();
+    const claims = { ...store, recordOccurrence: vi.fn(store.recordOccurrence) };
+    const receiver = receiverWith({ detectStale: true, claims });
+    receiver.onAny(() => {});
+    // Toloka's subject is the name of the field, a colon and its value.
+    for (const length of [247, 248]) {
+      await receiver.handle(signed(tolokaEvent("POOL_CLOSED", { pool_id: "p".repeat(length) })));
+    }
+    expect(claims.recordOccurrence).toHaveBeenCalledOnce();
+  });
+
   test("an event is not stale when the later event failed", async () => {
     const receiver = receiverWith({ detectStale: true });
     receiver.onError(() => {});

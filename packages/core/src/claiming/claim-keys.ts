@@ -1,12 +1,18 @@
 import type { ReceivedEvent } from "../event.js";
 import type { Provider } from "../provider.js";
 
+/** In UTF-16 units. The store keeps a subject and a type for a day, and a signed body can make them 5 MiB long. */
+const TRACKED_MAX = 255;
+
 /** The keys under which the store knows an event. */
 export interface ClaimKeys {
   readonly event: string;
   /** The replay guard: ties the event's id to the signature that it came with first. */
   readonly signature?: { readonly key: string; readonly lease: number } | undefined;
-  /** For `detectStale`: the key of the event's type and subject, and when the event occurred. */
+  /**
+   * For `detectStale`: the key of the event's type and subject, and when the event occurred. `undefined` if
+   * the type or the subject has more than 255 characters.
+   */
   readonly subject?: { readonly key: string; readonly occurredAt: number } | undefined;
 }
 
@@ -32,15 +38,18 @@ export function createClaimKeys(
     // Without an id, the signature stands for the event: a provider that does not sign ids sends one event
     // per delivery.
     if (event.id === "" && signature === undefined) return undefined;
-    const subject = detectStale && event.occurredAt ? subjectOf(event) : undefined;
     return {
       event: event.id === "" ? `${name}/without-id:${signature}` : prefix + event.id,
       signature:
         signature === undefined ? undefined : { key: `${name}/signature:${signature}`, lease: replayable },
-      subject:
-        subject === undefined
-          ? undefined
-          : { key: `${name}/latest:${event.type}:${subject}`, occurredAt: Number(event.occurredAt) },
+      subject: detectStale ? tracked(event) : undefined,
     };
   };
+
+  function tracked(event: ReceivedEvent): ClaimKeys["subject"] {
+    if (!event.occurredAt || event.type.length > TRACKED_MAX) return undefined;
+    const subject = subjectOf(event);
+    if (subject === undefined || subject.length > TRACKED_MAX) return undefined;
+    return { key: `${name}/latest:${event.type}:${subject}`, occurredAt: Number(event.occurredAt) };
+  }
 }

@@ -62,7 +62,7 @@ export function memoryClaims(options: MemoryClaimsOptions = {}): Required<ClaimS
     settle(key, owner, ttl) {
       if (isDone(key) || (holderOf(key) ?? owner) !== owner) return false;
       held.delete(key);
-      doneUntil.set(key, clock() + ttl);
+      doneUntil.set(key, clock() + ttl, ttl, clock());
       return true;
     },
     release(key, owner) {
@@ -70,7 +70,8 @@ export function memoryClaims(options: MemoryClaimsOptions = {}): Required<ClaimS
     },
     latestOccurrence,
     recordOccurrence(key, time, ttl) {
-      latest.set(key, { time: Math.max(time, latestOccurrence(key) ?? time), until: clock() + ttl });
+      const known = latestOccurrence(key) ?? time;
+      latest.set(key, { time: Math.max(time, known), until: clock() + ttl }, ttl, clock());
     },
   };
 }

@@ -1,4 +1,5 @@
 import type { ReceivedEvent } from "../event.js";
+import { startOf } from "../values/describe.js";
 import { isThenable, type MaybePromise } from "../values/maybe-promise.js";
 
 // biome-ignore lint/suspicious/noExplicitAny: the registry's public signatures state a listener's parameters
@@ -76,7 +77,7 @@ export function runWithin<Event extends ReceivedEvent>(
   onLate: (error: unknown) => void,
 ): MaybePromise<readonly unknown[]> {
   const limit = new TimeLimit();
-  const about = `event ${event.id || "(without an id)"} of type ${event.type}`;
+  const about = `event ${event.id || "(without an id)"} of type ${startOf(event.type, 100)}`;
   const failures: unknown[] = [];
   let over: DOMException | undefined;
   const fail = (error: unknown) => {

@@ -1,3 +1,4 @@
+import { startOf } from "../values/describe.js";
 import { isThenable } from "../values/maybe-promise.js";
 import { RecentMap } from "../values/recent-map.js";
 
@@ -6,6 +7,8 @@ const LOG_INTERVAL_MS = 60_000;
 
 /** How many names of lines are remembered, at least. Names of listener errors come from the app. */
 const NAMES = 1_000;
+/** In UTF-16 units. The name of an error, and the place where it was thrown, can be of any length. */
+const NAME_MAX = 255;
 
 /**
  * Takes the lines for the operator. A console, and a logger of pino or winston, fit. Lines that need the
@@ -48,7 +51,8 @@ const WARNINGS: ReadonlySet<string> = new Set([
  */
 export function createLog(subject: string, logger?: Logger): Log {
   const loggedAt = new RecentMap<number>(NAMES);
-  const isDue = (name: string) => {
+  const isDue = (fullName: string) => {
+    const name = startOf(fullName, NAME_MAX);
     // Monotonic: after the wall clock was set back, lines would be dropped for as long.
     const now = performance.now();
     if (now - (loggedAt.get(name) ?? Number.NEGATIVE_INFINITY) < LOG_INTERVAL_MS) return false;

@@ -2,7 +2,7 @@ import { describeError, kindOf } from "../errors.js";
 import type { Operator } from "../listeners/run.js";
 import { type Log, quote } from "./log.js";
 
-/** How many ignored types are remembered. A sender can invent types. */
+/** How many ignored types are remembered, by their first 100 characters. A sender can invent types. */
 const TYPES_MAX = 100;
 
 /** Returns what tells the operator, in the log, of events that the app does not handle. */
@@ -20,12 +20,13 @@ export function createOperator(log: Log): Operator {
         );
       }
     },
-    onIgnored({ type }) {
+    onIgnored(event) {
+      const type = quote(event.type);
       if (ignored.has(type) || ignored.size >= TYPES_MAX) return;
       ignored.add(type);
       log.print(
         "IGNORED",
-        `no listener takes events of type ${quote(type)}. Register one with on(${quote(type)}, …) or onAny, or end the subscription.`,
+        `no listener takes events of type ${type}. Register one with on(${type}, …) or onAny, or end the subscription.`,
       );
     },
   };

@@ -1,6 +1,7 @@
 import { ERRORS, type ErrorCode } from "../errors.js";
 import type { Counts, Outcome } from "../outcome.js";
 import { isRefusal, type Result, summarize } from "../reply.js";
+import { startOf } from "../values/describe.js";
 
 /**
  * One delivery and its outcome, as plain data without payload or secret. Events are listed only if the
@@ -36,9 +37,13 @@ export interface DeliveryRecord {
 
 export interface EventRecord {
   readonly id: string;
+  /** At most 255 characters. A longer type is cut off. */
   readonly type: string;
   readonly outcome: Outcome;
 }
+
+/** In UTF-16 units. Apps keep records, and a sender can invent types. */
+const TYPE_MAX = 255;
 
 const NO_COUNTS: Counts = { handled: 0, ignored: 0, duplicate: 0, failed: 0, busy: 0, unrecognized: 0 };
 
@@ -73,7 +78,11 @@ export class Trace {
       counts,
       events: isRefusal(result)
         ? []
-        : result.map(({ event: { id, type }, outcome }) => ({ id, type, outcome: outcome as Outcome })),
+        : result.map(({ event: { id, type }, outcome }) => ({
+            id,
+            type: startOf(type, TYPE_MAX),
+            outcome: outcome as Outcome,
+          })),
       bytes,
       durations: {
         verify: verified - verifying,
