@@ -49,7 +49,10 @@ export interface UnrecognizedEvent {
   /** `undefined` if the provider sent no readable time. */
   readonly occurredAt: Date | undefined;
   readonly data: Readonly<Record<string, unknown>>;
-  /** The problems that validation found, such as `close_reason: expected string`. Empty for an unknown type. */
+  /**
+   * The problems that validation found, such as `close_reason: expected string`. Empty for an unknown
+   * type. The providers of this package list at most 10, each of at most 255 characters.
+   */
   readonly problems: readonly string[];
 }
 

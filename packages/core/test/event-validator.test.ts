@@ -43,6 +43,76 @@ function isObject(value: unknown): boolean {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** As in `UnrecognizedEvent.problems`. */
+const PROBLEMS_MAX = 10;
+const PROBLEM_LENGTH_MAX = 255;
+
+describe("problems", () => {
+  const [ofToloka, ofProlific] = providers as [(typeof providers)[0], (typeof providers)[0]];
+  const overlap = ofToloka.sample("DYNAMIC_OVERLAP_COMPLETED");
+  const study = ofProlific.sample("study.status.change");
+  // More elements than a function can have arguments: a validator that spreads its issues overflows the stack.
+  const many = Array.from({ length: 200_000 }, (_, i) => i);
+
+  test("of a list of wrong elements name only the first one", () => {
+    expect(ofToloka.read({ ...overlap, assignment_ids: many })).toEqual([
+      "assignment_ids.0: expected string",
+    ]);
+    expect(ofToloka.read({ ...overlap, assignment_ids: ["a", "b", ...many.slice(0, 3)] })).toEqual([
+      "assignment_ids.2: expected string",
+    ]);
+    expect(ofToloka.read({ ...overlap, output_values: many })).toEqual([
+      "output_values: expected object or array of objects",
+    ]);
+  });
+
+  test.each([
+    ["a list", many],
+    ["a text", "x".repeat(1_000_000)],
+    ["nested 100,000 deep", JSON.parse(`${"[".repeat(100_000)}${"]".repeat(100_000)}`)],
+    ["a record of many fields", Object.fromEntries(many.map((i) => [`${i}${"x".repeat(20)}`, [i]]))],
+  ])("of an event are few and short when each of its fields is %s", (_, value) => {
+    for (const { read, types, sample } of providers) {
+      for (const type of types) {
+        const fields = Object.keys(sample(type)).filter((field) => !["type", "event_type"].includes(field));
+        const problems = read({
+          ...sample(type),
+          ...Object.fromEntries(fields.map((field) => [field, value])),
+        });
+        expect(problems?.length ?? 0).toBeLessThanOrEqual(PROBLEMS_MAX);
+        for (const problem of problems ?? []) expect(problem.length).toBeLessThanOrEqual(PROBLEM_LENGTH_MAX);
+      }
+    }
+  });
+
+  test("of an event that cannot be validated say so, and its neighbours are read", () => {
+    const broken = Object.defineProperty({ ...overlap }, "pool_id", {
+      get() {
+        throw new RangeError("Maximum call stack size exceeded");
+      },
+    });
+    const events = tolokaEvents.parseEvents({ events: [overlap, broken, overlap] });
+    expect(events?.map(({ problems }) => problems)).toEqual([
+      undefined,
+      ["validation failed (RangeError)"],
+      undefined,
+    ]);
+  });
+
+  test("a record of many fields fits, and is passed on as it is", () => {
+    const metadata = Object.fromEntries(many.map((i) => [`field-${i}`, i]));
+    const [event] =
+      prolificEvents.parseEvents(
+        { ...study, metadata },
+        {
+          get: (name) => (name === "x-event-id" ? "event-1" : "1700000000"),
+        },
+      ) ?? [];
+    expect(event?.problems).toBeUndefined();
+    expect((event?.data as { metadata?: unknown } | undefined)?.metadata).toBe(metadata);
+  });
+});
+
 describe.each(providers)("$name", ({ types, sample, read }) => {
   test.each(types)(
     "%s fits its schema when it has all of its fields, and not when a required field is missing or any field is of another kind",

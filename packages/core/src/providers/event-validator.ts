@@ -1,5 +1,7 @@
-import type * as z from "zod/mini";
+import * as z from "zod/mini";
+import { kindOf } from "../errors.js";
 import type { EventMap, EventType, ParsedEvent } from "../event.js";
+import { startOf } from "../values/describe.js";
 
 /** Removes the index signature, so that the compiler requires a schema to state all documented fields. */
 type Documented<Data> = { [Field in keyof Data as string extends Field ? never : Field]: Data[Field] };
@@ -9,12 +11,27 @@ export type Schemas<Events extends EventMap> = {
   readonly [Type in EventType<Events>]: z.ZodMiniType<Documented<Events[Type]>>;
 };
 
+/**
+ * Returns the schema of a list. It stops at the first element that does not fit: zod's own would collect
+ * an issue for each of them, and copy the list.
+ */
+export function listOf<Element>(
+  expected: string,
+  fits: (element: unknown) => element is Element,
+): z.ZodMiniType<Element[]> {
+  return z.custom<Element[]>(Array.isArray, "expected array").check(({ value, issues }) => {
+    const misfit = value.findIndex((element) => !fits(element));
+    if (misfit < 0) return;
+    issues.push({ code: "custom", input: value, path: [misfit], message: `expected ${expected}` });
+  });
+}
+
 /** An event's data before validation. */
 export type EventFields = Readonly<Record<string, unknown>>;
 
 /**
  * Validates what a provider sent, and returns it as an event. An event of an unknown type, with data that
- * does not fit its type, or without id or time, has `problems`.
+ * does not fit its type, or without id or time, has `problems`. Never throws.
  *
  * @param type The type as the provider sent it, perhaps not a string.
  * @param id As `idOf` returns it.
@@ -42,19 +59,34 @@ export function createEventValidator<Events extends EventMap>(
     if (schema === undefined) {
       return { provider, type, id, occurredAt, data, problems: type === "" ? ["type: expected string"] : [] };
     }
-    const result = schema.safeParse(data);
-    const problems = (result.error?.issues ?? []).map(describe);
-    if (result.success && id === "") problems.push(missing.id);
-    if (result.success && occurredAt === undefined) problems.push(missing.occurredAt);
+    const problems = problemsOf(schema, data);
+    const fits = problems.length === 0;
+    if (fits && id === "") problems.push(missing.id);
+    if (fits && occurredAt === undefined) problems.push(missing.occurredAt);
     if (problems.length > 0) return { provider, type, id, occurredAt, data, problems };
     return { provider, type, id, occurredAt, data } as ParsedEvent<Events>;
   };
 }
 
+/** An event keeps its problems, and so does the queue behind a sink. `UnrecognizedEvent.problems` states both limits. */
+const PROBLEMS_MAX = 10;
+/** In UTF-16 units. */
+const PROBLEM_LENGTH_MAX = 255;
+
+function problemsOf(schema: z.ZodMiniType, data: EventFields): string[] {
+  try {
+    const { error } = schema.safeParse(data);
+    return (error?.issues ?? []).slice(0, PROBLEMS_MAX).map(describe);
+  } catch (error) {
+    // One event that cannot be validated must not cost the other events of its delivery.
+    return [`validation failed (${kindOf(error)})`];
+  }
+}
+
 /** Returns names and shapes, never values, so that problems are safe to log. */
-function describe(issue: z.core.$ZodIssue): string {
-  const expected = issue.code === "invalid_type" ? issue.expected : "object or array of objects";
-  return `${issue.path.join(".")}: expected ${expected}`;
+function describe({ path, ...issue }: z.core.$ZodIssue): string {
+  const expected = issue.code === "invalid_type" ? `expected ${issue.expected}` : issue.message;
+  return startOf(`${path.join(".")}: ${expected}`, PROBLEM_LENGTH_MAX);
 }
 
 const MAX_ID_LENGTH = 255;

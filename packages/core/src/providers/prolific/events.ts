@@ -57,7 +57,8 @@ export type ProlificEventType = keyof ProlificEvents & string;
 
 const text = z.string();
 const common = { event_type: text, resource_id: text };
-const metadata = z.nullish(z.record(text, z.unknown()));
+/** Not `z.record`, which copies the record and can collect an issue for each of its fields. */
+const metadata = z.nullish(z.custom<Record<string, unknown>>(isObject, "expected record"));
 
 const SCHEMAS: Schemas<ProlificEvents> = {
   "submission.status.change": z.object({ ...common, participant_id: text, status: text }),

@@ -1,7 +1,7 @@
 import * as z from "zod/mini";
 import type { ParsedEvent, ReceivedEvent } from "../../event.js";
 import { isObject } from "../../values/describe.js";
-import { createEventValidator, type EventFields, idOf, type Schemas } from "../event-validator.js";
+import { createEventValidator, type EventFields, idOf, listOf, type Schemas } from "../event-validator.js";
 import { parseTolokaTime } from "./time.js";
 
 /** The fields of every event. Source: Toloka's webhook documentation and OpenAPI file. */
@@ -77,7 +77,7 @@ const text = z.string();
 const common = { uuid: text, event_time: text, project_id: text, pool_id: text };
 const subscribed = { ...common, webhook_subscription_id: text };
 const assignment = z.object({ ...subscribed, task_suite_id: text, assignment_id: text });
-const anyObject = z.object({});
+const isText = (value: unknown): value is string => typeof value === "string";
 
 const SCHEMAS: Schemas<TolokaEvents> = {
   POOL_CLOSED: z.object({ ...subscribed, close_reason: text }),
@@ -91,8 +91,11 @@ const SCHEMAS: Schemas<TolokaEvents> = {
     ...subscribed,
     task_id: text,
     confidence: z.number(),
-    assignment_ids: z.nullish(z.array(text)),
-    output_values: z.union([anyObject, z.array(anyObject)]),
+    assignment_ids: z.nullish(listOf("string", isText)),
+    output_values: z.custom<TolokaDynamicOverlapCompleted["output_values"]>(
+      (value) => isObject(value) || (Array.isArray(value) && value.every(isObject)),
+      "expected object or array of objects",
+    ),
   }),
   TEST_EVENT: z.object(common),
 };
@@ -103,6 +106,12 @@ const validate = createEventValidator<TolokaEvents>("toloka", SCHEMAS, {
   id: "uuid: expected a string of 1 to 255 characters",
   occurredAt: "event_time: expected ISO 8601",
 });
+
+/** Returns how many events a body holds. Looks at none of them. */
+export function countEvents(body: unknown): number {
+  const { events } = Object(body);
+  return Array.isArray(events) ? events.length : 1;
+}
 
 /**
  * Returns the events in `{"events": [...]}`, or the single event in a bare event object; `undefined` if
