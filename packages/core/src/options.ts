@@ -29,6 +29,11 @@ export interface ReceiverOptions {
   /** The largest accepted body, in bytes. Default 5 MiB. */
   readonly maxBodySize?: number | undefined;
   /**
+   * The largest accepted number of events in one delivery. A delivery with more gets 400
+   * `ENVELOPE_INVALID`, and the receiver looks at none of them. Default 10,000.
+   */
+  readonly maxEvents?: number | undefined;
+  /**
    * The largest number of concurrent deliveries. Each counts from the call of `handle` to its reply.
    * Further deliveries get 503 at once, with their body unread, and the provider retries. Default: no limit.
    */
@@ -57,7 +62,8 @@ export interface ReceiverOptions {
   readonly timeout?: number | undefined;
   /**
    * Sets `context.stale` if a later event of the same type and subject was handled before. A `claims`
-   * store needs the methods `latestOccurrence` and `recordOccurrence` for it. Default false.
+   * store needs the methods `latestOccurrence` and `recordOccurrence` for it. An event whose type or
+   * subject has more than 255 characters is never stale, and makes no other event stale. Default false.
    */
   readonly detectStale?: boolean | undefined;
   /**
@@ -82,6 +88,7 @@ export const RECEIVER_OPTIONS = Object.keys({
   unsigned: true,
   tolerance: true,
   maxBodySize: true,
+  maxEvents: true,
   maxInFlight: true,
   claims: true,
   sink: true,
@@ -112,6 +119,7 @@ const RULES: Partial<Record<keyof ReceiverOptions, readonly [(value: unknown) =>
     "a number of seconds, 0 or more and finite",
   ],
   maxBodySize: [isPositive, "a positive whole number of bytes"],
+  maxEvents: [isPositive, "a positive whole number"],
   maxInFlight: [isPositive, "a positive whole number"],
   concurrency: [isPositive, "a positive whole number"],
   timeout: [

@@ -63,6 +63,12 @@ export interface Provider<Events extends EventMap = EventMap> {
   /** Parses the signature headers. Must not throw, whatever the headers hold. */
   parseSignature(headers: DeliveryHeaders): SignatureParts | "SIGNATURE_MISSING" | "SIGNATURE_MALFORMED";
   /**
+   * Returns how many events a parsed body holds, without looking at any of them: it may hold millions, and
+   * the receiver refuses a delivery with more than `maxEvents` before it calls `parseEvents`. Must not
+   * throw, whatever the body is. Default: the length of the longest list that the body is or has as a field.
+   */
+  countEvents?(body: unknown): number;
+  /**
    * Returns the events in a parsed body; `undefined` if the body is not an envelope. Must not throw: the
    * receiver calls it after verification, but `inspect` also calls it for deliveries that are not verified.
    */

@@ -1,5 +1,5 @@
 import { createAdmission } from "./admission.js";
-import { isEncoded, parseJson, readBody } from "./body.js";
+import { isEncoded, readBody } from "./body.js";
 import { type BodyFailure, type Delivery, type IncomingDelivery, toHeaders } from "./delivery.js";
 import { createDispatcher } from "./dispatch.js";
 import { type ErrorCode, kindOf } from "./errors.js";
@@ -12,6 +12,7 @@ import { createOperator } from "./observing/operator.js";
 import type { Trace } from "./observing/trace.js";
 import { checkOptions, checkProvider, isProbablyMilliseconds, type ReceiverOptions } from "./options.js";
 import type { Provider } from "./provider.js";
+import { readEvents } from "./providers/read-events.js";
 import { type Refusal, type Reply, type Result, replyTo } from "./reply.js";
 import { createVerifier } from "./signature/verify.js";
 import { isThenable } from "./values/maybe-promise.js";
@@ -53,7 +54,7 @@ export function createReceiver<Events extends EventMap>(
 ): Receiver<Events> {
   checkProvider(provider);
   checkOptions(options);
-  const { maxBodySize = 5 * 1024 * 1024, maxInFlight, timeout } = options;
+  const { maxBodySize = 5 * 1024 * 1024, maxEvents, maxInFlight, timeout } = options;
   const log = createLog(provider.name, options.logger);
   if (isProbablyMilliseconds(options.tolerance)) {
     log(
@@ -94,8 +95,8 @@ export function createReceiver<Events extends EventMap>(
       if (typeof digest === "object") return reply(digest, trace);
 
       // 4. The events. None is parsed before the delivery is verified.
-      const events = parseEvents(delivery);
-      if ("code" in events) return reply(events, trace);
+      const events = readEvents(provider, delivery, maxEvents);
+      if ("code" in events) return reply(refuse(events.code, events.reason ?? UNREADABLE), trace);
 
       // 5. Dispatch: claim each event, run its listeners or give it to the sink, settle or release the claim.
       if (trace) trace.handling = performance.now();
@@ -125,15 +126,6 @@ export function createReceiver<Events extends EventMap>(
   function refuseBody({ code, hint }: BodyFailure): Refusal {
     if (code === "BODY_UNAVAILABLE") return refuse(code, hint ?? NO_BYTES);
     return hint === undefined ? { code } : refuse(code, hint);
-  }
-
-  function parseEvents({ headers, body }: Delivery): readonly ReceivedEvent<Events>[] | Refusal {
-    const json = parseJson(body);
-    const events = json && provider.parseEvents(json.value, headers);
-    return (
-      (events as readonly ReceivedEvent<Events>[] | undefined) ??
-      refuse(json ? "ENVELOPE_INVALID" : "BODY_NOT_JSON", UNREADABLE)
-    );
   }
 
   const receiver: Receiver<Events> = {

@@ -1,9 +1,11 @@
 import { verify } from "#hmac";
-import { parseJson } from "../body.js";
 import type { DeliveryHeaders } from "../delivery.js";
 import { ERRORS, type ErrorCode } from "../errors.js";
 import type { EventMap, ReceivedEvent } from "../event.js";
 import type { Provider, SignatureParts } from "../provider.js";
+import { readEvents } from "../providers/read-events.js";
+import type { Refusal } from "../reply.js";
+import { createPace } from "../values/pace.js";
 import { explainMismatch, explainTime } from "./explain.js";
 import { preparedKeys } from "./secrets.js";
 
@@ -28,6 +30,8 @@ export interface InspectOptions {
   readonly tolerance?: number;
   /** Unix time in milliseconds. Default: now. */
   readonly now?: number;
+  /** The largest accepted number of events. Default 10,000. */
+  readonly maxEvents?: number;
 }
 
 /**
@@ -40,13 +44,15 @@ export interface InspectOptions {
 export async function inspect<Events extends EventMap>(
   provider: Provider<Events>,
   { headers, body }: { readonly headers: DeliveryHeaders; readonly body: Uint8Array },
-  { secrets, tolerance = 300, now = Date.now() }: InspectOptions,
+  { secrets, tolerance = 300, now = Date.now(), maxEvents }: InspectOptions,
 ): Promise<Inspection<Events>> {
-  const { code: unreadable, events } = parseBody(provider, headers, body);
+  const read = readEvents(provider, { headers, body }, maxEvents);
+  const unreadable: Partial<Refusal> = "code" in read ? read : {};
+  const events = "code" in read ? [] : read;
   const inspection = (code?: ErrorCode, reason?: string, secret?: number, age?: number) => {
     return { code, reason: reason ?? (code && ERRORS[code].message), secret, age, events };
   };
-  if (secrets.length === 0) return inspection(unreadable);
+  if (secrets.length === 0) return inspection(unreadable.code, unreadable.reason);
   const signature = provider.parseSignature(headers);
   if (typeof signature === "string") return inspection(signature);
   const age = (now - signature.timestamp) / 1000;
@@ -60,7 +66,7 @@ export async function inspect<Events extends EventMap>(
   if (!(Math.abs(age) <= tolerance)) {
     return inspection("TIMESTAMP_OUT_OF_TOLERANCE", explainTime(age, tolerance, now), secret, age);
   }
-  return inspection(unreadable, undefined, secret, age);
+  return inspection(unreadable.code, unreadable.reason, secret, age);
 }
 
 async function findSecret(
@@ -68,22 +74,10 @@ async function findSecret(
   { prefix, digest }: SignatureParts,
   body: Uint8Array,
 ): Promise<number | undefined> {
+  const pace = createPace();
   for (const [index, key] of (await preparedKeys(secrets)).entries()) {
+    await pace(body.length);
     if (await verify([key], prefix, body, digest)) return index;
   }
   return undefined;
-}
-
-/** Returns the events in a body, or the code of the refusal and no events. */
-export function parseBody<Events extends EventMap>(
-  provider: Provider<Events>,
-  headers: DeliveryHeaders,
-  body: Uint8Array,
-): { code?: ErrorCode; events: readonly ReceivedEvent<Events>[] } {
-  const json = parseJson(body);
-  if (json === undefined) return { code: "BODY_NOT_JSON", events: [] };
-  const events = provider.parseEvents(json.value, headers);
-  return events
-    ? { events: events as readonly ReceivedEvent<Events>[] }
-    : { code: "ENVELOPE_INVALID", events: [] };
 }

@@ -5,7 +5,7 @@ import type { EventMap, ReceivedEvent } from "../event.js";
 import { createLog } from "../observing/log.js";
 import { checkProvider } from "../options.js";
 import type { Provider } from "../provider.js";
-import { parseBody } from "./inspect.js";
+import { readEvents } from "../providers/read-events.js";
 import type { Secrets } from "./secrets.js";
 import { createVerifier } from "./verify.js";
 
@@ -36,6 +36,8 @@ export interface SignedRequest {
 export interface VerifyOptions {
   /** How far the time of signing may be from `clock`, in either direction, in seconds. Default 300. */
   readonly tolerance?: number | undefined;
+  /** The largest accepted number of events. Default 10,000. */
+  readonly maxEvents?: number | undefined;
   /** Returns Unix time in milliseconds. Default `Date.now`. */
   readonly clock?: (() => number) | undefined;
 }
@@ -68,7 +70,7 @@ export async function verify<Events extends EventMap>(
   const delivery = { method: "POST", headers: toHeaders(headers), body: bytes };
   const digest = await check(delivery);
   if (typeof digest === "object") throw new WebhookError(digest.code, digest.reason);
-  const { code, events } = parseBody(provider, delivery.headers, bytes);
-  if (code !== undefined) throw new WebhookError(code);
+  const events = readEvents(provider, delivery, options.maxEvents);
+  if ("code" in events) throw new WebhookError(events.code, events.reason);
   return events;
 }

@@ -1,5 +1,5 @@
 import type { Provider } from "../../provider.js";
-import { EVENT_TYPES, parseEvents, subjectOf, type TolokaEvents } from "./events.js";
+import { countEvents, EVENT_TYPES, parseEvents, subjectOf, type TolokaEvents } from "./events.js";
 import { matches, parseSignature, SIGNATURE_FORMAT } from "./signature.js";
 
 /** Webhooks of Toloka. Signed with the header `Toloka-Signature`; one or many events per delivery. */
@@ -14,6 +14,7 @@ export const toloka: Provider<TolokaEvents> = {
   signatureFormat: SIGNATURE_FORMAT,
   matches,
   parseSignature,
+  countEvents,
   parseEvents,
   subjectOf,
 };
