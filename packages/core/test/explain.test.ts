@@ -229,6 +229,56 @@ describe("many forgeries", () => {
   });
 });
 
+describe("the search for a mistake", () => {
+  const secrets = Array.from({ length: 1_000 }, (_, i) => `secret-${i}`);
+
+  test("counts the keys that it prepares, so that a short body and many secrets do not make it long", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const receiver = createReceiver(toloka, { secret: secrets, clock: () => NOW });
+    const prepare = vi.spyOn(hmac, "prepareKey");
+    await receiver.handle(signToloka({ secret: "guessed", timestamp: NOW, body: "{}" }));
+    // Nine kinds of white space and two of quotes for each secret would be 11,000 keys.
+    expect(prepare.mock.calls.length).toBeGreaterThan(1_000);
+    expect(prepare.mock.calls.length).toBeLessThanOrEqual(32 * 128);
+  });
+
+  test("lets other code run after each MiB that it hashed", async () => {
+    vi.useRealTimers();
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const receiver = createReceiver(toloka, { secret: SECRET, clock: () => NOW });
+    const body = "x".repeat(1024 * 1024);
+    let turns = 0;
+    let isDone = false;
+    const count = () => {
+      turns++;
+      if (!isDone) setImmediate(count);
+    };
+    setImmediate(count);
+    await receiver.handle(signToloka({ secret: "guessed", timestamp: NOW, body }));
+    isDone = true;
+    // Ten variants of the secret, and some of the body.
+    expect(turns).toBeGreaterThanOrEqual(10);
+  });
+
+  test.each<[string, string, string, RegExp]>([
+    [
+      "Windows",
+      BODY.replaceAll(",", ",\r\n"),
+      BODY.replaceAll(",", ",\n"),
+      /line ends in the body were changed/,
+    ],
+    [
+      "Unix",
+      BODY.replaceAll(",", ",\n"),
+      BODY.replaceAll(",", ",\r\n"),
+      /line ends in the body were changed/,
+    ],
+    ["base64", BODY, Buffer.from(BODY).toString("base64"), /still in base64/],
+  ])("finds a body whose bytes were changed: %s", async (_, sent, received, cause) => {
+    expect((await receive(sent, received)).reason).toMatch(cause);
+  });
+});
+
 describe("findMistakes", () => {
   const bytes = (text: string) => new TextEncoder().encode(text);
   const suspect = (options: Parameters<typeof signToloka>[0], body = options.body ?? "") => ({

@@ -101,6 +101,28 @@ describe.each(implementations)("%s", (_, hmac) => {
     expect(await verify([secret], "", bytes(data), wrong)).toBe(false);
   });
 
+  test("verify lets other code run after each MiB that it hashed, and still tries every key", async () => {
+    const body = new Uint8Array(1024 * 1024);
+    const sign = createHmac("sha256", "secret").update("1.").update(body).digest("hex");
+    for (const secrets of [
+      ["secret", "b", "c", "d", "e"],
+      ["a", "b", "c", "d", "secret"],
+      ["a", "b", "c", "d", "e"],
+    ]) {
+      const keys = (await Promise.all(secrets.map(hmac.prepareKey))) as never[];
+      let turns = 0;
+      let isDone = false;
+      const count = () => {
+        turns++;
+        if (!isDone) setImmediate(count);
+      };
+      setImmediate(count);
+      expect(await hmac.verify(keys, "1.", body, sign)).toBe(secrets.includes("secret"));
+      isDone = true;
+      expect(turns).toBeGreaterThanOrEqual(4);
+    }
+  });
+
   test("verify accepts bytes that are not text, and a view into a larger buffer", async () => {
     const all = Uint8Array.from({ length: 256 }, (_, i) => i);
     const view = all.subarray(100, 200);
@@ -108,6 +130,18 @@ describe.each(implementations)("%s", (_, hmac) => {
     expect(await verify(["k"], "1.1.", view, sign)).toBe(true);
     expect(await verify(["k"], "1.1.", all, sign)).toBe(false);
   });
+});
+
+test("verify of node:crypto is synchronous for up to 1 MiB in total, and for one key", () => {
+  const keys = ["a", "b", "c", "d"].map(node.prepareKey);
+  for (const [count, size] of [
+    [4, 256 * 1024],
+    [1, 5 * 1024 * 1024],
+  ] as const) {
+    const body = new Uint8Array(size);
+    const digest = createHmac("sha256", "a").update(body).digest("hex");
+    expect(node.verify(keys.slice(0, count), "", body, digest)).toBe(true);
+  }
 });
 
 test("verify agrees with RFC 4231 when node:crypto has no one-call hash", async () => {

@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import * as hmac from "#hmac";
+import { memoryClaims } from "../src/claiming/memory-claims.js";
 import { signToloka, tolokaEvent } from "../src/testing.js";
-import { NOW, receiverWith, SECRET, signed } from "./deliveries.js";
+import { NOW, never, receiverWith, SECRET, signed } from "./deliveries.js";
 
 beforeEach(() => {
   vi.restoreAllMocks();
@@ -119,5 +120,89 @@ describe("signature", () => {
       /SIGNATURE_MISMATCH.*\n.*TIMESTAMP_OUT_OF_TOLERANCE.* 400 seconds/,
     );
     expect(log.mock.calls.join()).not.toContain(SECRET);
+  });
+
+  const secrets = (count: number) => Array.from({ length: count }, (_, i) => `secret-${i}`);
+
+  test("createReceiver accepts 1,000 secrets and throws for more", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const receiver = receiverWith({ secret: secrets(1_000) });
+    const delivery = signToloka({ secret: "secret-999", timestamp: NOW });
+    expect((await receiver.handle(delivery)).status).toBe(200);
+    expect(() => receiverWith({ secret: secrets(1_001) })).toThrow(
+      "The list has 1001 secrets, and each is tried for each delivery. Pass at most 1000",
+    );
+  });
+
+  test("the reply is SECRET_UNAVAILABLE when a secret function returns more than 1,000 secrets", async () => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    const reply = await receiverWith({ secret: () => secrets(1_001) }).handle(signed());
+    expect([reply.status, JSON.parse(reply.body).code]).toEqual([503, "SECRET_UNAVAILABLE"]);
+    expect(log.mock.calls.join()).toContain("the secret cannot be used. The list has 1001 secrets");
+  });
+
+  test("createReceiver logs one line when the list has more than 10 secrets", () => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    receiverWith({ secret: secrets(10) });
+    receiverWith({ secret: () => secrets(11) });
+    expect(log).not.toHaveBeenCalled();
+    receiverWith({ secret: secrets(11) });
+    expect(log.mock.calls).toEqual([
+      [expect.stringMatching(/secret: the list has 11 secrets\..* Use one receiver per tenant/)],
+    ]);
+    expect(log.mock.calls.join()).not.toContain("secret-1");
+  });
+
+  describe("with a secret function that does not answer", () => {
+    beforeEach(() => {
+      vi.useFakeTimers({ now: NOW });
+      return () => vi.useRealTimers();
+    });
+
+    test("the reply is SECRET_UNAVAILABLE after 5 seconds, and the log says so", async () => {
+      const log = vi.spyOn(console, "error").mockImplementation(() => {});
+      const replied = vi.fn();
+      const reply = receiverWith({ secret: () => never() }).handle(signed());
+      void reply.then(replied);
+      await vi.advanceTimersByTimeAsync(4_999);
+      expect(replied).not.toHaveBeenCalled();
+      await vi.advanceTimersByTimeAsync(1);
+      expect(JSON.parse((await reply).body).code).toBe("SECRET_UNAVAILABLE");
+      expect(log.mock.calls.join()).toContain(
+        "SECRET_UNAVAILABLE: the secret function has not answered within 5 seconds. Check the function",
+      );
+    });
+
+    test("a forged delivery is answered when the function hangs only when it is asked for the mistake", async () => {
+      vi.spyOn(console, "error").mockImplementation(() => {});
+      const secret = vi.fn<() => Promise<string>>(never).mockResolvedValueOnce(SECRET);
+      const reply = receiverWith({ secret }).handle(signToloka({ secret: "another", timestamp: NOW }));
+      await vi.advanceTimersByTimeAsync(5_000);
+      expect((await reply).status).toBe(401);
+      expect(secret).toHaveBeenCalledTimes(2);
+    });
+
+    test("an answer in time leaves no timer behind", async () => {
+      const reply = await receiverWith({ secret: async () => SECRET }).handle(signed());
+      expect([reply.status, vi.getTimerCount()]).toEqual([200, 0]);
+    });
+  });
+
+  test.each([
+    ["this process's memory", () => ({})],
+    ["a claim store", () => ({ claims: memoryClaims({ clock: () => NOW }) })],
+  ])("a redelivery is a duplicate when it is signed with the rotated secret, with %s", async (_, options) => {
+    const receiver = receiverWith({ secret: ["the-new-secret", "the-old-secret"], ...options() });
+    const listener = vi.fn();
+    receiver.onAny(listener);
+    const events = [tolokaEvent("POOL_CLOSED")];
+    for (const [secret, counts] of [
+      ["the-old-secret", { handled: 1 }],
+      ["the-new-secret", { handled: 0, duplicate: 1 }],
+    ] as const) {
+      const reply = await receiver.handle(signToloka({ secret, timestamp: NOW, events }));
+      expect(JSON.parse(reply.body)).toMatchObject(counts);
+    }
+    expect(listener).toHaveBeenCalledOnce();
   });
 });

@@ -1,6 +1,7 @@
 import { prepareKey, verify } from "#hmac";
 import type { DeliveryHeaders } from "../delivery.js";
 import type { Provider, SignatureFormat, SignatureParts } from "../provider.js";
+import { createPace } from "../values/pace.js";
 import { decodeUtf8 } from "../values/utf8.js";
 import { type Candidate, candidatesFor, type Suspect, type Variant } from "./mistakes.js";
 
@@ -21,7 +22,7 @@ export interface Mistake {
 
 /** Limits on the work of a search, because the body may come from an attacker. */
 export interface Effort {
-  /** The largest number of bytes to hash for one mistake. Hashing blocks the event loop. Default 32 MiB. */
+  /** The largest number of bytes to hash for one mistake. Default 32 MiB, which takes about 35 ms. */
   readonly hashed?: number;
   /** The longest body to parse, in UTF-16 units (as `length` of a string). Parsing blocks the event loop. Default 262,144. */
   readonly parsed?: number;
@@ -29,6 +30,8 @@ export interface Effort {
 
 const HASHED_MAX = 32 * 1024 * 1024;
 const PARSED_MAX = 256 * 1024;
+/** Preparing a key takes as long as hashing so many bytes. */
+const KEY_BYTES = 8 * 1024;
 
 /**
  * Looks for all usual mistakes, and returns each with whether it was found.
@@ -54,7 +57,8 @@ export async function findMistakes(
     let match: Variant | undefined;
     if (typeof signature !== "string" && !isSkipped && (candidate.isSearchable?.(suspect) ?? true)) {
       const fits = createFitter(signature, effort.hashed ?? HASHED_MAX);
-      match = await firstFit(candidate, signature, suspect, fits);
+      const result = await firstFit(candidate, signature, suspect, fits);
+      match = result === "gave up" ? undefined : result;
       found = match !== undefined;
     }
     isBodyExplained ||= about === "body" && found === true;
@@ -78,6 +82,7 @@ export async function explainMismatch(
   const fits = createFitter(signature, HASHED_MAX);
   for (const candidate of candidatesFor(format, PARSED_MAX)) {
     const match = await firstFit(candidate, signature, suspect, fits);
+    if (match === "gave up") break;
     if (match) return sentences(match.mistake ?? candidate.mistake, candidate.fix);
   }
   return suspect.body.byteLength === 0 ? sentences(EMPTY.mistake, EMPTY.fix) : undefined;
@@ -117,14 +122,18 @@ function sentences(mistake: string, fix: string): string {
   return `${mistake}. ${fix.charAt(0).toUpperCase()}${fix.slice(1)}${end}`;
 }
 
-type Fits = (variant: Variant) => Promise<boolean>;
+type Fits = (variant: Variant) => Promise<boolean | "gave up">;
 
-/** Returns a function that tells whether a variant fits; `false` once it would have hashed more than `hashedMax` bytes. */
+/** Returns a function that tells whether a variant fits. It gives up before it has hashed more than `hashedMax` bytes. */
 function createFitter({ digest }: SignatureParts, hashedMax: number): Fits {
+  const pace = createPace();
   let hashed = 0;
   return async ({ secret, prefix, body }) => {
-    hashed += body.byteLength;
-    return hashed <= hashedMax && verify([await prepareKey(secret)], prefix, body, digest);
+    const cost = KEY_BYTES + body.byteLength;
+    hashed += cost;
+    if (hashed > hashedMax) return "gave up";
+    await pace(cost);
+    return verify([await prepareKey(secret)], prefix, body, digest);
   };
 }
 
@@ -133,8 +142,12 @@ async function firstFit(
   signature: SignatureParts,
   suspect: Suspect,
   fits: Fits,
-): Promise<Variant | undefined> {
-  for (const variant of candidate.variants(signature, suspect)) if (await fits(variant)) return variant;
+): Promise<Variant | "gave up" | undefined> {
+  for (const variant of candidate.variants(signature, suspect)) {
+    const fit = await fits(variant);
+    if (fit === "gave up") return fit;
+    if (fit) return variant;
+  }
   return undefined;
 }
 

@@ -1,4 +1,5 @@
 import crypto, { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from "node:crypto";
+import { createPace, needsPace } from "../values/pace.js";
 
 const BLOCK = 64;
 const DIGEST_BYTES = 32;
@@ -26,16 +27,41 @@ export function prepareKey(secret: string): HmacKey {
 /** Hashes in one call. Node has this function since 20.12. Other runtimes may lack it. */
 const { hash } = crypto as Partial<typeof crypto>;
 
-// Scratch buffers. All calls of `verify` can share them because it is synchronous.
+// Scratch buffers. All calls of `verifyNow` can share them because it is synchronous.
 const expected = Buffer.alloc(2 * DIGEST_BYTES);
 const received = Buffer.alloc(2 * DIGEST_BYTES);
 const signed = Buffer.alloc(32 * 1024);
 
 /**
  * Returns whether `digest` (lower-case hex) is the HMAC-SHA256 of `prefix` and `body` under one of the
- * keys. Tries all keys, and compares in constant time, so that the duration reveals nothing.
+ * keys. Tries all keys, and compares in constant time, so that the duration reveals nothing. An HMAC hashes
+ * the key first, so the whole body is hashed for each key; beyond 1 MiB this takes several turns.
  */
-export function verify(keys: readonly HmacKey[], prefix: string, body: Uint8Array, digest: string): boolean {
+export function verify(
+  keys: readonly HmacKey[],
+  prefix: string,
+  body: Uint8Array,
+  digest: string,
+): boolean | Promise<boolean> {
+  return keys.length > 1 && needsPace(keys.length * body.length)
+    ? verifyInTurns(keys, prefix, body, digest)
+    : verifyNow(keys, prefix, body, digest);
+}
+
+async function verifyInTurns(
+  keys: readonly HmacKey[],
+  ...signed: [prefix: string, body: Uint8Array, digest: string]
+): Promise<boolean> {
+  const pace = createPace();
+  let matches = false;
+  for (const key of keys) {
+    await pace(signed[1].length);
+    matches = verifyNow([key], ...signed) || matches;
+  }
+  return matches;
+}
+
+function verifyNow(keys: readonly HmacKey[], prefix: string, body: Uint8Array, digest: string): boolean {
   // Written as UTF-8: latin1 keeps only the low byte of a character, so "İ" (U+0130) would pass as "0" (U+0030).
   if (digest.length !== received.length || received.write(digest, "utf8") !== received.length) return false;
   // A UTF-16 unit takes at most three bytes of UTF-8.

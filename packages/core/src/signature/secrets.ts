@@ -1,5 +1,6 @@
 import { type HmacKey, prepareKey } from "#hmac";
 import type { Delivery } from "../delivery.js";
+import { withDeadline } from "../values/deadline.js";
 import { andThen, isThenable, type MaybePromise } from "../values/maybe-promise.js";
 import { RecentMap } from "../values/recent-map.js";
 
@@ -7,24 +8,39 @@ export type Secrets = string | readonly string[];
 
 /**
  * A secret; a list of secrets that are all valid (for rotation, or one per subscription); or a function of
- * the delivery that returns either, or a promise of either. If the function fails or returns no valid
- * secret, the reply is 503 and the provider retries.
+ * the delivery that returns either, or a promise of either. If the function fails, takes longer than 5
+ * seconds or returns no valid secret, the reply is 503 and the provider retries.
+ *
+ * All secrets of a list stand for one sender. The receiver tries each of them for each delivery, and the
+ * owner of one secret can send an event under an id of another owner, whose own event then counts as a
+ * duplicate. For several tenants, make one receiver per tenant, each with its own claims.
  */
 export type SecretSource = Secrets | ((delivery: Delivery) => MaybePromise<Secrets | undefined>);
 
+/** How many secrets a list may have. The body is hashed once for each of them. */
+const SECRETS_MAX = 1_000;
 /** For secret functions: at least this many prepared keys stay in memory. */
-const CACHED_KEYS = 1_000;
+const CACHED_KEYS = SECRETS_MAX;
+/** How long a secret function may take. */
+const SECRET_TIMEOUT_MS = 5_000;
 
 /** A secret is missing or malformed. The message is safe to log: it never contains the secret. */
 export class InvalidSecretError extends TypeError {}
+
+/** A secret function took too long. */
+export class SecretTimeoutError extends Error {
+  constructor(seconds: number) {
+    super(`has not answered within ${seconds} seconds`);
+  }
+}
 
 /**
  * Returns a function that returns the keys for a delivery. It caches prepared keys.
  *
  * @param variable The environment variable to name if the secret is undefined.
  * @throws InvalidSecretError if a secret is missing, empty, not a string, or has white space around it.
- * For a secret function, the returned function throws or rejects instead: with that error, or with the
- * error of the secret function.
+ * For a secret function, the returned function throws or rejects instead: with that error, with a
+ * SecretTimeoutError, or with the error of the secret function.
  */
 export function keysFrom(
   source: SecretSource | undefined,
@@ -51,7 +67,7 @@ export function keysFrom(
         return key;
       }),
     );
-  return (delivery) => andThen(source(delivery), prepare);
+  return (delivery) => andThen(ask(source, delivery), prepare);
 }
 
 /** Prepares the keys of these secrets. @throws InvalidSecretError as `keysFrom` does. */
@@ -68,7 +84,19 @@ export async function secretsFrom(
   source: SecretSource | undefined,
   delivery: Delivery,
 ): Promise<readonly string[]> {
-  return listOf(typeof source === "function" ? await source(delivery) : source);
+  return listOf(typeof source === "function" ? await ask(source, delivery) : source);
+}
+
+/** Calls a secret function, and waits for its promise within the time limit. */
+function ask(
+  source: Extract<SecretSource, (...args: never) => unknown>,
+  delivery: Delivery,
+): MaybePromise<Secrets | undefined> {
+  const secrets = source(delivery);
+  if (!isThenable(secrets)) return secrets;
+  return withDeadline(SECRET_TIMEOUT_MS, secrets, () => {
+    throw new SecretTimeoutError(SECRET_TIMEOUT_MS / 1000);
+  });
 }
 
 function listOf(source: Secrets | undefined, variable?: string): readonly string[] {
@@ -83,6 +111,11 @@ function listOf(source: Secrets | undefined, variable?: string): readonly string
   const list: readonly unknown[] = Array.isArray(source) ? source : [source];
   if (list.length === 0)
     throw new InvalidSecretError("The list of secrets is empty. Pass at least one secret.");
+  if (list.length > SECRETS_MAX) {
+    throw new InvalidSecretError(
+      `The list has ${list.length} secrets, and each is tried for each delivery. Pass at most ${SECRETS_MAX}, or a function that picks the secret.`,
+    );
+  }
   return list.map((secret) => {
     if (typeof secret !== "string") {
       throw new InvalidSecretError(

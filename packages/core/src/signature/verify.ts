@@ -7,10 +7,13 @@ import type { Provider, SignatureParts } from "../provider.js";
 import type { Refusal } from "../reply.js";
 import { andThen, isThenable, type MaybePromise } from "../values/maybe-promise.js";
 import { explainHeaders, explainMismatch, explainTime } from "./explain.js";
-import { InvalidSecretError, keysFrom, secretsFrom } from "./secrets.js";
+import { InvalidSecretError, keysFrom, SecretTimeoutError, secretsFrom } from "./secrets.js";
 
 const MISMATCH =
   "a signature fits no secret: the delivery is forged, or its subscription has another secret. Compare the secrets.";
+
+/** A longer list is probably one of tenants. Rotation needs two secrets, and an app has few subscriptions. */
+const SECRETS_USUAL = 10;
 
 /**
  * Verifies a delivery's signature and time. Returns the signature's digest or the refusal. A receiver of
@@ -26,6 +29,12 @@ export function createVerifier(
 ): Verify {
   if (unsigned) return () => undefined;
   const keysOf = keysFrom(secret, provider.secretVariable);
+  if (typeof secret === "object" && secret.length > SECRETS_USUAL) {
+    log(
+      "secret",
+      `the list has ${secret.length} secrets. Every secret is tried for each delivery, and the owner of one secret can claim event ids of the others. Use one receiver per tenant, or a secret function that picks the secret.`,
+    );
+  }
 
   return function verify(delivery) {
     const signature = provider.parseSignature(delivery.headers);
@@ -82,10 +91,11 @@ export function createVerifier(
   }
 
   function secretUnavailable(error: unknown): Refusal {
+    const failure = error instanceof SecretTimeoutError ? error.message : `failed (${kindOf(error)})`;
     const reason =
       error instanceof InvalidSecretError
         ? `the secret cannot be used. ${error.message}`
-        : `the secret function failed (${kindOf(error)}). Check the function and the store that it reads.`;
+        : `the secret function ${failure}. Check the function and the store that it reads.`;
     log("SECRET_UNAVAILABLE", reason);
     return { code: "SECRET_UNAVAILABLE", reason };
   }
