@@ -1,16 +1,17 @@
-import { Attempt } from "./claiming/attempt.js";
+import { Attempt, type Batch } from "./claiming/attempt.js";
 import { createClaimKeys } from "./claiming/claim-keys.js";
 import { createClaimer } from "./claiming/claimer.js";
 import { memoryClaims } from "./claiming/memory-claims.js";
-import { kindOf } from "./errors.js";
+import { kindOf, UnfitEventError } from "./errors.js";
 import type { EventMap, ReceivedEvent } from "./event.js";
 import type { ContextFor } from "./listeners/context.js";
 import { createOrderingQueues, createSemaphore, type Place } from "./listeners/ordering.js";
 import { IGNORED, type RunListeners } from "./listeners/run.js";
-import type { Log } from "./observing/log.js";
+import { type Log, quote } from "./observing/log.js";
 import type { ReceiverOptions, Sink } from "./options.js";
 import type { Outcome } from "./outcome.js";
 import type { Provider } from "./provider.js";
+import { typeName } from "./values/describe.js";
 import { andThen, isThenable, type MaybePromise } from "./values/maybe-promise.js";
 
 /** How long a settled event counts as done, unless its signature can be replayed for longer. */
@@ -51,16 +52,13 @@ export function createDispatcher<Events extends EventMap>(
 
   return function dispatch(events, digest, contextFor) {
     const batch = claimer.batch();
-    // All keys are computed before the first claim: if `orderingKey` throws, no attempt has begun that
-    // would never end.
-    const attempts = events.map((event) => new Attempt(event, claimKeysOf(event, digest), batch));
-    const orderingKeys = queues && events.map(orderingKeyOf);
+    const attempts = events.map((event) => attemptOf(event, digest, batch));
     // All claims are requested at once, so that the store's client can send them together.
     for (const attempt of attempts) claimer.begin(attempt);
     return claimer.renewing(
       attempts,
-      orderingKeys
-        ? handleByKey(attempts, orderingKeys, contextFor)
+      queues
+        ? handleByKey(attempts, contextFor)
         : sink
           ? handOver(sink, attempts, contextFor)
           : handleInOrder(attempts, contextFor),
@@ -133,11 +131,10 @@ export function createDispatcher<Events extends EventMap>(
    */
   async function handleByKey(
     attempts: readonly Attempt[],
-    keys: readonly (string | undefined)[],
     contextFor: ContextFor,
   ): Promise<readonly Attempt[]> {
     const semaphore = createSemaphore(concurrency);
-    const places = keys.map((key) => queues?.enter(key) as Place);
+    const places = attempts.map((attempt) => queues?.enter(attempt.orderingKey) as Place);
     const settling: PromiseLike<unknown>[] = [];
     const handle = async (attempt: Attempt, { ahead, leave }: Place) => {
       const claim = await attempt.claim;
@@ -162,21 +159,33 @@ export function createDispatcher<Events extends EventMap>(
     return attempts;
   }
 
+  /**
+   * Returns an attempt with all of its keys, before the first claim of the delivery is requested. If code of
+   * the app or the provider throws for an event, that event fails, and the others are handled.
+   */
+  function attemptOf(event: ReceivedEvent<Events>, digest: string | undefined, batch: Batch): Attempt {
+    let step = "subjectOf";
+    try {
+      const keys = claimKeysOf(event, digest);
+      if (orderingKey) step = "orderingKey";
+      return new Attempt(event, keys, batch, queues && orderingKeyOf(event));
+    } catch (error) {
+      const reason = error instanceof UnfitEventError ? error.message : `failed (${kindOf(error)})`;
+      log(
+        step,
+        `${reason} for event ${quote(event.id)} of type ${quote(event.type)}. This event fails, and the provider retries. The other events of its delivery are handled.`,
+      );
+      const attempt = new Attempt(event, undefined, batch);
+      attempt.claim = "failed";
+      return attempt;
+    }
+  }
+
   function orderingKeyOf(event: ReceivedEvent<Events>): string | undefined {
     if (!orderingKey) return provider.subjectOf(event);
-    let key: unknown;
-    try {
-      key = orderingKey(event);
-    } catch (error) {
-      log(
-        "orderingKey",
-        `failed (${kindOf(error)}). The delivery is answered with 500, and the provider retries.`,
-      );
-      throw error;
-    }
+    const key: unknown = orderingKey(event);
     if (key === undefined || typeof key === "string") return key;
-    log("orderingKey", `returned neither a string nor undefined, but ${key === null ? "null" : typeof key}.`);
-    throw new TypeError("orderingKey returned neither a string nor undefined.");
+    throw new UnfitEventError(`returned neither a string nor undefined, but ${typeName(key)},`);
   }
 }
 

@@ -1,3 +1,5 @@
+import { startOf } from "./values/describe.js";
+
 /**
  * Every reason for a reply other than 200, with its status and its message to the sender. The messages
  * are constants, so that no secret can reach the sender.
@@ -42,12 +44,17 @@ export function kindOf(error: unknown): string {
   try {
     if (!(error instanceof Error)) return typeof error;
     const { name, code } = error as { name: unknown; code?: unknown };
-    return typeof code === "string" && /^\w{1,40}$/.test(code) ? `${name} ${code}` : String(name);
+    return typeof code === "string" && /^\w{1,40}$/.test(code)
+      ? `${name} ${code}`
+      : startOf(String(name), 100);
   } catch {
     // The thrown value can be a proxy, or have getters that throw.
     return typeof error;
   }
 }
+
+/** An event cannot be handled. The message is safe to log, and completes the line "crowdhook: toloka: <step>: …". */
+export class UnfitEventError extends TypeError {}
 
 /** Keeps a log line readable, and bounds what a hostile error can make of it. In characters. */
 const DESCRIPTION_MAX = 10_000;

@@ -57,12 +57,15 @@ describe("logger", () => {
     await failing.handle({ method: "POST", headers: {}, body: () => ({ code: "BODY_UNAVAILABLE" }) });
     const observe = broken;
     const claims = { ...memoryClaims(), claim: broken };
+    // Works when the receiver checks it, and fails at the first delivery.
+    const clock = vi.fn<() => number>(broken).mockReturnValueOnce(0);
     for (const options of [
       { claims },
       { sink: { accept: broken } },
       { observe },
       { secret: broken },
       { orderingKey: broken },
+      { clock },
       { tolerance: 300_000 },
     ] satisfies ReceiverOptions[]) {
       const receiver = receiverWith({ logger, ...options });

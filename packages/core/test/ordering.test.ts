@@ -4,13 +4,17 @@ import { describe, expect, test, vi } from "vitest";
 import type { ClaimStore } from "../src/claiming/claim-store.js";
 import { memoryClaims } from "../src/claiming/memory-claims.js";
 import type { ReceiverOptions } from "../src/options.js";
+import { toloka } from "../src/providers/toloka/index.js";
+import { createReceiver } from "../src/receiver.js";
 import { tolokaEvent } from "../src/testing.js";
 import {
   contentOf,
   deferred,
+  NOW,
   never,
   prolificWith,
   receiverWith,
+  SECRET,
   signed,
   signedStudy,
   submitted,
@@ -134,7 +138,7 @@ describe("ordering keys", () => {
     expect(begun).toEqual(["a0", "a1", "b1"]);
   });
 
-  test("the reply is INTERNAL_ERROR when orderingKey throws, no event runs, and a redelivery is handled", async () => {
+  test("an event fails alone when orderingKey throws for it, and its redelivery is handled", async () => {
     const log = vi.spyOn(console, "error").mockImplementation(() => {});
     const store = memoryClaims();
     let broken = true;
@@ -150,14 +154,17 @@ describe("ordering keys", () => {
     receiver.onAny(({ id }) => ran.push(id));
     const delivery = signed(...["first", "second", "third"].map((uuid) => submitted(uuid, uuid)));
     const reply = await receiver.handle(delivery);
-    expect([reply.status, contentOf(reply).code]).toEqual([500, "INTERNAL_ERROR"]);
-    expect(ran).toEqual([]);
-    expect(log.mock.calls.join()).toContain("RangeError");
+    expect(reply.status).toBe(500);
+    expect(contentOf(reply)).toMatchObject({ code: "EVENT_FAILED", handled: 2, failed: 1 });
+    expect(ran).toEqual(["first", "third"]);
+    expect(log.mock.calls.join()).toContain(
+      'orderingKey: failed (RangeError) for event "second" of type "ASSIGNMENT_SUBMITTED".',
+    );
     expect(reply.body + log.mock.calls.join()).not.toContain("hunter2");
-    expect(store.claim("toloka:first", "another process", 0)).toBe("won");
+    expect(store.claim("toloka:second", "another process", 0)).toBe("won");
     broken = false;
-    expect(contentOf(await receiver.handle(delivery))).toMatchObject({ handled: 3 });
-    expect(ran).toEqual(["first", "second", "third"]);
+    expect(contentOf(await receiver.handle(delivery))).toMatchObject({ handled: 1, duplicate: 2 });
+    expect(ran).toEqual(["first", "third", "second"]);
   });
 
   test.each<[string, unknown]>([
@@ -165,18 +172,45 @@ describe("ordering keys", () => {
     ["null", null],
     ["a promise", Promise.resolve("key")],
   ])(
-    "the reply is INTERNAL_ERROR and the log names the mistake when orderingKey returns %s",
+    "an event fails alone and the log names the mistake when orderingKey returns %s for it",
     async (_, key) => {
       const log = vi.spyOn(console, "error").mockImplementation(() => {});
-      const receiver = receiverWith({ orderingKey: () => key as string });
-      const ran = vi.fn();
-      receiver.onAny(ran);
-      const reply = await receiver.handle(signed(submitted("x", "x")));
-      expect([reply.status, contentOf(reply).code]).toEqual([500, "INTERNAL_ERROR"]);
-      expect(log.mock.calls.join()).toContain("orderingKey: returned neither a string nor undefined");
-      expect(ran).not.toHaveBeenCalled();
+      const receiver = receiverWith({ orderingKey: ({ id }) => (id === "x" ? (key as string) : id) });
+      const ran: string[] = [];
+      receiver.onAny(({ id }) => ran.push(id));
+      const reply = await receiver.handle(signed(submitted("x", "x"), submitted("y", "y")));
+      expect(contentOf(reply)).toMatchObject({ code: "EVENT_FAILED", handled: 1, failed: 1 });
+      expect(log.mock.calls.join()).toMatch(
+        /orderingKey: returned neither a string nor undefined.* for event "x"/,
+      );
+      expect(ran).toEqual(["y"]);
     },
   );
+
+  test.each<[string, ReceiverOptions]>([
+    ["concurrency", { concurrency: 4 }],
+    ["detectStale", { detectStale: true }],
+  ])("an event fails alone when subjectOf of the provider throws for it, with %s", async (_, options) => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    const provider: typeof toloka = {
+      ...toloka,
+      subjectOf(event) {
+        if (event.id === "x") throw new RangeError("hunter2");
+        return toloka.subjectOf(event);
+      },
+    };
+    const receiver = createReceiver(provider, { secret: SECRET, clock: () => NOW, ...options });
+    const ran: string[] = [];
+    receiver.onAny(({ id }) => ran.push(id));
+    const delivery = signed(...["w", "x", "y"].map((uuid) => submitted(uuid, uuid)));
+    expect(contentOf(await receiver.handle(delivery))).toMatchObject({
+      code: "EVENT_FAILED",
+      handled: 2,
+      failed: 1,
+    });
+    expect(ran).toEqual(["w", "y"]);
+    expect(log.mock.calls.join()).toContain('subjectOf: failed (RangeError) for event "x"');
+  });
 
   test("a failed event lets the next events of its key run, and runs again when it is redelivered", async () => {
     const receiver = receiverWith({ concurrency: 16 });

@@ -24,9 +24,10 @@ export interface Batch {
 
 /**
  * The answer to a request for a claim; `undefined` if the store failed. An `Attempt` is already handling
- * the same event in this receiver, and this one waits for its outcome.
+ * the same event in this receiver, and this one waits for its outcome. `"failed"`: no claim was requested,
+ * because the event cannot be handled.
  */
-export type Claimed = Claim | Attempt | undefined;
+export type Claimed = Claim | Attempt | "failed" | undefined;
 
 /** One event on its way through the receiver, with its claim and its outcome. */
 export class Attempt {
@@ -47,6 +48,7 @@ export class Attempt {
     /** `undefined` for an event that cannot be claimed: it has no id, and its signature does not stand for it. */
     readonly keys: ClaimKeys | undefined,
     readonly batch: Batch,
+    readonly orderingKey?: string | undefined,
   ) {}
 
   /** Returns its outcome once it has ended, or `busy` if that takes too long. */
