@@ -1,6 +1,9 @@
+import { createHider } from "@crowdhook/core/internal";
 import type { Answer } from "./exchange.js";
 
 const MAX_SHOWN = 200;
+/** The largest number of characters that stand for one character of a secret, such as `&#x0041;`. */
+const MAX_SPELLING = 20;
 
 /** Removes confidential texts from answers before a report shows them. */
 export class Redaction {
@@ -22,9 +25,13 @@ export class Redaction {
 
   /** Returns the beginning of a text, without control characters and confidential texts. */
   clean(text: string): string {
-    let clean = text;
-    for (const hidden of this.confidential) clean = clean.replaceAll(hidden, "[not shown]");
-    clean = clean.trim().replace(/\s+/g, " ").replace(/\p{C}/gu, "\uFFFD");
+    const longest = Math.max(...[...this.confidential].map(({ length }) => length));
+    // An answer can be long. What stands behind the last character that is shown need not be searched.
+    const begin = text
+      .trim()
+      .replace(/\s+/g, " ")
+      .slice(0, MAX_SHOWN + MAX_SPELLING * longest);
+    const clean = createHider(this.confidential, "[not shown]")(begin).replace(/\p{C}/gu, "\uFFFD");
     return clean.length > MAX_SHOWN ? `${clean.slice(0, MAX_SHOWN)}…` : clean;
   }
 }

@@ -2,4 +2,5 @@
 export { kindOf } from "./errors.js";
 export { checkNames } from "./options.js";
 export { describeValue, isObject, typeName } from "./values/describe.js";
+export { createHider } from "./values/hide-secrets.js";
 export { suggestion } from "./values/nearest.js";
