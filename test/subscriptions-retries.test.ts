@@ -42,13 +42,53 @@ describe("retries", () => {
     }
   });
 
-  test("a client fails at once when Retry-After is over a minute", async () => {
+  test.each(["3600", "61", "99999999999999999999", new Date(Date.now() + 3_600_000).toUTCString()])(
+    "a client waits a minute when Retry-After asks for longer: %s",
+    async (header) => {
+      const waits = skipWaits();
+      tolokaApi.nextHandlers.push(status(503, { "retry-after": header }));
+      expect(await collect(tolokaClient().list())).toEqual([]);
+      expect(waits).toEqual([60_000]);
+    },
+  );
+
+  test.each(["0", "00", new Date(0).toUTCString()])(
+    "a client waits for its backoff when Retry-After asks for less: %s",
+    async (header) => {
+      const waits = skipWaits();
+      tolokaApi.nextHandlers.push(status(429, { "retry-after": header }));
+      expect(await collect(tolokaClient().list())).toEqual([]);
+      expect(waits).toHaveLength(1);
+      expect(waits[0]).toBeGreaterThanOrEqual(250);
+      expect(waits[0]).toBeLessThanOrEqual(500);
+    },
+  );
+
+  test.each([
+    ...["1e3", "0x10", "-5", "1.5", "+7", "7 s", "7, 7", "Infinity", "NaN"],
+    // Later than now, but not in the form that RFC 9110 has senders write.
+    ...[
+      "2099-01-01",
+      "2099-01-01T00:00:00Z",
+      "Thu Jan 01 2099 00:00:00 GMT+0000",
+      "01 Jan 2099 00:00:00 GMT",
+    ],
+    ...["Thursday, 01-Jan-99 00:00:00 GMT", "Thu Jan  1 00:00:00 2099", "Thu, 01 Jan 2099 00:00:00 UTC"],
+    ...["Thu, 1 Jan 2099 00:00:00 GMT", "Thu, 01 Jan 2099 24:00:00 GMT", "thu, 01 jan 2099 00:00:00 gmt"],
+  ])("a client ignores the Retry-After %j", async (header) => {
     const waits = skipWaits();
-    tolokaApi.nextHandlers.push(status(503, { "retry-after": "3" }), status(503, { "retry-after": "3600" }));
-    const error = await failureOf(tolokaClient().get("x"));
+    const fetch: typeof globalThis.fetch = async () =>
+      ({
+        status: 503,
+        ok: false,
+        headers: { get: (name: string) => (name === "retry-after" ? header : null) },
+        text: async () => "{}",
+      }) as unknown as Response;
+    const error = await failureOf(tolokaClient({ fetch, retries: 1 }).get("x"));
     expect(error.status).toBe(503);
-    expect(error.message).toContain("Retry-After: 3600");
-    expect(waits).toEqual([3_000]);
+    expect(error.message).not.toContain("Retry-After");
+    expect(waits).toHaveLength(1);
+    expect(waits[0]).toBeLessThanOrEqual(500);
   });
 
   test("a client gives up after the given number of retries", async () => {

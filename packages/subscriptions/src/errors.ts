@@ -12,7 +12,8 @@ export interface SubscriptionFailure {
 
 /**
  * A failed call to a provider's REST API. The message names the call and the cause. Neither the message
- * nor a field contains an API key, a token or a secret: `[hidden]` replaces those that a response repeats.
+ * nor a field contains an API key, a token or a secret: `[hidden]` replaces those that a response repeats,
+ * also if they are escaped or encoded.
  */
 export class SubscriptionError extends Error implements SubscriptionFailure {
   override readonly name = "SubscriptionError";
@@ -21,8 +22,8 @@ export class SubscriptionError extends Error implements SubscriptionFailure {
   readonly status?: number;
   /**
    * The provider's own code, such as `VALIDATION_ERROR`. If the provider gives none: `TIMEOUT`,
-   * `RESPONSE_MALFORMED`, or without a response the network's code, such as `ECONNREFUSED`, else
-   * `UNREACHABLE`.
+   * `RESPONSE_MALFORMED`, `RESPONSE_TOO_LARGE`, or without a response the network's code, such as
+   * `ECONNREFUSED`, else `UNREACHABLE`.
    */
   readonly code?: string;
   /** Toloka's id of the request. Quote it when you contact Toloka's support. */

@@ -1,15 +1,23 @@
+import type { ProviderName } from "../provider.js";
 import type { ApiCall } from "./call.js";
+import { tooLarge } from "./failures.js";
 
 /** Statuses for which `new Response` throws if it gets a body. Source: the fetch standard. */
 const BODILESS_STATUSES = new Set([204, 205, 304]);
+
+/** In bytes, after decompression. A page of a list is below 1 MiB. */
+const BODY_MAX = 10 * 1024 * 1024;
 
 /**
  * Runs one attempt of a call. It reads the whole body, so that a body that stalls or breaks off fails the
  * attempt and the call can be retried.
  *
  * The authorization is added here and not in ky's request, because ky's errors hold that request.
+ *
+ * @throws SubscriptionError if the body is too large.
  */
 export async function attempt(
+  provider: ProviderName,
   call: ApiCall,
   url: string,
   {
@@ -32,7 +40,8 @@ export async function attempt(
     signal,
     ...(call.json !== undefined && { body: JSON.stringify(call.json) }),
   });
-  const text = await response.text();
+  const text = await readText(response, BODY_MAX);
+  if (text === undefined) throw tooLarge(provider, call, response.status, BODY_MAX);
   return new Response(BODILESS_STATUSES.has(response.status) ? null : text, {
     status: response.status,
     headers: neededHeaders(response.headers),
@@ -41,13 +50,30 @@ export async function attempt(
 
 function neededHeaders(all: Headers): Headers {
   const needed = new Headers();
-  for (const name of ["content-type", "location", "x-hook-secret"]) {
+  for (const name of ["content-type", "location", "retry-after", "x-hook-secret"]) {
     const value = all.get(name);
     if (value !== null) needed.set(name, value);
   }
-  // ky retries at once if it cannot parse Retry-After, or if it finds another provider's rate limit header.
-  const retryAfter = all.get("retry-after")?.trim() ?? "";
-  if (/^\d{1,9}$/.test(retryAfter) || !Number.isNaN(Date.parse(retryAfter)))
-    needed.set("retry-after", retryAfter);
   return needed;
+}
+
+/** Returns the text of a body; `undefined` once it has more than `limit` bytes. `fetch` has decompressed it. */
+async function readText(response: Response, limit: number): Promise<string | undefined> {
+  const reader = response.body?.getReader?.();
+  // A response of another `fetch` may have a stream of another kind.
+  if (reader === undefined) return response.text();
+  const decoder = new TextDecoder();
+  let text = "";
+  let size = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return text + decoder.decode();
+    size += value.byteLength;
+    if (size > limit) {
+      // The provider may not notice. The error must not wait for it.
+      reader.cancel().catch(() => {});
+      return undefined;
+    }
+    text += decoder.decode(value, { stream: true });
+  }
 }

@@ -45,7 +45,7 @@ export function createApiClient(options: ApiClientOptions): ApiClient {
         fetch: (request) => {
           attempts++;
           const { signal } = request as Request;
-          return attempt(call, url, { authorization, fetch: options.fetch, signal });
+          return attempt(provider, call, url, { authorization, fetch: options.fetch, signal });
         },
         timeout: timeout * 1000,
         throwHttpErrors: (status) => !(status === 404 && call.allowNotFound),
@@ -53,11 +53,11 @@ export function createApiClient(options: ApiClientOptions): ApiClient {
           isUncertain = true;
         }),
       });
-      return await readResponse(provider, call, response, isUncertain);
+      return await readResponse(options, call, response, isUncertain);
     } catch (error) {
       if (error instanceof SubscriptionError) throw error;
       if (isHTTPError(error)) {
-        throw refused(options, call, await readResponse(provider, call, error.response, isUncertain));
+        throw refused(options, call, await readResponse(options, call, error.response, isUncertain));
       }
       if (isTimeoutError(error)) throw timedOut(provider, call, { timeout, attempts });
       throw unreachable(provider, call, { error, attempts });

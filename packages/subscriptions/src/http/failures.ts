@@ -2,6 +2,7 @@ import { isObject } from "@crowdhook/core/internal";
 import { SubscriptionError, type SubscriptionFailure } from "../errors.js";
 import { type ProviderName, TITLES } from "../provider.js";
 import type { ApiCall, ApiResponse } from "./call.js";
+import { parseRetryAfter } from "./retry-after.js";
 import { hideSecrets } from "./secrets.js";
 
 /** Reads the details of a failure from the body of a provider's error response. */
@@ -27,21 +28,23 @@ function describeCall(provider: ProviderName, { method, path }: ApiCall): string
   return `${TITLES[provider]}: ${method} ${path}`;
 }
 
+function secretsIn(secret: string, { secrets = [] }: ApiCall): readonly (string | undefined)[] {
+  return [secret, ...secrets];
+}
+
 /** Returns the error for a response whose status is not a success. */
 export function refused(
   { provider, secret, readError }: FailingClient,
   call: ApiCall,
   { status, body, header }: ApiResponse,
 ): SubscriptionError {
-  const { message, ...failure } = isObject(body)
-    ? readError(hideSecrets(body, [secret, ...(call.secrets ?? [])]))
-    : {};
+  const { message, ...failure } = isObject(body) ? readError(hideSecrets(body, secretsIn(secret, call))) : {};
   const retryAfter = header("retry-after");
   const reason = [failure.code, message?.slice(0, 500)].filter(Boolean).join(": ");
   const parts = [
     `${describeCall(provider, call)} returned ${status}${reason && `, ${reason}`}`,
     failure.requestId && `request ${failure.requestId}`,
-    retryAfter && `Retry-After: ${retryAfter}`,
+    parseRetryAfter(retryAfter, 0) !== undefined && `Retry-After: ${retryAfter}`,
     HINTS.get(status) ?? (status < 400 ? "redirects are not followed, check baseUrl" : undefined),
   ];
   return new SubscriptionError(parts.filter(Boolean).join("; "), { provider, status, ...failure });
@@ -63,13 +66,14 @@ export function malformed(
 
 /** Returns the error for a response whose body is not JSON. The message does not quote the body. */
 export function notJson(
-  provider: ProviderName,
+  { provider, secret }: FailingClient,
   call: ApiCall,
   { status, headers }: Response,
 ): SubscriptionError {
+  const type = hideSecrets(contentTypeOf(headers), secretsIn(secret, call));
   const hint = HINTS.get(status) ?? "check baseUrl, and whether a proxy answers for the provider";
   return new SubscriptionError(
-    `${describeCall(provider, call)} returned ${status} with ${contentTypeOf(headers)}, not JSON: ${hint}.`,
+    `${describeCall(provider, call)} returned ${status} with ${type}, not JSON: ${hint}.`,
     { provider, status, code: "RESPONSE_MALFORMED" },
   );
 }
@@ -77,6 +81,19 @@ export function notJson(
 function contentTypeOf(headers: Headers): string {
   const type = headers.get("content-type")?.split(";", 1)[0]?.trim().toLowerCase() ?? "";
   return /^[\w.+-]+\/[\w.+-]+$/.test(type) ? type : "no content type";
+}
+
+/** Returns the error for a response body of more than `limit` bytes. */
+export function tooLarge(
+  provider: ProviderName,
+  call: ApiCall,
+  status: number,
+  limit: number,
+): SubscriptionError {
+  return new SubscriptionError(
+    `${describeCall(provider, call)} returned ${status} with a body over ${limit / 2 ** 20} MiB: check baseUrl, and whether a proxy answers for the provider.`,
+    { provider, status, code: "RESPONSE_TOO_LARGE" },
+  );
 }
 
 /** Returns the error for a call that timed out on every attempt. `timeout` is in seconds. */

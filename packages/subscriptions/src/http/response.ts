@@ -1,11 +1,11 @@
 import * as z from "zod/mini";
 import type { ProviderName } from "../provider.js";
 import type { ApiCall, ApiResponse } from "./call.js";
-import { malformed, notJson } from "./failures.js";
+import { type FailingClient, malformed, notJson } from "./failures.js";
 
 /** @throws SubscriptionError if the body is neither empty nor JSON. */
 export async function readResponse(
-  provider: ProviderName,
+  client: FailingClient,
   call: ApiCall,
   response: Response,
   afterUncertainAttempt: boolean,
@@ -17,7 +17,7 @@ export async function readResponse(
   try {
     return { status, body: JSON.parse(text), header, afterUncertainAttempt };
   } catch {
-    throw notJson(provider, call, response);
+    throw notJson(client, call, response);
   }
 }
 
