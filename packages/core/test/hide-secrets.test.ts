@@ -12,7 +12,7 @@ const SECRETS = [
 /** The ways in which servers, proxies and logs write a text. */
 const SPELLINGS: Readonly<Record<string, (text: string) => string>> = {
   plain: (text) => text,
-  "upper case": (text) => text.toUpperCase(),
+  "upper case": (text) => text.replace(/[a-z]/g, (letter) => letter.toUpperCase()),
   JSON: (text) => JSON.stringify(text).slice(1, -1),
   "JSON in JSON": (text) => JSON.stringify(JSON.stringify(text)).slice(3, -3),
   "JSON with escaped slashes": (text) => JSON.stringify(text).slice(1, -1).replaceAll("/", "\\/"),
