@@ -1,8 +1,15 @@
 /**
+ * Deliveries nest about five levels. Serializers recurse, so deeper JSON could overflow the stack. Indenting
+ * it takes space in proportion to its depth: 200 kB can become gigabytes.
+ */
+const DEPTH_MAX = 32;
+
+/**
  * Returns a JSON text as the serializers of JavaScript and Python would write it, with and without
- * `\u` escapes. Empty if the text is not JSON.
+ * `\u` escapes. Empty if the text is not JSON, or nested more than 32 levels deep.
  */
 export function rewriteJson(text: string): readonly string[] {
+  if (isDeeplyNested(text)) return [];
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -10,6 +17,20 @@ export function rewriteJson(text: string): readonly string[] {
     return [];
   }
   return [JSON.stringify(value), toPythonJson(value)].flatMap((json) => [json, toAscii(json)]);
+}
+
+/** Counts brackets outside of strings. In a text that is not JSON the answer has no meaning. */
+function isDeeplyNested(text: string): boolean {
+  let depth = 0;
+  let isInString = false;
+  for (let i = 0; i < text.length; i++) {
+    const char = text[i];
+    if (char === '"') isInString = !isInString;
+    else if (isInString) i += char === "\\" ? 1 : 0;
+    else if ((char === "[" || char === "{") && ++depth > DEPTH_MAX) return true;
+    else if (char === "]" || char === "}") depth--;
+  }
+  return false;
 }
 
 /** Returns JSON as Python's `json.dumps(ensure_ascii=False)` writes it: with a space after each comma and colon. */
