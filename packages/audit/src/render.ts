@@ -1,3 +1,4 @@
+import { escapeControls } from "@crowdhook/core/internal";
 import type { AuditReport } from "./audit.js";
 
 // Both libraries load on first use, because an audit needs neither.
@@ -15,9 +16,10 @@ export async function toJUnit({ provider, results }: AuditReport): Promise<strin
       if (result.group !== group) continue;
       const { id, level, requirement, reason } = result;
       const test = suite.testCase().className(`${provider}.${group}`).name(`${id}: ${requirement}`);
-      if (result.status === "skipped") test.skipped().standardOutput(`${level}, skipped: ${result.why}`);
+      if (result.status === "skipped")
+        test.skipped().standardOutput(`${level}, skipped: ${escapeControls(result.why)}`);
       if (result.status !== "failed") continue;
-      const { expected, seen } = result;
+      const [expected, seen] = [result.expected, result.seen].map(escapeControls);
       const text = `${level}: ${reason}\nExpected: ${expected}\nSeen: ${seen}`;
       if (level === "MUST") test.failure(text, level);
       else test.skipped().standardOutput(text);

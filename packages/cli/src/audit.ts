@@ -12,7 +12,7 @@ import {
 import type { Provider } from "@crowdhook/core";
 import { suggestion } from "@crowdhook/core/internal";
 import { endpoint } from "./exchange.js";
-import { colours, Failure, marked, plain, print, printJson, UsageError } from "./output.js";
+import { colours, Failure, marked, print, printJson, UsageError } from "./output.js";
 import { PROVIDERS, providerNamed } from "./providers.js";
 import { askedSecrets, givenSecrets, type SecretOptions, secretsFor } from "./secrets.js";
 
@@ -47,7 +47,10 @@ export async function auditEndpoint(url: string | undefined, options: AuditComma
   }
   let group: string | undefined;
   const show = (result: CheckResult) => {
-    if (result.group !== group) print(`\n${colours.bold(result.group)}`);
+    if (result.group !== group) {
+      print();
+      print(colours.bold(result.group));
+    }
     group = result.group;
     printResult(result);
   };
@@ -63,7 +66,7 @@ export async function auditEndpoint(url: string | undefined, options: AuditComma
       onResult: json ? undefined : show,
     });
   } catch (error) {
-    throw error instanceof AuditError ? new Failure(plain(error.message)) : error;
+    throw error instanceof AuditError ? new Failure(error.message) : error;
   }
   if (json) printJson(auditReport);
   else printVerdict(auditReport, report !== undefined);
@@ -122,8 +125,8 @@ function printResult(result: CheckResult): void {
     print(`  ${colour("✗")} ${name}  ${colour(level)}: ${requirement}`);
     const row = (title: string, text: string) => print(`      ${colours.dim(title.padEnd(9))} ${text}`);
     row("why", reason);
-    row("expected", plain(result.expected));
-    row("seen", plain(result.seen));
+    row("expected", result.expected);
+    row("seen", result.seen);
   }
 }
 

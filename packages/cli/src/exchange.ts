@@ -1,6 +1,5 @@
 import http from "node:http";
 import https from "node:https";
-import { buffer } from "node:stream/consumers";
 import type { DeliveryHeaders } from "@crowdhook/core";
 import { describeValue } from "@crowdhook/core/internal";
 import type { HeaderLines } from "@crowdhook/core/testing";
@@ -20,6 +19,9 @@ export interface Answer {
   /** From the start of the request to the end of the answer. */
   readonly milliseconds: number;
 }
+
+/** In bytes. Receivers answer with less than a kilobyte. */
+const ANSWER_MAX = 10 * 1024 * 1024;
 
 /** Headers that hold between two hosts only. Source: RFC 9110, section 7.6.1. */
 const HOP_BY_HOP = new Set([
@@ -63,7 +65,10 @@ export function agentFor({ protocol }: URL, maxSockets: number): http.Agent {
   return new (protocol === "https:" ? https : http).Agent({ keepAlive: true, maxSockets });
 }
 
-/** Sends exactly these bytes and headers. Returns the answer, whatever its status. */
+/**
+ * Sends exactly these bytes and headers. Returns the answer, whatever its status. `timeout` is in seconds
+ * and covers the whole answer.
+ */
 export async function exchange(
   outgoing: Outgoing,
   { agent, timeout }: { readonly agent: http.Agent; readonly timeout: number },
@@ -73,9 +78,9 @@ export async function exchange(
   const lines = endToEnd(headers).filter(([name]) => !REQUEST_HEADERS.has(name.toLowerCase()));
   const flat = [["host", url.host], ...lines, ["content-length", String(body.byteLength)]].flat();
   const began = performance.now();
+  const signal = AbortSignal.timeout(timeout * 1000);
   const once = () =>
     new Promise<http.IncomingMessage>((resolve, reject) => {
-      const signal = AbortSignal.timeout(timeout * 1000);
       const sent = request(url, { method, agent, headers: flat, signal });
       sent.on("response", resolve);
       sent.on("error", (error) => {
@@ -86,7 +91,10 @@ export async function exchange(
       sent.end(body);
     });
   const response = await once();
-  const answered = await buffer(response);
+  const answered = await read(response).catch((error) => {
+    // The response says only that it was cut off.
+    throw signal.aborted ? signal.reason : error;
+  });
   return {
     status: response.statusCode ?? 0,
     headers: linesOf(response.rawHeaders),
@@ -95,10 +103,29 @@ export async function exchange(
   };
 }
 
+/** @throws AnswerTooLarge */
+async function read(response: http.IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of response) {
+    size += chunk.byteLength;
+    // Leaving the loop closes the connection.
+    if (size > ANSWER_MAX) throw new AnswerTooLarge();
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+class AnswerTooLarge extends Error {}
+
 /** Returns why there was no answer, in a sentence. */
 export function trouble(error: unknown, { host }: URL): Failure {
   const { name, code, message } = error as { name?: string; code?: string; message?: string };
-  if (name === "AbortError") return new Failure(`${host} did not answer in time (--timeout).`);
+  if (error instanceof AnswerTooLarge) {
+    return new Failure(`${host} answered with more than ${ANSWER_MAX / 2 ** 20} MiB.`);
+  }
+  if (name === "AbortError" || name === "TimeoutError")
+    return new Failure(`${host} did not answer in time (--timeout).`);
   switch (code) {
     case "ECONNREFUSED":
       return new Failure(

@@ -4,11 +4,16 @@ import { version } from "../package.json";
 import { addAudit, addListen, addReplay, addSend, addVerify } from "./command-line/commands.js";
 import { EXIT_STATUS, SECRET_VARIABLES, TITLES } from "./command-line/options.js";
 import { addSubscriptions } from "./command-line/subscriptions.js";
-import { colours, Failure, UsageError } from "./output.js";
+import { colours, Failure, print, printBug, printError, UsageError } from "./output.js";
 
 const program = new Command("crowdhook")
   .description(`Sends, receives, replays, verifies and audits webhooks of ${TITLES}.`)
   .version(version)
+  .configureOutput({
+    writeOut: (text) => eachLine(text, print),
+    writeErr: (text) => eachLine(text, printError),
+    outputError: (text, write) => write(withoutLineBreaks(text)),
+  })
   .configureHelp({ styleTitle: (title) => colours.bold(title) })
   // commander would end with 1 for a mistake in the command line, too.
   .exitOverride()
@@ -27,10 +32,26 @@ for (const add of [addSend, addListen, addReplay, addVerify, addAudit, addSubscr
 // A reader such as head closes the pipe when it has read enough.
 process.stdout.on("error", ({ code }: NodeJS.ErrnoException) => process.exit(code === "EPIPE" ? 0 : 1));
 
+process.on("uncaughtException", (error) => {
+  printBug(error);
+  process.exit(1);
+});
+
 try {
   await program.parseAsync();
 } catch (error) {
   process.exitCode = statusFor(error);
+}
+
+function eachLine(text: string, run: (line: string) => void): void {
+  for (const line of text.replace(/\n$/, "").split("\n")) run(line);
+}
+
+/** Returns commander's message about the arguments, with the line breaks in the arguments themselves escaped. */
+function withoutLineBreaks(message: string): string {
+  return process.argv
+    .filter((argument) => argument.includes("\n"))
+    .reduce((text, argument) => text.replaceAll(argument, argument.replaceAll("\n", "\\u{a}")), message);
 }
 
 async function end(succeeded: Promise<boolean>): Promise<void> {
@@ -41,9 +62,9 @@ async function end(succeeded: Promise<boolean>): Promise<void> {
 function statusFor(error: unknown): number {
   if (typeof error === "object" && error !== null && "exitCode" in error) return error.exitCode === 0 ? 0 : 2;
   if (error instanceof UsageError || error instanceof Failure) {
-    process.stderr.write(`error: ${error.message}\n`);
+    printError(`error: ${error.message}`);
     return error instanceof UsageError ? 2 : 1;
   }
-  console.error(error);
+  printBug(error);
   return 1;
 }

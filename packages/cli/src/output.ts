@@ -1,4 +1,6 @@
-import pc from "picocolors";
+import { randomUUID } from "node:crypto";
+import { inspect } from "node:util";
+import { escapeControls, escapeControlsInJson } from "@crowdhook/core/internal";
 
 /** A mistake in the command line or the environment: exit status 2. The message names the fix. */
 export class UsageError extends Error {}
@@ -7,23 +9,68 @@ export class UsageError extends Error {}
 export class Failure extends Error {}
 
 const { NO_COLOR, FORCE_COLOR, TERM } = process.env;
+const hasColours = NO_COLOR
+  ? false
+  : FORCE_COLOR
+    ? FORCE_COLOR !== "0"
+    : Boolean(process.stdout.isTTY) && TERM !== "dumb";
 
-// picocolors itself would also colour the log of a build server.
-export const colours = pc.createColors(
-  NO_COLOR ? false : FORCE_COLOR ? FORCE_COLOR !== "0" : Boolean(process.stdout.isTTY) && TERM !== "dumb",
-);
+/** Stands for the escape character of a colour. It is random, so that a text from elsewhere cannot contain it. */
+const ESCAPE = `{${randomUUID()}}`;
 
+function style(open: number, close: number): (text: string) => string {
+  return (text) => (hasColours ? `${ESCAPE}[${open}m${text}${ESCAPE}[${close}m` : text);
+}
+
+export const colours = {
+  bold: style(1, 22),
+  dim: style(2, 22),
+  red: style(31, 39),
+  green: style(32, 39),
+  yellow: style(33, 39),
+};
+
+/** In UTF-16 units. A longer line is cut off: a type in a delivery may have five million. */
+const LINE_MAX = 2_000;
+
+// All that the command prints passes through `write`, so that no text from elsewhere writes to the terminal.
+// Two exceptions show constant texts: the progress bar, and the questions for a secret or a confirmation.
+
+/** Prints a line on standard output. A line break in it is escaped, because it came from elsewhere. */
 export function print(line = ""): void {
-  process.stdout.write(`${line}\n`);
+  write(process.stdout, escaped(line));
 }
 
+/** Prints a line on standard error. */
+export function printError(line: string): void {
+  write(process.stderr, escaped(line));
+}
+
+/** Prints one line of JSON. */
 export function printJson(value: unknown): void {
-  print(JSON.stringify(value));
+  write(process.stdout, escapeControlsInJson(JSON.stringify(value)));
 }
 
-/** Escapes the control characters in text from elsewhere, so that it can neither write to the terminal nor break the line. */
-export function plain(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (char) => `\\u{${char.codePointAt(0)?.toString(16)}}`);
+/** Prints an error that is a bug of this command, with its stack. */
+export function printBug(error: unknown): void {
+  for (const line of inspect(error).split("\n")) printError(line);
+}
+
+function write(stream: NodeJS.WriteStream, line: string): void {
+  stream.write(`${line}\n`);
+}
+
+/** Returns a line without control characters, except for this command's own colours. */
+function escaped(line: string): string {
+  const whole = line.length > LINE_MAX ? `${withoutColours(line).slice(0, LINE_MAX)}…` : line;
+  return escapeControls(whole).replaceAll(ESCAPE, "\u001b");
+}
+
+function withoutColours(line: string): string {
+  return line
+    .split(ESCAPE)
+    .map((part, index) => (index === 0 ? part : part.replace(/^\[\d+m/, "")))
+    .join("");
 }
 
 export function marked(isGood: boolean, text: string): string {

@@ -19,25 +19,29 @@ export function senderOf(provider: Provider): Sender {
   return sender;
 }
 
-/** Returns the provider that a delivery seems to come from: by its headers, or else by its body. */
+/** Returns the provider that a delivery seems to come from: by its headers, or else by its body. Never throws. */
 export function providerOf(headers: DeliveryHeaders, body: Uint8Array): Provider | undefined {
   return PROVIDERS.find((provider) => provider.matches(headers)) ?? providerOfBody(headers, body);
 }
 
 function providerOfBody(headers: DeliveryHeaders, body: Uint8Array): Provider | undefined {
-  let json: unknown;
-  try {
-    json = JSON.parse(new TextDecoder().decode(body));
-  } catch {
-    return undefined;
-  }
-  const readings = PROVIDERS.flatMap((provider) => {
-    const events = provider.parseEvents(json, headers);
-    return events ? [{ provider, events }] : [];
-  });
+  const readings = readingsOf(headers, body);
   // An object with a field called "type" can be read as Toloka's, so a known type decides.
   const known = readings.find(({ provider, events }) =>
     events.some(({ type }) => provider.eventTypes.includes(type)),
   );
   return (known ?? readings[0])?.provider;
+}
+
+function readingsOf(headers: DeliveryHeaders, body: Uint8Array) {
+  try {
+    const json: unknown = JSON.parse(new TextDecoder().decode(body));
+    return PROVIDERS.flatMap((provider) => {
+      const events = provider.parseEvents(json, headers);
+      return events ? [{ provider, events }] : [];
+    });
+  } catch {
+    // Not JSON, or nested so deeply that it overflows the stack.
+    return [];
+  }
 }

@@ -2,7 +2,7 @@ import { isUtf8 } from "node:buffer";
 import type { Provider } from "@crowdhook/core";
 import type { HeaderLines } from "@crowdhook/core/testing";
 import { agentFor, endpoint, exchange, headersOf, trouble } from "./exchange.js";
-import { Failure, marked, plain, print, printJson, UsageError } from "./output.js";
+import { Failure, marked, print, printJson, UsageError } from "./output.js";
 import { providerOf, senderOf } from "./providers.js";
 import { askedSecrets, type SecretOptions, secretsFor } from "./secrets.js";
 import { loadAll, type StoredDelivery } from "./stored.js";
@@ -35,7 +35,7 @@ export async function replay(paths: readonly string[], options: ReplayOptions): 
     try {
       const answer = await exchange({ ...signed(delivery), url }, { agent, timeout: options.timeout });
       const isExpected = tally.answered(answer);
-      if (!json) print(marked(isExpected, `${plain(file)}  ${answerOf(answer)}`));
+      if (!json) print(marked(isExpected, `${file}  ${answerOf(answer)}`));
     } catch (error) {
       const why = trouble(error, url);
       tally.failed(why.message);
@@ -43,7 +43,7 @@ export async function replay(paths: readonly string[], options: ReplayOptions): 
         failure = why;
         break;
       }
-      if (!json) print(marked(false, `${plain(file)}  ${why.message}`));
+      if (!json) print(marked(false, `${file}  ${why.message}`));
     }
     bar?.increment();
   }

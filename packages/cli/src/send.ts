@@ -151,7 +151,7 @@ function kindsOf(type: string, provider: string | undefined): readonly Kind[] {
   if (kinds.length > 0) return kinds;
   const types = all.map(({ type }) => type);
   throw new UsageError(
-    `There is no event type ${JSON.stringify(type)}.${suggestion(type, types)} There are:\n${types.map((type) => `  ${type}\n`).join("")}  all`,
+    `There is no event type ${JSON.stringify(type)}.${suggestion(type, types)} There are ${types.join(", ")}, and all for one of each.`,
   );
 }
 

@@ -8,7 +8,7 @@ import type {
   TargetOptions,
 } from "./accounts/account.js";
 import { ACCOUNTS } from "./accounts/accounts.js";
-import { Failure, listed, marked, plain, print, printJson, UsageError } from "./output.js";
+import { Failure, listed, marked, print, printJson, UsageError } from "./output.js";
 import { asked } from "./prompt.js";
 import { senderOf } from "./providers.js";
 
@@ -37,7 +37,7 @@ export async function create(options: TargetOptions): Promise<boolean> {
     if (options.json) printJson({ created, errors });
     else {
       for (const subscription of created) print(marked(true, lineOf(subscription, opener)));
-      for (const error of errors) print(marked(false, plain(error)));
+      for (const error of errors) print(marked(false, error));
     }
     return errors.length === 0;
   });
@@ -56,7 +56,7 @@ export async function test(id: string, options: AccountOptions): Promise<boolean
     else if (success) print(marked(true, `${title} sent a test event, and the endpoint accepted it.`));
     else {
       const status = originalStatusCode === undefined ? "" : `, status ${originalStatusCode}`;
-      print(marked(false, `${title}'s test delivery failed: ${plain(errorType)}${status}.`));
+      print(marked(false, `${title}'s test delivery failed: ${errorType}${status}.`));
     }
     return success;
   });
@@ -86,7 +86,7 @@ export async function sync(options: SyncOptions): Promise<boolean> {
     const { changesExisting, run } = await account.sync(typesFor(opener, options), options);
     const plan = await run({ deleteExtra, dryRun: true });
     const isDone = plan.create.length === 0 && !(deleteExtra && plan.extra.length > 0) && !changesExisting;
-    if (!json) for (const line of `${plan}`.split("\n")) print(plain(line));
+    if (!json) for (const line of `${plan}`.split("\n")) print(line);
     const mayChange = !dryRun && !isDone;
     const isAgreed = mayChange && (yes || /^y(es)?$/i.test((await asked("Carry this out? (y/N) ")).trim()));
     const result = isAgreed ? await run({ deleteExtra, dryRun: false }) : plan;
@@ -161,5 +161,5 @@ function checkFlags(opener: AccountOpener, options: object): void {
 
 function lineOf(subscription: Subscription, { describe }: AccountOpener): string {
   const { id, event_type } = subscription;
-  return plain([id, event_type, ...describe(subscription)].filter(Boolean).join("  "));
+  return [id, event_type, ...describe(subscription)].filter(Boolean).join("  ");
 }

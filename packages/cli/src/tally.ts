@@ -1,6 +1,6 @@
 import { setTimeout } from "node:timers/promises";
 import type { Answer } from "./exchange.js";
-import { add, colours, counted, marked, plain, print } from "./output.js";
+import { add, colours, counted, marked, print } from "./output.js";
 
 /** Counts the answers to the deliveries that were sent. */
 export class Tally {
@@ -115,7 +115,7 @@ function parseReply({ body }: Answer): { code?: string; outcomes: Record<string,
   const { code } = value;
   const outcomes = OUTCOMES.flatMap((name) => (typeof value[name] === "number" ? [[name, value[name]]] : []));
   return {
-    ...(typeof code === "string" && { code: plain(code.slice(0, 100)) }),
+    ...(typeof code === "string" && { code: code.slice(0, 100) }),
     outcomes: Object.fromEntries(outcomes),
   };
 }

@@ -1,9 +1,10 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
-import type { Provider, SignatureParts } from "@crowdhook/core";
-import { findMistakes, inspect, type Mistake } from "@crowdhook/core/inspect";
+import type { DeliveryHeaders, Provider, SignatureParts } from "@crowdhook/core";
+import { findMistakes, type Inspection, inspect, type Mistake, type Suspect } from "@crowdhook/core/inspect";
 import type { HeaderLines } from "@crowdhook/core/testing";
+import { shownEvents } from "./events.js";
 import { headersOf } from "./exchange.js";
-import { capitalized, colours, duration, marked, plain, print, printJson, UsageError } from "./output.js";
+import { capitalized, colours, duration, marked, print, printJson, UsageError } from "./output.js";
 import { PROVIDERS, providerNamed, providerOf } from "./providers.js";
 import { askedSecrets, givenSecrets, type SecretOptions } from "./secrets.js";
 import { load, readBytes } from "./stored.js";
@@ -39,8 +40,8 @@ interface Verdict {
   readonly mistakes: readonly Mistake[];
 }
 
-/** The file is the user's own, so the search for mistakes needs no limits. */
-const EFFORT = { hashed: Number.POSITIVE_INFINITY, parsed: Number.POSITIVE_INFINITY };
+/** A receiver takes 5 MiB by default, and the user waits for the result. The body may come from a stranger. */
+const EFFORT = { hashed: 1024 * 1024 * 1024, parsed: 5 * 1024 * 1024 };
 
 /**
  * Resolves with whether the signature fits, its time is in the provider's unit and, with
@@ -55,7 +56,8 @@ export async function verify(file: string | undefined, options: VerifyOptions): 
   const secrets = await askedSecrets(provider, givenSecrets(provider, options));
   const verdict = await judge(provider, given, secrets, options);
   const isGood = verdict.code === undefined;
-  const { events, reason } = await inspect(provider, { headers, body: given.body }, { secrets: [] });
+  const { events, reason } = await read(provider, headers, given.body);
+  const { shown, leftOut } = shownEvents(events);
 
   if (options.json) {
     const { code, secret, age, mistakes } = verdict;
@@ -65,7 +67,8 @@ export async function verify(file: string | undefined, options: VerifyOptions): 
       code,
       secret: secret < 0 ? undefined : secret + 1,
       age,
-      events: events.map(({ type, id, problems }) => ({ type, id, problems })),
+      events: shown,
+      ...(leftOut > 0 && { eventsLeftOut: leftOut }),
       mistakes,
     });
     return isGood;
@@ -74,10 +77,37 @@ export async function verify(file: string | undefined, options: VerifyOptions): 
   const signed = age === undefined || isInWrongUnit ? "" : `, ${aged(age, given.receivedAt)}`;
   print(`${provider.title}, ${given.body.byteLength} bytes${signed}`);
   if (reason) print(marked(false, reason));
-  for (const event of events) print(`  ${plain(event.type)}  ${colours.dim(plain(event.id))}`);
+  for (const event of shown) print(`  ${event.type}  ${colours.dim(event.id)}`);
+  if (leftOut > 0) print(`  … and ${leftOut} more events`);
   printVerdict(verdict, secrets.length, options);
   if (!isGood) printMistakes(provider, verdict);
   return isGood;
+}
+
+/** Returns the events, or the reason why there are none. */
+async function read(
+  provider: Provider,
+  headers: DeliveryHeaders,
+  body: Uint8Array,
+): Promise<Pick<Inspection, "events" | "reason">> {
+  try {
+    return await inspect(provider, { headers, body }, { secrets: [] });
+  } catch (error) {
+    return { events: [], reason: `The body could not be read: ${error}` };
+  }
+}
+
+/** Searches for all mistakes; if the body is made so that a search fails, for those that need no parsing. */
+async function search(
+  provider: Provider,
+  others: readonly Provider[],
+  suspect: Suspect,
+): Promise<readonly Mistake[]> {
+  try {
+    return await findMistakes(provider, others, suspect, EFFORT);
+  } catch {
+    return findMistakes(provider, others, suspect, { ...EFFORT, parsed: 0 });
+  }
 }
 
 async function judge(
@@ -89,7 +119,7 @@ async function judge(
   const headers = headersOf(lines);
   const others = PROVIDERS.filter((other) => other !== provider);
   const otherSecrets = others.flatMap((other) => givenSecrets(other));
-  const mistakes = await findMistakes(provider, others, { secrets, otherSecrets, headers, body }, EFFORT);
+  const mistakes = await search(provider, others, { secrets, otherSecrets, headers, body });
   const isInWrongUnit = mistakes.some(({ name, found }) => name === "time-unit" && found);
 
   const signature = provider.parseSignature(headers);
@@ -148,7 +178,8 @@ function printMistakes({ title }: Provider, { secret, mistakes }: Verdict): void
     } else print(colours.dim(`${(found === false ? "not found" : "not checked").padEnd(12)} ${mistake}`));
   }
   if (secret < 0 && !mistakes.some(({ found }) => found)) {
-    print(`\nNone of these. ${title} signs with another secret, or something changed the body on its way.`);
+    print();
+    print(`None of these. ${title} signs with another secret, or something changed the body on its way.`);
   }
 }
 

@@ -2,5 +2,6 @@
 export { kindOf } from "./errors.js";
 export { checkNames } from "./options.js";
 export { describeValue, isObject, typeName } from "./values/describe.js";
+export { escapeControls, escapeControlsInJson } from "./values/escape-controls.js";
 export { createHider } from "./values/hide-secrets.js";
 export { suggestion } from "./values/nearest.js";

@@ -1,3 +1,4 @@
+import { escapeControls } from "@crowdhook/core/internal";
 import type { ProviderName } from "./provider.js";
 
 /** The fields of a failed call, without its message. */
@@ -11,9 +12,9 @@ export interface SubscriptionFailure {
 }
 
 /**
- * A failed call to a provider's REST API. The message names the call and the cause. Neither the message
- * nor a field contains an API key, a token or a secret: `[hidden]` replaces those that a response repeats,
- * also if they are escaped or encoded.
+ * A failed call to a provider's REST API. The message names the call and the cause, on one line and with
+ * control characters escaped. Neither the message nor a field contains an API key, a token or a secret:
+ * `[hidden]` replaces those that a response repeats, also if they are escaped or encoded.
  */
 export class SubscriptionError extends Error implements SubscriptionFailure {
   override readonly name = "SubscriptionError";
@@ -35,7 +36,7 @@ export class SubscriptionError extends Error implements SubscriptionFailure {
 
   constructor(message: string, failure: SubscriptionFailure) {
     // No cause: the error of an HTTP client can hold the request with its headers.
-    super(message);
+    super(escapeControls(message));
     this.provider = failure.provider;
     const { status, code, requestId, payload, subscriptionId } = failure;
     if (status !== undefined) this.status = status;

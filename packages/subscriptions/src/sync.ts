@@ -1,3 +1,5 @@
+import { escapeControls } from "@crowdhook/core/internal";
+
 /** The fields that the subscriptions of all providers have. */
 interface Subscription {
   readonly id: string;
@@ -78,7 +80,7 @@ export function planSync<Form, S extends Subscription>(
     created?.forms ?? [...formByKey].filter(([key]) => !keptByKey.has(key)).map(([, form]) => form),
     kept.filter(({ id }) => !created?.ids.has(id)),
     present.filter((subscription) => !keptSet.has(subscription) && scope(subscription)),
-    (item) => fieldsOf(item).join(" "),
+    (item) => escapeControls(fieldsOf(item).join(" ")),
     note,
     options,
   );

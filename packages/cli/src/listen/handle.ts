@@ -33,6 +33,8 @@ export interface HandledRequest {
   file?: string;
   /** Why the delivery was not saved. */
   notSaved?: string;
+  /** Why there is no inspection, or no search for mistakes. */
+  notInspected?: string;
 }
 
 type Handler = (request: http.IncomingMessage, response: http.ServerResponse) => Promise<HandledRequest>;
@@ -64,11 +66,10 @@ export function createHandler(
       return handled;
     }
     handled.bytes = body.byteLength;
-    const provider = providerNamed(options.provider) ?? providerOf(headers, body);
-    if (provider) await inspectDelivery(handled, provider, { headers, body }, secrets, options);
     const delivery: StoredDelivery = { receivedAt, method, path, headers: lines, body };
-    // Before the answer, so that every answered delivery can be replayed.
+    // First, so that every delivery that was received can be replayed, whatever is in it.
     if (options.save !== undefined) await saveDelivery(handled, delivery, options.save);
+    const provider = providerNamed(options.provider) ?? providerOf(headers, body);
     if (forwarder) {
       handled.forwarded = await forwarder.forward(delivery);
       passBack(response, handled.forwarded);
@@ -76,6 +77,8 @@ export function createHandler(
       handled.reply = await receiverOf(provider).handle({ method, headers, body });
       writeNodeReply(response, handled.reply);
     }
+    // Last, because the provider waits for the answer and not for the report.
+    if (provider) await inspectDelivery(handled, provider, { headers, body }, secrets, options);
     return handled;
   };
 }
@@ -126,13 +129,18 @@ async function inspectDelivery(
   const now = handled.receivedAt.getTime();
   handled.provider = provider;
   handled.secrets = secrets.length;
-  handled.inspection = await inspect(provider, delivery, { secrets, tolerance, now });
-  if (secrets.length === 0 || !handled.inspection.code) return;
-  const others = PROVIDERS.filter((other) => other !== provider);
-  const otherSecrets = others.flatMap((other) => allSecrets.get(other) ?? []);
-  const suspect = { ...delivery, secrets, otherSecrets };
-  const mistakes = await findMistakes(provider, others, suspect, EFFORT);
-  handled.mistakes = mistakes.filter(({ found }) => found);
+  try {
+    handled.inspection = await inspect(provider, delivery, { secrets, tolerance, now });
+    if (secrets.length === 0 || !handled.inspection.code) return;
+    const others = PROVIDERS.filter((other) => other !== provider);
+    const otherSecrets = others.flatMap((other) => allSecrets.get(other) ?? []);
+    const suspect = { ...delivery, secrets, otherSecrets };
+    const mistakes = await findMistakes(provider, others, suspect, EFFORT);
+    handled.mistakes = mistakes.filter(({ found }) => found);
+  } catch (error) {
+    // A body from a stranger must not end the command.
+    handled.notInspected = String(error);
+  }
 }
 
 async function saveDelivery(

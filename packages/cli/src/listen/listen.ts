@@ -1,6 +1,6 @@
 import http from "node:http";
 import type { AddressInfo } from "node:net";
-import { add, counted, Failure, print, printJson, UsageError } from "../output.js";
+import { add, counted, Failure, print, printBug, printJson, UsageError } from "../output.js";
 import { PROVIDERS } from "../providers.js";
 import { secretsFor } from "../secrets.js";
 import { makeFolder } from "../stored.js";
@@ -34,7 +34,7 @@ export async function listen(options: ListenOptions): Promise<boolean> {
         else printRequest(handledRequest, options);
       })
       .catch((error: unknown) => {
-        console.warn(error);
+        printBug(error);
         response.destroy();
       })
       .finally(() => inFlight.delete(handled));
@@ -57,7 +57,10 @@ export async function listen(options: ListenOptions): Promise<boolean> {
   await stopServer(server, inFlight);
   forwarder?.close();
   if (json) printJson({ deliveries, verdicts });
-  else print(`\n${deliveries} received${deliveries > 0 ? `: ${counted(verdicts, "×")}` : "."}`);
+  else {
+    print();
+    print(`${deliveries} received${deliveries > 0 ? `: ${counted(verdicts, "×")}` : "."}`);
+  }
   return true;
 }
 

@@ -1,6 +1,7 @@
 import type { Reply } from "@crowdhook/core";
 import type { Inspection } from "@crowdhook/core/inspect";
-import { capitalized, colours, counted, duration, listed, marked, plain, print } from "../output.js";
+import { shownEvents } from "../events.js";
+import { capitalized, colours, counted, duration, listed, marked, print } from "../output.js";
 import { PROVIDERS, providersFor } from "../providers.js";
 import { answerOf } from "../tally.js";
 import type { HandledRequest } from "./handle.js";
@@ -22,17 +23,22 @@ export function printWelcome(url: string, secrets: Secrets, options: ListenOptio
 export function printRequest(handled: HandledRequest, options: ListenOptions): void {
   const { receivedAt, method, path, bytes } = handled;
   const time = receivedAt.toISOString().slice(11, 19);
-  print(`${colours.dim(time)} ${method} ${plain(path)}${bytes === undefined ? "" : `, ${bytes} bytes`}`);
+  print(`${colours.dim(time)} ${method} ${path}${bytes === undefined ? "" : `, ${bytes} bytes`}`);
   printInspection(handled);
-  for (const { type, id, problems } of handled.inspection?.events ?? []) {
-    print(`    ${plain(type) || "(no type)"}  ${colours.dim(plain(id))}`);
+  const { shown, leftOut } = shownEvents(handled.inspection?.events ?? []);
+  for (const { type, id, problems } of shown) {
+    print(`    ${type || "(no type)"}  ${colours.dim(id)}`);
     if (problems?.length === 0) print(`      ${colours.yellow("a type that this release does not know")}`);
-    for (const problem of problems ?? []) print(`      ${colours.yellow(plain(problem))}`);
+    for (const problem of problems ?? []) print(`      ${colours.yellow(problem)}`);
   }
+  if (leftOut > 0) print(`    … and ${leftOut} more events`);
   printOutcome(handled, options);
 }
 
-function printInspection({ provider, secrets, inspection, mistakes = [], unread }: HandledRequest): void {
+function printInspection(handled: HandledRequest): void {
+  const { provider, secrets, inspection, mistakes = [], unread, notInspected } = handled;
+  if (notInspected) print(`  ${marked(false, `the delivery could not be inspected: ${notInspected}`)}`);
+  if (notInspected && !inspection) return;
   if (!provider || !inspection) {
     const titles = listed(
       PROVIDERS.map(({ title }) => title),
@@ -88,6 +94,7 @@ export function verdictOf({ inspection, secrets, unread }: HandledRequest): stri
 export function recordOf(handled: HandledRequest) {
   const { receivedAt, provider, inspection, mistakes, forwarded, reply, secrets, ...rest } = handled;
   const { code, reason, secret, age, events } = inspection ?? {};
+  const { shown, leftOut = 0 } = events ? shownEvents(events) : {};
   return {
     receivedAt,
     ...rest,
@@ -98,7 +105,8 @@ export function recordOf(handled: HandledRequest) {
     reason,
     secret: secret === undefined ? undefined : secret + 1,
     age,
-    events: events?.map(({ type, id, problems }) => ({ type, id, problems })),
+    events: shown,
+    ...(leftOut > 0 && { eventsLeftOut: leftOut }),
     ...(forwarded && { forwardedTo: forwarded.url, failure: forwarded.failure?.message }),
     status: forwarded ? (forwarded.answer?.status ?? 502) : reply?.status,
     reply: reply && JSON.parse(reply.body),
