@@ -5,7 +5,7 @@ import { memoryClaims } from "./claiming/memory-claims.js";
 import { kindOf, UnfitEventError } from "./errors.js";
 import type { EventMap, ReceivedEvent } from "./event.js";
 import type { ContextFor } from "./listeners/context.js";
-import { createOrderingQueues, createSemaphore, type Place } from "./listeners/ordering.js";
+import { createOrderingQueues, type Place } from "./listeners/ordering.js";
 import { IGNORED, type RunListeners } from "./listeners/run.js";
 import { type Log, quote } from "./observing/log.js";
 import type { ReceiverOptions, Sink } from "./options.js";
@@ -13,6 +13,7 @@ import type { Outcome } from "./outcome.js";
 import type { Provider } from "./provider.js";
 import { typeName } from "./values/describe.js";
 import { andThen, isThenable, type MaybePromise } from "./values/maybe-promise.js";
+import { createSemaphore } from "./values/semaphore.js";
 
 /** How long a settled event counts as done, unless its signature can be replayed for longer. */
 const DONE_MS = 24 * 60 * 60 * 1000;

@@ -4,6 +4,7 @@ import type { MaybePromise } from "../values/maybe-promise.js";
 import { stopwatch } from "../values/stopwatch.js";
 import type { ClaimKeys } from "./claim-keys.js";
 import type { Claim } from "./claim-store.js";
+import { type CallStore, createStoreCalls } from "./store-calls.js";
 
 /** How long an attempt waits for another attempt of the same event. After that its outcome is `busy`. */
 const WAIT_MAX_MS = 30_000;
@@ -18,6 +19,8 @@ export interface Batch {
   readonly now: number;
   /** Until when its events count as done: Unix time in milliseconds, by the receiver's clock. */
   readonly doneUntil: number;
+  /** Calls the claim store for the events of this delivery. */
+  readonly callStore: CallStore;
   /** Whether a lease or a look-up failed. Later events then ask for neither, so that a delivery takes bounded time. */
   storeFailed: boolean;
 }
@@ -77,16 +80,22 @@ export class Attempt {
 const noAge = () => 0;
 
 /** Returns a function that makes the batch of one delivery. See `ClaimerOptions` for the parameters. */
-export function createBatches(isShared: boolean, doneFor: number, clock: () => number): () => Batch {
+export function createBatches(
+  isShared: boolean,
+  doneFor: number,
+  clock: () => number,
+  onStoreTrouble: (trouble: string, kind: string) => void,
+): () => Batch {
   // Made at the first delivery: some runtimes have no randomness before the first request.
   let ownerPrefix: string | undefined;
   let count = 0;
   return () => {
     const now = clock();
     const doneUntil = now + doneFor;
-    if (!isShared) return { owner: "", age: noAge, now, doneUntil, storeFailed: false };
+    const callStore = createStoreCalls(onStoreTrouble);
+    if (!isShared) return { owner: "", age: noAge, now, doneUntil, callStore, storeFailed: false };
     ownerPrefix ??= crypto.randomUUID();
     const owner = `${ownerPrefix}:${++count}`;
-    return { owner, age: stopwatch(clock), now, doneUntil, storeFailed: false };
+    return { owner, age: stopwatch(clock), now, doneUntil, callStore, storeFailed: false };
   };
 }

@@ -5,7 +5,6 @@ import { Attempt, type Batch, type Claimed, createBatches } from "./attempt.js";
 import type { ClaimKeys } from "./claim-keys.js";
 import type { Claim, ClaimStore } from "./claim-store.js";
 import { createReceiverMemory } from "./receiver-memory.js";
-import { createStoreCalls } from "./store-calls.js";
 
 /** How long a claim holds without renewal. Other processes can win the claims of a dead process after that. */
 const LEASE_MS = 30_000;
@@ -55,8 +54,7 @@ export interface Claimer {
 export function createClaimer(options: ClaimerOptions): Claimer {
   const { store, isShared, doneFor, clock, onStoreTrouble, onClaimLost } = options;
   const memory = createReceiverMemory();
-  const callStore = createStoreCalls(onStoreTrouble);
-  const batch = createBatches(isShared, doneFor, clock);
+  const batch = createBatches(isShared, doneFor, clock, onStoreTrouble);
 
   function begin(attempt: Attempt): void {
     const { event, keys } = attempt;
@@ -68,7 +66,7 @@ export function createClaimer(options: ClaimerOptions): Claimer {
     }
     // The replay guard. Its owner is the event id, so a redelivery of the event wins it again. A captured
     // request under another id is busy, and a duplicate once the event is settled.
-    const guard = callStore(() => store.claim(signature.key, event.id, signature.lease));
+    const guard = attempt.batch.callStore(() => store.claim(signature.key, event.id, signature.lease));
     attempt.claim = andThen(guard, (claim) => (claim === "won" ? claimEvent(attempt, keys) : claim));
   }
 
@@ -97,10 +95,10 @@ export function createClaimer(options: ClaimerOptions): Claimer {
   ): MaybePromise<Claim | undefined> {
     const receive = (claim: Claim) => {
       if (claim !== "won") attempt.leaseAge = undefined;
-      else if (attempt.isEnding) void callStore(() => store.release(key, attempt.batch.owner));
+      else if (attempt.isEnding) void attempt.batch.callStore(() => store.release(key, attempt.batch.owner));
       else attempt.leaseAge = age;
     };
-    const answer = callStore(() => store.claim(key, attempt.batch.owner, LEASE_MS), receive);
+    const answer = attempt.batch.callStore(() => store.claim(key, attempt.batch.owner, LEASE_MS), receive);
     return andThen(answer, (claim) => {
       if (claim !== undefined) receive(claim);
       else attempt.batch.storeFailed = true;
@@ -131,7 +129,9 @@ export function createClaimer(options: ClaimerOptions): Claimer {
     const subject = keys?.subject;
     if (subject === undefined || batch.storeFailed) return false;
     // Wrapped, because the store may answer `undefined`, which here means that it failed.
-    const answer = callStore(() => andThen(store.latestOccurrence?.(subject.key), (time) => ({ time })));
+    const answer = batch.callStore(() =>
+      andThen(store.latestOccurrence?.(subject.key), (time) => ({ time })),
+    );
     return andThen(answer, (latest) => {
       if (latest === undefined) batch.storeFailed = true;
       return typeof latest?.time === "number" && latest.time > subject.occurredAt;
@@ -143,10 +143,10 @@ export function createClaimer(options: ClaimerOptions): Claimer {
     if (keys === undefined || !isDone(outcome)) return endUnsettled(attempt, outcome);
     attempt.isEnding = true;
     const { event: key, subject } = keys;
-    const settled = isShared ? callStore(() => store.settle(key, batch.owner, doneFor)) : true;
+    const settled = isShared ? batch.callStore(() => store.settle(key, batch.owner, doneFor)) : true;
     const guarded = settleSignature(attempt);
     const recorded =
-      subject && callStore(() => store.recordOccurrence?.(subject.key, subject.occurredAt, doneFor));
+      subject && batch.callStore(() => store.recordOccurrence?.(subject.key, subject.occurredAt, doneFor));
     if (isThenable(settled) || isThenable(guarded) || isThenable(recorded)) {
       return Promise.all([settled, guarded, recorded]).then(([held]) =>
         afterSettling(attempt, outcome, held),
@@ -178,9 +178,9 @@ export function createClaimer(options: ClaimerOptions): Claimer {
     );
   }
 
-  function settleSignature({ event, keys }: Attempt): MaybePromise<unknown> {
+  function settleSignature({ event, keys, batch }: Attempt): MaybePromise<unknown> {
     const signature = keys?.signature;
-    return signature && callStore(() => store.settle(signature.key, event.id, signature.lease));
+    return signature && batch.callStore(() => store.settle(signature.key, event.id, signature.lease));
   }
 
   /** Ends an attempt that settles nothing. Releases its claim; if the store has not answered yet, `lease` does. */
@@ -188,7 +188,7 @@ export function createClaimer(options: ClaimerOptions): Claimer {
     const { keys, batch, leaseAge } = attempt;
     attempt.isEnding = true;
     if (keys === undefined || leaseAge === undefined) return endAndForget(attempt, outcome);
-    const released = callStore(() => store.release(keys.event, batch.owner));
+    const released = batch.callStore(() => store.release(keys.event, batch.owner));
     return andThen(released, () => endAndForget(attempt, outcome));
   }
 

@@ -26,23 +26,3 @@ export function createOrderingQueues() {
     },
   };
 }
-
-/** Makes a semaphore for `max` holders at once. The others wait in the order of their calls. */
-export function createSemaphore(max: number) {
-  let free = max;
-  const waiting: (() => void)[] = [];
-  return {
-    acquire(): Promise<void> | undefined {
-      if (free > 0) {
-        free--;
-        return undefined;
-      }
-      return new Promise((resolve) => waiting.push(resolve));
-    },
-    release(): void {
-      const next = waiting.shift();
-      if (next === undefined) free++;
-      else next();
-    },
-  };
-}
