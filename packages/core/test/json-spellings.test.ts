@@ -20,7 +20,7 @@ describe("rewriteJson", () => {
   });
 });
 
-test.for([
+test.for<readonly [string, string]>([
   ["100 times 1,000 deep", `[${Array(100).fill(nested(1_000)).join(",")}]`],
   ["10,000 deep", nested(10_000)],
   ["100,000 deep in objects", `${'{"a":'.repeat(40_000)}1${"}".repeat(40_000)}`],
