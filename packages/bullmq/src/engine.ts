@@ -5,7 +5,10 @@ import { createQueues } from "./queues.js";
 import { createRequests } from "./requests.js";
 import { type BullmqWorker, startWorker } from "./worker.js";
 
-/** The time limit for storing a delivery, and for a replay. Below the 3 s of `accept`, so that the error names the cause. */
+/**
+ * The time limit for storing a delivery, and for a replay. Each event of the delivery adds a millisecond. Below
+ * the 3 s of `accept`, which grow in the same way, so that the error names the cause.
+ */
 const ANSWER_MS = 2_500;
 /** The time limit for listing failed events. */
 const LISTING_MS = 30_000;
@@ -32,7 +35,7 @@ export function createBullmqEngine(context: EngineContext, target: string | Redi
 
   return {
     store: (provider, events) =>
-      request(ANSWER_MS, (connection) => queues.store(connection, provider, events)),
+      request(ANSWER_MS + events.length, (connection) => queues.store(connection, provider, events)),
 
     work(provider, run, concurrency) {
       // Unlike requests, a worker's commands wait until Redis is back.

@@ -175,20 +175,3 @@ describe("any delivery of at most maxBodySize", () => {
     60_000,
   );
 });
-
-describe("an event that a queue cannot store", () => {
-  test("fails alone, and the log names it", async () => {
-    vi.spyOn(console, "error").mockImplementation(() => {});
-    const accept = vi.fn();
-    const receiver = receiverWith({ sink: { accept } });
-    const nested = (levels: number) => JSON.parse(`${'{"a":'.repeat(levels)}0${"}".repeat(levels)}`);
-    const event = (uuid: string, levels: number) =>
-      tolokaEvent("POOL_CLOSED", { uuid, nested: nested(levels) });
-    const reply = await receiver.handle(signed(event("a", 1), event("deep", 501), event("b", 400)));
-    expect(contentOf(reply)).toMatchObject({ code: "EVENT_FAILED", handled: 2, failed: 1 });
-    expect(accept.mock.calls[0]?.[0].map(({ id }: ReceivedEvent) => id)).toEqual(["a", "b"]);
-    expect(lines()).toContain(
-      'sink: cannot store more than 500 levels of nested data for event "deep" of type "POOL_CLOSED".',
-    );
-  });
-});

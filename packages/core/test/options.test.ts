@@ -30,6 +30,8 @@ describe("options", () => {
     ["an empty list of secrets", { secret: [] }, /The list of secrets is empty/],
     ["a secret that is null", { secret: [null] }, /A secret must be a string, not null/],
     ["a secret with a line break", { secret: "12345\n" }, /begins or ends with white space/],
+    ["a maxEvents of 0", { maxEvents: 0 }, /maxEvents must be a positive whole number, not 0/],
+    ["an infinite maxEvents", { maxEvents: Number.POSITIVE_INFINITY }, /maxEvents .* not Infinity/],
     ["a maxInFlight of 0", { maxInFlight: 0 }, /maxInFlight must be a positive whole number, not 0/],
     ["an infinite maxInFlight", { maxInFlight: Number.POSITIVE_INFINITY }, /maxInFlight .* not Infinity/],
     [

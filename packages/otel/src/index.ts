@@ -51,8 +51,9 @@ const NAME = {
 /** In seconds. Source: the conventions, for `messaging.process.duration`. */
 const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
 
-/** In characters. An unknown type can be any string. */
+/** In characters. An unknown type can be any string, and so can an id of a provider of the app's own. */
 const TYPE_MAX = 100;
+const ID_MAX = 255;
 
 interface Instruments {
   /** In seconds. */
@@ -134,7 +135,7 @@ export function openTelemetry(options: OpenTelemetryOptions = {}): Instrumentati
       };
       const own = {
         ...(type !== "" && { [NAME.destination]: type.slice(0, TYPE_MAX) }),
-        ...(id !== "" && { [NAME.messageId]: id }),
+        ...(id !== "" && { [NAME.messageId]: id.slice(0, ID_MAX) }),
       };
       const parent = context.active();
       const labels = await inSpan({ name, shared, own, parent }, run, (failures, span) => {

@@ -15,6 +15,8 @@ import { deserializeEvent, type SerializedEvent, serializeEvent, withoutData } f
 import { type QueueOptions, type QueueSettings, queueSettings, requirePositiveInteger } from "./settings.js";
 
 const STORE_TIMEOUT_MS = 3_000;
+/** Added for each event: 10,000 of them are one statement, which takes seconds on a busy machine. */
+const STORE_TIMEOUT_PER_EVENT_MS = 1;
 const CLOSED = "The sink is closed. Create a new one.";
 /** In UTF-16 units. */
 const MESSAGE_MAX = 2_000;
@@ -63,10 +65,11 @@ export function createDurableSink(options: QueueOptions, definition: EngineDefin
       if (first === undefined) return;
       requireOpen();
       const { provider } = first;
+      const limit = storeTimeout + events.length * STORE_TIMEOUT_PER_EVENT_MS;
       try {
-        await withDeadline(storeTimeout, engine.store(provider, events.map(serialize)), () => {
+        await withDeadline(limit, engine.store(provider, events.map(serialize)), () => {
           throw new SlowServer(
-            `${server} has not answered within ${storeTimeout / 1000} seconds. Check that it runs and is reachable.`,
+            `${server} has not answered within ${Math.round(limit / 1000)} seconds. Check that it runs and is reachable.`,
           );
         });
       } catch (error) {

@@ -11,8 +11,8 @@ export interface EngineDefinition {
   /** The name of the server in log lines and errors, such as `"Redis"`. */
   readonly server: string;
   /**
-   * How long storing the events of a delivery may take, in milliseconds. After that the reply is 503 and
-   * the provider redelivers. Default 3,000.
+   * How long storing the events of a delivery may take, in milliseconds. Each event adds a millisecond.
+   * After that the reply is 503 and the provider redelivers. Default 3,000.
    */
   readonly storeTimeout?: number | undefined;
   /**

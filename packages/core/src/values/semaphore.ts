@@ -1,4 +1,4 @@
-export interface Semaphore {
+interface Semaphore {
   /** Returns `undefined` if a place is free. Otherwise the promise resolves when it is this caller's turn. */
   acquire(): Promise<void> | undefined;
   release(): void;
