@@ -174,7 +174,7 @@ export function createDispatcher<Events extends EventMap>(
       const reason = error instanceof UnfitEventError ? error.message : `failed (${kindOf(error)})`;
       log(
         step,
-        `${reason} for event ${quote(event.id)} of type ${quote(event.type)}. This event fails, and the provider retries. The other events of its delivery are handled.`,
+        `${reason} for event ${quote(event.id)} of type ${quote(event.type)}. Only this event fails.`,
       );
       const attempt = new Attempt(event, undefined, batch);
       attempt.claim = "failed";
