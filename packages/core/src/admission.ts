@@ -1,5 +1,7 @@
 import type { ErrorCode } from "./errors.js";
 
+export type Admission = ReturnType<typeof createAdmission>;
+
 /** Counts the deliveries in flight. Refuses deliveries beyond `maxInFlight`, and all deliveries after `close`. */
 export function createAdmission(maxInFlight = Number.POSITIVE_INFINITY) {
   let inFlight = 0;

@@ -1,7 +1,7 @@
 import { Attempt, type Batch } from "./claiming/attempt.js";
 import { createClaimKeys } from "./claiming/claim-keys.js";
+import type { ClaimStore } from "./claiming/claim-store.js";
 import { createClaimer } from "./claiming/claimer.js";
-import { memoryClaims } from "./claiming/memory-claims.js";
 import { kindOf, UnfitEventError } from "./errors.js";
 import type { EventMap, ReceivedEvent } from "./event.js";
 import type { ContextFor } from "./listeners/context.js";
@@ -17,6 +17,11 @@ import { createSemaphore } from "./values/semaphore.js";
 
 /** How long a settled event counts as done, unless its signature can be replayed for longer. */
 const DONE_MS = 24 * 60 * 60 * 1000;
+/**
+ * How long a recoverable receiver remembers handled events. Recovery goes back no further, because it would
+ * run older events again.
+ */
+export const RECOVERABLE_MS = 7 * DONE_MS;
 /** Added to the time for which a signature can be replayed, because clocks differ. */
 const CLOCK_SKEW_MS = 60_000;
 
@@ -33,22 +38,28 @@ export type Dispatch<Events extends EventMap> = (
 export function createDispatcher<Events extends EventMap>(
   provider: Provider<Events>,
   options: ReceiverOptions,
+  store: ClaimStore,
   runListeners: RunListeners<Events>,
   log: Log,
 ): Dispatch<Events> {
   const { claims, sink, orderingKey, concurrency = 1, detectStale = false, tolerance = 300 } = options;
-  const { clock = Date.now } = options;
+  const { recoverable = false, clock = Date.now } = options;
   const replayable = 2 * tolerance * 1000 + CLOCK_SKEW_MS;
   const isShared = claims !== undefined;
   const claimer = createClaimer({
-    store: claims ?? memoryClaims({ clock }),
+    store,
     isShared,
-    doneFor: Math.max(DONE_MS, replayable),
+    doneFor: Math.max(recoverable ? RECOVERABLE_MS : DONE_MS, replayable),
     clock,
     onStoreTrouble: (trouble, kind) => log("STORE_UNAVAILABLE", `${trouble}.`, kind),
     onClaimLost: (trouble) => log("CLAIM_LOST", `${trouble}.`),
   });
-  const claimKeysOf = createClaimKeys(provider as Provider, { isShared, detectStale, replayable });
+  const claimKeysOf = createClaimKeys(provider as Provider, {
+    isShared,
+    detectStale,
+    recoverable,
+    replayable,
+  });
   const queues = concurrency > 1 || orderingKey ? createOrderingQueues() : undefined;
 
   return function dispatch(events, digest, contextFor) {

@@ -23,8 +23,16 @@ export type WebhookEvent<
     readonly data: Events[T];
     /** Never set. Distinguishes this event from an {@link UnrecognizedEvent}. */
     readonly problems?: undefined;
-  };
+  } & Recoverable;
 }[Type];
+
+/** The fields that only a `recoverable` receiver sets. */
+interface Recoverable {
+  /** The fact that the event reports. Events with the same text are duplicates, whatever their ids. */
+  readonly occurrence?: string | undefined;
+  /** True if the event was recovered from the platform's API. A webhook never brought it. */
+  readonly recovered?: boolean | undefined;
+}
 
 /**
  * The type of an unrecognized event: any string. The compiler takes it for one that ends with NUL, which no
@@ -36,7 +44,7 @@ export type UnrecognizedType = `${string}\u0000`;
  * An event of a type that this release does not know, or an event that fails validation: its data does
  * not fit its type, or its id or time is missing. Nothing vouches for the shape of its `data`.
  */
-export interface UnrecognizedEvent {
+export interface UnrecognizedEvent extends Recoverable {
   readonly provider: string;
   /** Empty if the provider sent no type, or one that is not a string. */
   readonly type: UnrecognizedType;

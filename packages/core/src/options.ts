@@ -67,6 +67,12 @@ export interface ReceiverOptions {
    */
   readonly detectStale?: boolean | undefined;
   /**
+   * Lets the receiver take events that were recovered from the platform's API. It then claims an event by
+   * the fact that it reports where the provider knows how, and remembers handled events for seven days. A
+   * `claims` store needs the methods `latestOccurrence` and `recordOccurrence` for it. Default false.
+   */
+  readonly recoverable?: boolean | undefined;
+  /**
    * Gets a record of each delivery just before its reply. The receiver does not wait for its promise. If
    * it throws or rejects, the receiver logs the kind of the error, and the reply stays the same.
    */
@@ -96,6 +102,7 @@ export const RECEIVER_OPTIONS = Object.keys({
   orderingKey: true,
   timeout: true,
   detectStale: true,
+  recoverable: true,
   observe: true,
   instrumentation: true,
   logger: true,
@@ -114,6 +121,7 @@ const isFunction = (value: unknown) => typeof value === "function";
 const RULES: Partial<Record<keyof ReceiverOptions, readonly [(value: unknown) => boolean, string]>> = {
   unsigned: [isBoolean, "true or false"],
   detectStale: [isBoolean, "true or false"],
+  recoverable: [isBoolean, "true or false"],
   tolerance: [
     (value) => isNumber(value) && value >= 0 && value < Number.POSITIVE_INFINITY,
     "a number of seconds, 0 or more and finite",
@@ -199,13 +207,14 @@ export function checkOptions(options: ReceiverOptions): void {
   if (options.clock && typeof now !== "number") {
     throw new TypeError(`clock must return Unix time in milliseconds, not ${typeName(now)}. Pass Date.now.`);
   }
-  const { unsigned, secret, sink, claims, concurrency = 1, orderingKey, detectStale } = options;
+  const { unsigned, secret, sink, claims, concurrency = 1, orderingKey, detectStale, recoverable } = options;
   if (unsigned && secret !== undefined) {
     throw new TypeError("Both a secret and { unsigned: true } are set. Remove one of the two.");
   }
-  if (detectStale && claims && !(claims.latestOccurrence && claims.recordOccurrence)) {
+  const needsOccurrences = (detectStale && "detectStale") || (recoverable && "recoverable");
+  if (needsOccurrences && claims && !(claims.latestOccurrence && claims.recordOccurrence)) {
     throw new TypeError(
-      "detectStale needs a claim store with the methods latestOccurrence and recordOccurrence. Add them to the store, or remove detectStale.",
+      `${needsOccurrences} needs a claim store with the methods latestOccurrence and recordOccurrence. Add them to the store, or remove ${needsOccurrences}.`,
     );
   }
   const misplaced =

@@ -79,4 +79,10 @@ export interface Provider<Events extends EventMap = EventMap> {
    * of the same type and subject was handled before.
    */
   subjectOf(event: ReceivedEvent<Events>): string | undefined;
+  /**
+   * Returns a text that identifies the fact that an event reports, such as "this assignment was accepted",
+   * or `undefined` if the type can report the same fact twice. A `recoverable` receiver claims an event by
+   * it, because an event that was derived from the platform's API has no id of the platform's.
+   */
+  occurrenceOf?(event: ReceivedEvent<Events>): string | undefined;
 }

@@ -1,18 +1,20 @@
 import { createAdmission } from "./admission.js";
 import { isEncoded, readBody } from "./body.js";
+import { memoryClaims } from "./claiming/memory-claims.js";
 import { type BodyFailure, type Delivery, type IncomingDelivery, toHeaders } from "./delivery.js";
 import { createDispatcher } from "./dispatch.js";
 import { type ErrorCode, kindOf } from "./errors.js";
 import type { EventMap, EventType, ParsedEvent, ReceivedEvent } from "./event.js";
-import { contextsOf, type ListenerContext, sinkContext } from "./listeners/context.js";
+import { contextsOf, contextWithoutDelivery, type ListenerContext } from "./listeners/context.js";
 import { createListeners, type Listening } from "./listeners/registry.js";
 import { createLog, keepLog } from "./observing/log.js";
-import { instrumented, observed } from "./observing/observe.js";
+import { createObserved, instrumented } from "./observing/observe.js";
 import { createOperator } from "./observing/operator.js";
 import type { Trace } from "./observing/trace.js";
 import { checkOptions, checkProvider, isProbablyMilliseconds, type ReceiverOptions } from "./options.js";
 import type { Provider } from "./provider.js";
 import { readEvents } from "./providers/read-events.js";
+import { createRecovery, type Recovery, withOccurrences } from "./recovering/recovery.js";
 import { type Refusal, type Reply, type Result, replyTo } from "./reply.js";
 import { createVerifier } from "./signature/verify.js";
 import { isThenable } from "./values/maybe-promise.js";
@@ -20,6 +22,8 @@ import { isThenable } from "./values/maybe-promise.js";
 /** Verifies deliveries, reads their events, and has each event handled once. */
 export interface Receiver<Events extends EventMap = EventMap> extends Listening<Events> {
   readonly provider: Provider<Events>;
+  /** Takes recovered events. Present with the option `recoverable`. */
+  readonly recovery?: Recovery;
   /**
    * Handles one delivery. Never rejects. When it resolves, each event was handled and settled, or can be
    * claimed again. A redelivery repeats only events that failed, and those that the store could not settle.
@@ -54,7 +58,7 @@ export function createReceiver<Events extends EventMap>(
 ): Receiver<Events> {
   checkProvider(provider);
   checkOptions(options);
-  const { maxBodySize = 5 * 1024 * 1024, maxEvents, maxInFlight, timeout } = options;
+  const { maxBodySize = 5 * 1024 * 1024, maxEvents, maxInFlight, timeout, recoverable = false } = options;
   const log = createLog(provider.name, options.logger);
   if (isProbablyMilliseconds(options.tolerance)) {
     log(
@@ -66,7 +70,9 @@ export function createReceiver<Events extends EventMap>(
   const verify = createVerifier(provider as Provider, options, log);
   const { run, ...listening } = createListeners<Events>(provider, timeout, createOperator(log));
   const runListeners = instrumented(options, log, run);
-  const dispatch = createDispatcher(provider, options, runListeners, log);
+  const store = options.claims ?? memoryClaims({ clock: options.clock ?? Date.now });
+  const dispatch = createDispatcher(provider, options, store, runListeners, log);
+  const observed = createObserved(provider.name, options, log);
 
   /** Takes one delivery from its head to its reply. Never rejects. */
   async function handleDelivery(incoming: IncomingDelivery, trace?: Trace): Promise<Reply> {
@@ -100,7 +106,7 @@ export function createReceiver<Events extends EventMap>(
 
       // 5. Dispatch: claim each event, run its listeners or give it to the sink, settle or release the claim.
       if (trace) trace.handling = performance.now();
-      return reply(await dispatch(events, digest, contextsOf(delivery, incoming)), trace);
+      return reply(await dispatch(recoverable ? withOccurrences(provider, events) : events, digest, contextsOf(delivery, incoming)), trace);
     } catch (error) {
       return reply(
         refuse("INTERNAL_ERROR", `handling a delivery failed (${kindOf(error)}). The provider retries.`),
@@ -131,10 +137,11 @@ export function createReceiver<Events extends EventMap>(
   const receiver: Receiver<Events> = {
     provider,
     ...listening,
-    handle: observed(provider.name, options, log, handleDelivery),
+    handle: (incoming) => observed("delivery", incoming.headers, (trace) => handleDelivery(incoming, trace)),
+    ...(recoverable && { recovery: createRecovery(provider, store, { admission, dispatch, observed }) }),
     async dispatch(event, context) {
       const failures = await runListeners(event as ReceivedEvent<Events>, (limit) =>
-        sinkContext(context, limit),
+        contextWithoutDelivery({ ...context, stale: false }, limit),
       );
       if (failures.length > 1) throw new AggregateError(failures, "Several listeners failed.");
       if (failures.length === 1) throw failures[0];

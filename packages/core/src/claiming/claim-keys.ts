@@ -26,25 +26,36 @@ export function createClaimKeys(
   {
     isShared,
     detectStale,
+    recoverable,
     replayable,
-  }: { readonly isShared: boolean; readonly detectStale: boolean; readonly replayable: number },
+  }: {
+    readonly isShared: boolean;
+    readonly detectStale: boolean;
+    readonly recoverable: boolean;
+    readonly replayable: number;
+  },
 ): (event: ReceivedEvent, digest: string | undefined) => ClaimKeys | undefined {
   // Without a shared store, only this provider's keys are in memory. If it signs event ids, there are no
-  // signature keys either, so a plain id is unambiguous.
-  const prefix = isShared || !signsEventIds ? `${name}:` : "";
+  // signature keys either, so a plain id is unambiguous. A recoverable receiver has keys of occurrences.
+  const prefix = isShared || !signsEventIds || recoverable ? `${name}:` : "";
 
   return function claimKeysOf(event, digest) {
     const signature = signsEventIds ? undefined : digest;
     // Without an id, the signature stands for the event: a provider that does not sign ids sends one event
     // per delivery.
-    if (event.id === "" && signature === undefined) return undefined;
+    if (event.id === "" && signature === undefined && event.occurrence === undefined) return undefined;
     return {
-      event: event.id === "" ? `${name}/without-id:${signature}` : prefix + event.id,
+      event: eventKeyOf(event, signature),
       signature:
         signature === undefined ? undefined : { key: `${name}/signature:${signature}`, lease: replayable },
       subject: detectStale ? tracked(event) : undefined,
     };
   };
+
+  function eventKeyOf({ id, occurrence }: ReceivedEvent, signature: string | undefined): string {
+    if (occurrence !== undefined) return `${name}/occurrence:${occurrence}`;
+    return id === "" ? `${name}/without-id:${signature}` : prefix + id;
+  }
 
   function tracked(event: ReceivedEvent): ClaimKeys["subject"] {
     if (!event.occurredAt || event.type.length > TRACKED_MAX) return undefined;

@@ -4,8 +4,8 @@ import type { TimeLimit } from "./time-limit.js";
 /** The second argument of a listener. */
 export interface ListenerContext {
   /**
-   * The verified request that carried the event. In a sink's worker, reading it throws, because a sink
-   * stores events without their delivery.
+   * The verified request that carried the event. In a sink's worker, and for a recovered event, reading it
+   * throws, because there is none.
    */
   readonly delivery: Delivery;
   /**
@@ -69,18 +69,18 @@ function allowManyListeners(signal: AbortSignal): AbortSignal {
   return signal;
 }
 
-/** Returns the context of an event in a sink's worker. It has no delivery. */
-export function sinkContext(
-  { signal, ...context }: Omit<ListenerContext, "delivery" | "stale">,
+/** Returns the context of an event in a sink's worker, or of a recovered event. It has no delivery. */
+export function contextWithoutDelivery(
+  { signal, ...context }: Omit<ListenerContext, "delivery">,
   limit: TimeLimit | undefined,
 ): ListenerContext {
-  const stored = { ...context, signal: limit ? limit.join(signal) : signal, stale: false };
+  const own = { ...context, signal: limit ? limit.join(signal) : signal };
   // Not enumerable, so that copying or printing the context does not throw.
-  return Object.defineProperty(stored, "delivery", {
+  return Object.defineProperty(own, "delivery", {
     enumerable: false,
     get() {
       throw new TypeError(
-        "context.delivery does not exist in a sink's worker. Use the event's data instead.",
+        "context.delivery does not exist in a sink's worker or for a recovered event. Use the event's data instead.",
       );
     },
   }) as ListenerContext;

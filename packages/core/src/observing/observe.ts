@@ -3,10 +3,9 @@ import { type DeliveryHeaders, type IncomingDelivery, toHeaders } from "../deliv
 import { kindOf } from "../errors.js";
 import type { EventMap, ReceivedEvent } from "../event.js";
 import type { RunListeners } from "../listeners/run.js";
-import type { Reply } from "../reply.js";
 import { isThenable } from "../values/maybe-promise.js";
 import type { Log } from "./log.js";
-import { type DeliveryRecord, Trace } from "./trace.js";
+import { type DeliveryRecord, type EventSource, Trace } from "./trace.js";
 
 /**
  * Wraps deliveries and events, for example in a span. Each method must call `run` before it returns; if
@@ -26,36 +25,45 @@ interface Observers {
   readonly instrumentation?: Instrumentation | undefined;
 }
 
-/** Handles one delivery. If there is a trace, records the delivery there and ends the trace. */
-type HandleDelivery = (incoming: IncomingDelivery, trace?: Trace) => Promise<Reply>;
+/**
+ * Calls `handle` with a trace and inside the instrumentation. `handle` records the delivery in the trace
+ * and ends it. Without observers there is no trace.
+ */
+export type Observed = <Result>(
+  source: EventSource,
+  headers: IncomingDelivery["headers"],
+  handle: (trace?: Trace) => Promise<Result>,
+) => Promise<Result>;
 
-/** Adds a trace and the instrumentation to `handleDelivery`. Without observers it makes no trace. */
-export function observed(
+export function createObserved(
   provider: string,
   { observe, instrumentation }: Observers,
   log: Log,
-  handleDelivery: HandleDelivery,
-): (incoming: IncomingDelivery) => Promise<Reply> {
-  return (incoming) => {
-    if (!observe && !instrumentation && !hasSubscribers()) return handleDelivery(incoming);
+): Observed {
+  return <Result>(
+    source: EventSource,
+    headers: IncomingDelivery["headers"],
+    handle: (trace?: Trace) => Promise<Result>,
+  ) => {
+    if (!observe && !instrumentation && !hasSubscribers()) return handle();
     let record: DeliveryRecord;
     const onTrouble = (trouble: string) => log("observe", trouble);
     const trace = new Trace((trace) => {
-      record = trace.record(provider);
+      record = trace.record(provider, source);
       if (observe) runSafely(() => observe(record), onTrouble);
       runSafely(() => publish(record), onTrouble);
     });
-    if (!instrumentation) return handleDelivery(incoming, trace);
-    let reply: Promise<Reply> | undefined;
+    if (!instrumentation) return handle(trace);
+    let result: Promise<Result> | undefined;
     const run = () => {
-      reply = handleDelivery(incoming, trace);
-      return reply.then(() => record);
+      result = handle(trace);
+      return result.then(() => record);
     };
     return runInside(
-      (run) => instrumentation.delivery({ provider, headers: toHeaders(incoming.headers) }, run),
+      (run) => instrumentation.delivery({ provider, headers: toHeaders(headers) }, run),
       run,
       (trouble) => log("instrumentation", trouble),
-    ).then(() => reply as Promise<Reply>);
+    ).then(() => result as Promise<Result>);
   };
 }
 

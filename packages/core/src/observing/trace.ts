@@ -10,6 +10,8 @@ import { startOf } from "../values/describe.js";
  */
 export interface DeliveryRecord {
   readonly provider: string;
+  /** Whether a webhook brought the events, or recovery found them in the platform's API. */
+  readonly source: EventSource;
   /** The reply's status. */
   readonly status: number;
   /** `undefined` if every event succeeded. */
@@ -34,6 +36,8 @@ export interface DeliveryRecord {
     readonly total: number;
   };
 }
+
+export type EventSource = "delivery" | "recovery";
 
 export interface EventRecord {
   readonly id: string;
@@ -66,12 +70,13 @@ export class Trace {
     this.#publish(this);
   }
 
-  record(provider: string): DeliveryRecord {
+  record(provider: string, source: EventSource): DeliveryRecord {
     const { result, verifying = 0, verified = verifying, handling, bytes } = this;
     const ended = performance.now();
     const { code, counts = NO_COUNTS } = summarize(result);
     return {
       provider,
+      source,
       status: code === undefined ? 200 : ERRORS[code].status,
       code,
       reason: (isRefusal(result) ? result.reason : undefined) ?? (code && ERRORS[code].message),

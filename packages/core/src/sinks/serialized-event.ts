@@ -5,7 +5,7 @@ import { deepJson } from "../values/deep-json.js";
  * An event as plain data, for an engine to store as JSON. The data of a deeply nested event is in `json`:
  * parsers limit the depth.
  */
-export type SerializedEvent = PlainEvent | (SerializedText & Pick<PlainEvent, "provider" | "type" | "id">);
+export type SerializedEvent = PlainEvent | (SerializedText & Pick<PlainEvent, "provider" | "type" | "id" | "occurrence">);
 
 interface PlainEvent {
   /** The version of this format. A release reads its own version and all older versions. */
@@ -17,6 +17,8 @@ interface PlainEvent {
   readonly occurredAt: string | null;
   readonly data: unknown;
   readonly problems?: readonly string[];
+  readonly occurrence?: string;
+  readonly recovered?: true;
 }
 
 /** A {@link SerializedEvent} as JSON text, for engines that reject some characters of JSON. */
@@ -33,17 +35,16 @@ const LEVELS_MAX = 100;
 
 /** @throws TypeError or RangeError for an event that JSON cannot represent, such as one with a `bigint`. */
 export function serializeEvent(event: ReceivedEvent): SerializedEvent {
-  const { provider, type, id, occurredAt, data, problems } = event;
+  const { provider, type, id, occurredAt, data, problems, occurrence, recovered } = event;
+  const identity = { v: 1, provider, type, id, ...(occurrence !== undefined && { occurrence }) } as const;
   const serialized: PlainEvent = {
-    v: 1,
-    provider,
-    type,
-    id,
+    ...identity,
     occurredAt: occurredAt?.toISOString() ?? null,
     data,
     ...(problems && { problems }),
+    ...(recovered && { recovered }),
   };
-  if (isDeeper(data, LEVELS_MAX)) return { v: 1, provider, type, id, json: deepJson(serialized) };
+  if (isDeeper(data, LEVELS_MAX)) return { ...identity, json: deepJson(serialized) };
   // Throws for data that JSON cannot represent.
   JSON.stringify(data);
   return serialized;
@@ -54,7 +55,7 @@ export function serializeEvent(event: ReceivedEvent): SerializedEvent {
  * listeners, or it fails with the problem as its reason.
  */
 export function withoutData(
-  { provider, type, id, occurredAt }: ReceivedEvent,
+  { provider, type, id, occurredAt, occurrence }: ReceivedEvent,
   problem: string,
 ): SerializedEvent {
   const isTime = occurredAt !== undefined && !Number.isNaN(Number(occurredAt));
@@ -66,12 +67,19 @@ export function withoutData(
     occurredAt: isTime ? occurredAt.toISOString() : null,
     data: {},
     problems: [problem],
+    ...(occurrence !== undefined && { occurrence }),
   };
 }
 
 function isDeeper(value: unknown, levels: number): boolean {
   if (typeof value !== "object" || value === null) return false;
   return levels === 0 || Object.values(value).some((child) => isDeeper(child, levels - 1));
+}
+
+/** Returns the text by which a queue deduplicates an event; empty if the event has no id. */
+export function deduplicationKey({ id, occurrence }: Pick<SerializedEvent, "id" | "occurrence">): string {
+  // With a prefix, because an id could be the same text.
+  return occurrence === undefined ? id : `occurrence/${occurrence}`;
 }
 
 /**
@@ -86,7 +94,7 @@ export function deserializeEvent(stored: unknown): ReceivedEvent {
   }
   // An engine may store a text as text once more.
   if (json !== undefined) return deserializeEvent(JSON.parse(json));
-  const { provider, type, id, occurredAt, data, problems } = stored as PlainEvent;
+  const { provider, type, id, occurredAt, data, problems, occurrence, recovered } = stored as PlainEvent;
   return {
     provider,
     type,
@@ -94,5 +102,7 @@ export function deserializeEvent(stored: unknown): ReceivedEvent {
     occurredAt: occurredAt === null ? undefined : new Date(occurredAt),
     data,
     ...(problems && { problems }),
+    ...(occurrence !== undefined && { occurrence }),
+    ...(recovered && { recovered }),
   } as ReceivedEvent;
 }

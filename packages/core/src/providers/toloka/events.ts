@@ -130,6 +130,21 @@ function parseEvent(data: EventFields): ParsedEvent<TolokaEvents> {
   return validate(type, idOf(uuid), occurredAt, data);
 }
 
+/**
+ * Returns what identifies the fact that an event reports. An assignment makes each transition once. A pool
+ * can close many times, so its closing is identified by its time, in seconds.
+ */
+export function occurrenceOf({ type, occurredAt, data }: ReceivedEvent<TolokaEvents>): string | undefined {
+  const { assignment_id, pool_id } = data as EventFields;
+  if ((ASSIGNMENT_EVENT_TYPES as readonly string[]).includes(type)) {
+    const assignment = idOf(assignment_id);
+    return assignment === "" ? undefined : `${type}:${assignment}`;
+  }
+  const pool = idOf(pool_id);
+  if (type !== "POOL_CLOSED" || pool === "" || occurredAt === undefined) return undefined;
+  return `${type}:${pool}:${Math.floor(Number(occurredAt) / 1000)}`;
+}
+
 /** Returns the field and the id of an event's assignment, else of its task, else of its pool. */
 export function subjectOf({ data }: ReceivedEvent<TolokaEvents>): string | undefined {
   for (const field of ["assignment_id", "task_id", "pool_id"]) {

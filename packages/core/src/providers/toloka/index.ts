@@ -1,5 +1,5 @@
 import type { Provider } from "../../provider.js";
-import { countEvents, EVENT_TYPES, parseEvents, subjectOf, type TolokaEvents } from "./events.js";
+import { countEvents, EVENT_TYPES, occurrenceOf, parseEvents, subjectOf, type TolokaEvents } from "./events.js";
 import { matches, parseSignature, SIGNATURE_FORMAT } from "./signature.js";
 
 /** Webhooks of Toloka. Signed with the header `Toloka-Signature`; one or many events per delivery. */
@@ -17,6 +17,7 @@ export const toloka: Provider<TolokaEvents> = {
   countEvents,
   parseEvents,
   subjectOf,
+  occurrenceOf,
 };
 
 export {

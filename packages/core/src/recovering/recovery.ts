@@ -1,0 +1,118 @@
+import type { Admission } from "../admission.js";
+import type { ClaimStore } from "../claiming/claim-store.js";
+import type { DeliveryHeaders } from "../delivery.js";
+import { type Dispatch, RECOVERABLE_MS } from "../dispatch.js";
+import type { EventMap, ReceivedEvent } from "../event.js";
+import { contextWithoutDelivery } from "../listeners/context.js";
+import type { Observed } from "../observing/observe.js";
+import type { EventRecord, Trace } from "../observing/trace.js";
+import type { Outcome } from "../outcome.js";
+import type { Provider } from "../provider.js";
+
+/** For how long a process that recovers keeps others from doing the same, unless it renews. In milliseconds. */
+const LEASE_MS = 30_000;
+
+/** The part of a recoverable receiver that takes events which no webhook has brought. */
+export interface Recovery {
+  /** How far back recovery may go, in milliseconds. The receiver may have forgotten older events. */
+  readonly reach: number;
+  /**
+   * Takes the events of one envelope through the same claims, listeners or sink as a delivery. The caller
+   * vouches for them: nothing is verified.
+   *
+   * @param body The parsed JSON of an envelope, as the platform would have sent it.
+   * @param headers The headers that carry an event's id and time, if the provider sends them there.
+   * @throws TypeError if the body is not an envelope.
+   * @throws Error if the receiver is closed.
+   */
+  dispatch(body: unknown, headers?: DeliveryHeaders): Promise<readonly EventRecord[]>;
+  /** Returns the saved checkpoint: Unix time in milliseconds, or `undefined`. */
+  checkpoint(): Promise<number | undefined>;
+  /** Saves the time up to which all events are known. The later of two times stays. */
+  saveCheckpoint(time: number): Promise<void>;
+  /**
+   * Runs `work` unless another process that shares the claims does so now. Then returns `undefined`.
+   *
+   * @param work Its signal aborts when another process may have taken over.
+   */
+  exclusively<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T | undefined>;
+}
+
+/** Sets the occurrence of each event whose provider can tell it. */
+export function withOccurrences<Events extends EventMap>(
+  { occurrenceOf }: Provider<Events>,
+  events: readonly ReceivedEvent<Events>[],
+): readonly ReceivedEvent<Events>[] {
+  if (occurrenceOf === undefined) return events;
+  return events.map((event) => ({ ...event, occurrence: occurrenceOf(event) }));
+}
+
+/** The stages of the receiver that recovered events go through, too. */
+interface Stages<Events extends EventMap> {
+  readonly admission: Admission;
+  readonly dispatch: Dispatch<Events>;
+  readonly observed: Observed;
+}
+
+export function createRecovery<Events extends EventMap>(
+  provider: Provider<Events>,
+  store: ClaimStore,
+  { admission, dispatch, observed }: Stages<Events>,
+): Recovery {
+  const checkpointKey = `${provider.name}/checkpoint`;
+  const recoveryKey = `${provider.name}/recovery`;
+
+  async function handle(events: readonly ReceivedEvent<Events>[], trace?: Trace) {
+    const refused = admission.enter();
+    try {
+      if (refused) throw new Error("The receiver is closed or overloaded. Recover again later.");
+      const { signal } = new AbortController();
+      if (trace) trace.handling = performance.now();
+      const attempts = await dispatch(events, undefined, (stale, limit) =>
+        contextWithoutDelivery({ signal, stale }, limit),
+      );
+      if (trace) trace.result = attempts;
+      return attempts;
+    } finally {
+      trace?.end();
+      admission.leave();
+    }
+  }
+
+  return {
+    reach: RECOVERABLE_MS,
+
+    async dispatch(body, headers = new Map()) {
+      const events = provider.parseEvents(body, headers);
+      if (events === undefined) throw new TypeError("The recovered body is not an envelope of events.");
+      const recovered = events.map((event) => ({ ...event, recovered: true }) as ReceivedEvent<Events>);
+      const attempts = await observed("recovery", headers, (trace) =>
+        handle(withOccurrences(provider, recovered), trace),
+      );
+      return attempts.map(({ event: { id, type }, outcome }) => ({ id, type, outcome: outcome as Outcome }));
+    },
+
+    checkpoint: async () => store.latestOccurrence?.(checkpointKey),
+
+    saveCheckpoint: async (time) => store.recordOccurrence?.(checkpointKey, time, RECOVERABLE_MS),
+
+    async exclusively(work) {
+      const owner = crypto.randomUUID();
+      const isOurs = async () => (await store.claim(recoveryKey, owner, LEASE_MS)) === "won";
+      if (!(await isOurs())) return undefined;
+      const lost = new AbortController();
+      const renewal = setInterval(() => {
+        isOurs().then(
+          (ours) => ours || lost.abort(new Error("Another process has taken over the recovery.")),
+          (error) => lost.abort(error),
+        );
+      }, LEASE_MS / 3);
+      try {
+        return await work(lost.signal);
+      } finally {
+        clearInterval(renewal);
+        await store.release(recoveryKey, owner);
+      }
+    },
+  };
+}
