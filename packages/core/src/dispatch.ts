@@ -54,12 +54,7 @@ export function createDispatcher<Events extends EventMap>(
     onStoreTrouble: (trouble, kind) => log("STORE_UNAVAILABLE", `${trouble}.`, kind),
     onClaimLost: (trouble) => log("CLAIM_LOST", `${trouble}.`),
   });
-  const claimKeysOf = createClaimKeys(provider as Provider, {
-    isShared,
-    detectStale,
-    recoverable,
-    replayable,
-  });
+  const claimKeysOf = createClaimKeys(provider as Provider, { detectStale, replayable });
   const queues = concurrency > 1 || orderingKey ? createOrderingQueues() : undefined;
 
   return function dispatch(events, digest, contextFor) {

@@ -21,11 +21,12 @@ export type { ListenerContext } from "./listeners/context.js";
 export type { Listener, ListenerMap, Listening, Off } from "./listeners/registry.js";
 export type { Logger } from "./observing/log.js";
 export type { Instrumentation } from "./observing/observe.js";
-export type { DeliveryRecord, EventRecord } from "./observing/trace.js";
+export type { DeliveryRecord, EventRecord, EventSource } from "./observing/trace.js";
 export type { ReceiverOptions, Sink } from "./options.js";
 export type { Counts, Outcome } from "./outcome.js";
 export type { Provider, SignatureFormat, SignatureParts } from "./provider.js";
 export { createReceiver, type Receiver } from "./receiver.js";
+export type { Recovery } from "./recovering/recovery.js";
 export type { Reply } from "./reply.js";
 export type { SecretSource, Secrets } from "./signature/secrets.js";
 export {

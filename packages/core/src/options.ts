@@ -1,7 +1,7 @@
 import type { ClaimStore } from "./claiming/claim-store.js";
 import type { ReceivedEvent } from "./event.js";
 import type { ListenerContext } from "./listeners/context.js";
-import type { Logger } from "./observing/log.js";
+import type { Log, Logger } from "./observing/log.js";
 import type { Instrumentation } from "./observing/observe.js";
 import type { DeliveryRecord } from "./observing/trace.js";
 import type { Provider } from "./provider.js";
@@ -149,9 +149,11 @@ const FIXES = {
 /** A tolerance of so many seconds, and without a rest of seconds, was probably meant in milliseconds. */
 const MILLISECONDS_FROM = 60_000;
 
-/** Returns whether a tolerance in seconds looks like one in milliseconds. */
-export function isProbablyMilliseconds(tolerance: number | undefined): boolean {
-  return tolerance !== undefined && tolerance >= MILLISECONDS_FROM && tolerance % 1000 === 0;
+/** Logs options that are valid and probably a mistake. */
+export function warnOfMistakes({ tolerance }: ReceiverOptions, log: Log): void {
+  if (tolerance !== undefined && tolerance >= MILLISECONDS_FROM && tolerance % 1000 === 0) {
+    log("tolerance", `${tolerance} seconds are more than half a day. Pass seconds, not milliseconds.`);
+  }
 }
 
 /** @throws TypeError for an option that does not exist. The message names the nearest one that does. */

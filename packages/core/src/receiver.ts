@@ -11,7 +11,7 @@ import { createLog, keepLog } from "./observing/log.js";
 import { createObserved, instrumented } from "./observing/observe.js";
 import { createOperator } from "./observing/operator.js";
 import type { Trace } from "./observing/trace.js";
-import { checkOptions, checkProvider, isProbablyMilliseconds, type ReceiverOptions } from "./options.js";
+import { checkOptions, checkProvider, type ReceiverOptions, warnOfMistakes } from "./options.js";
 import type { Provider } from "./provider.js";
 import { readEvents } from "./providers/read-events.js";
 import { createRecovery, type Recovery, withOccurrences } from "./recovering/recovery.js";
@@ -60,12 +60,7 @@ export function createReceiver<Events extends EventMap>(
   checkOptions(options);
   const { maxBodySize = 5 * 1024 * 1024, maxEvents, maxInFlight, timeout, recoverable = false } = options;
   const log = createLog(provider.name, options.logger);
-  if (isProbablyMilliseconds(options.tolerance)) {
-    log(
-      "tolerance",
-      `${options.tolerance} seconds are more than half a day. Pass seconds, not milliseconds.`,
-    );
-  }
+  warnOfMistakes(options, log);
   const admission = createAdmission(maxInFlight);
   const verify = createVerifier(provider as Provider, options, log);
   const { run, ...listening } = createListeners<Events>(provider, timeout, createOperator(log));
@@ -106,7 +101,14 @@ export function createReceiver<Events extends EventMap>(
 
       // 5. Dispatch: claim each event, run its listeners or give it to the sink, settle or release the claim.
       if (trace) trace.handling = performance.now();
-      return reply(await dispatch(recoverable ? withOccurrences(provider, events) : events, digest, contextsOf(delivery, incoming)), trace);
+      return reply(
+        await dispatch(
+          recoverable ? withOccurrences(provider, events) : events,
+          digest,
+          contextsOf(delivery, incoming),
+        ),
+        trace,
+      );
     } catch (error) {
       return reply(
         refuse("INTERNAL_ERROR", `handling a delivery failed (${kindOf(error)}). The provider retries.`),

@@ -47,6 +47,7 @@ describe("observe", () => {
     expect(records).toEqual([
       {
         provider: "toloka",
+        source: "delivery",
         status: 200,
         code: undefined,
         reason: undefined,
@@ -71,6 +72,7 @@ describe("observe", () => {
     await receiver.handle(delivery);
     expect(records[1]).toEqual({
       provider: "toloka",
+      source: "delivery",
       status: 500,
       code: "EVENT_FAILED",
       reason: expect.any(String),
@@ -147,6 +149,7 @@ describe("observe", () => {
       expect(records).toEqual([
         {
           provider: "toloka",
+          source: "delivery",
           status,
           code,
           reason: expect.stringMatching(/^[A-Za-z].*\.|\?$/),
@@ -170,7 +173,14 @@ describe("observe", () => {
     await receiver.handle(signed(closed("y")));
     const ended = receiver.close();
     await receiver.handle(signed(closed("z")));
-    const refused = { provider: "toloka", status: 503, counts: NOTHING, events: [], bytes: undefined };
+    const refused = {
+      provider: "toloka",
+      source: "delivery",
+      status: 503,
+      counts: NOTHING,
+      events: [],
+      bytes: undefined,
+    };
     expect(records).toEqual([
       { ...refused, code: "OVERLOADED", reason: expect.any(String), durations: NO_TIME },
       { ...refused, code: "SHUTTING_DOWN", reason: expect.any(String), durations: NO_TIME },

@@ -6,6 +6,7 @@ const TRACKED_MAX = 255;
 
 /** The keys under which the store knows an event. */
 export interface ClaimKeys {
+  /** Never a number in digits: engines hash such strings without their secret seed, so a sender could flood a Map. */
   readonly event: string;
   /** The replay guard: ties the event's id to the signature that it came with first. */
   readonly signature?: { readonly key: string; readonly lease: number } | undefined;
@@ -18,27 +19,12 @@ export interface ClaimKeys {
 
 /**
  * Returns a function that gives the keys of an event, or `undefined` for an event that cannot be claimed.
- * `isShared` tells whether the store may hold other providers' keys, and `replayable` how long a signature
- * can be replayed, in milliseconds.
+ * `replayable` is how long a signature can be replayed, in milliseconds.
  */
 export function createClaimKeys(
   { name, signsEventIds, subjectOf }: Pick<Provider, "name" | "signsEventIds" | "subjectOf">,
-  {
-    isShared,
-    detectStale,
-    recoverable,
-    replayable,
-  }: {
-    readonly isShared: boolean;
-    readonly detectStale: boolean;
-    readonly recoverable: boolean;
-    readonly replayable: number;
-  },
+  { detectStale, replayable }: { readonly detectStale: boolean; readonly replayable: number },
 ): (event: ReceivedEvent, digest: string | undefined) => ClaimKeys | undefined {
-  // Without a shared store, only this provider's keys are in memory. If it signs event ids, there are no
-  // signature keys either, so a plain id is unambiguous. A recoverable receiver has keys of occurrences.
-  const prefix = isShared || !signsEventIds || recoverable ? `${name}:` : "";
-
   return function claimKeysOf(event, digest) {
     const signature = signsEventIds ? undefined : digest;
     // Without an id, the signature stands for the event: a provider that does not sign ids sends one event
@@ -54,7 +40,7 @@ export function createClaimKeys(
 
   function eventKeyOf({ id, occurrence }: ReceivedEvent, signature: string | undefined): string {
     if (occurrence !== undefined) return `${name}/occurrence:${occurrence}`;
-    return id === "" ? `${name}/without-id:${signature}` : prefix + id;
+    return id === "" ? `${name}/without-id:${signature}` : `${name}:${id}`;
   }
 
   function tracked(event: ReceivedEvent): ClaimKeys["subject"] {

@@ -5,7 +5,9 @@ import { deepJson } from "../values/deep-json.js";
  * An event as plain data, for an engine to store as JSON. The data of a deeply nested event is in `json`:
  * parsers limit the depth.
  */
-export type SerializedEvent = PlainEvent | (SerializedText & Pick<PlainEvent, "provider" | "type" | "id" | "occurrence">);
+export type SerializedEvent =
+  | PlainEvent
+  | (SerializedText & Pick<PlainEvent, "provider" | "type" | "id" | "occurrence">);
 
 interface PlainEvent {
   /** The version of this format. A release reads its own version and all older versions. */

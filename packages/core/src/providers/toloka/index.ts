@@ -1,5 +1,12 @@
 import type { Provider } from "../../provider.js";
-import { countEvents, EVENT_TYPES, occurrenceOf, parseEvents, subjectOf, type TolokaEvents } from "./events.js";
+import {
+  countEvents,
+  EVENT_TYPES,
+  occurrenceOf,
+  parseEvents,
+  subjectOf,
+  type TolokaEvents,
+} from "./events.js";
 import { matches, parseSignature, SIGNATURE_FORMAT } from "./signature.js";
 
 /** Webhooks of Toloka. Signed with the header `Toloka-Signature`; one or many events per delivery. */

@@ -1,0 +1,174 @@
+import { describe, expect, test } from "vitest";
+import {
+  createReceiver,
+  type DeliveryRecord,
+  memoryClaims,
+  type ReceivedEvent,
+  type ReceiverOptions,
+  type Recovery,
+} from "../src/index.js";
+import { prolific } from "../src/providers/prolific/index.js";
+import { toloka } from "../src/providers/toloka/index.js";
+
+import { signToloka, tolokaEvent } from "../src/testing.js";
+
+const SECRET = "s3cr3t";
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+function setUp(options: Partial<ReceiverOptions> = {}) {
+  const seen: ReceivedEvent[] = [];
+  const receiver = createReceiver(toloka, { secret: SECRET, recoverable: true, ...options });
+  receiver.onAny((event) => void seen.push(event));
+  receiver.onUnrecognized((event) => void seen.push(event));
+  return {
+    receiver,
+    seen,
+    recovery: receiver.recovery as Recovery,
+    deliver: async (...events: object[]) =>
+      JSON.parse((await receiver.handle(signToloka({ secret: SECRET, events }))).body),
+  };
+}
+
+const submitted = (uuid: string, assignment_id = "a-1") =>
+  tolokaEvent("ASSIGNMENT_SUBMITTED", { uuid, assignment_id });
+
+describe("a recoverable receiver", () => {
+  test("runs a recovered event, marks it, and takes a late webhook of the same fact for a duplicate", async () => {
+    const { recovery, seen, deliver } = setUp();
+    expect(await recovery.dispatch({ events: [submitted("derived")] })).toEqual([
+      { id: "derived", type: "ASSIGNMENT_SUBMITTED", outcome: "handled" },
+    ]);
+    expect(await deliver(submitted("from the platform"))).toMatchObject({ duplicate: 1, handled: 0 });
+    expect(seen.map(({ id, recovered }) => [id, recovered])).toEqual([["derived", true]]);
+  });
+
+  test("does not run an event that a webhook brought, however often it is recovered", async () => {
+    const { recovery, seen, deliver } = setUp();
+    expect(await deliver(submitted("from the platform"))).toMatchObject({ handled: 1 });
+    for (let time = 0; time < 2; time++) {
+      expect(await recovery.dispatch({ events: [submitted("derived")] })).toMatchObject([
+        { outcome: "duplicate" },
+      ]);
+    }
+    expect(seen.map(({ recovered }) => recovered)).toEqual([undefined]);
+  });
+
+  test("keeps other transitions, other assignments and closings at other times apart", async () => {
+    const { recovery, seen } = setUp();
+    const closed = (event_time: string) => tolokaEvent("POOL_CLOSED", { event_time });
+    await recovery.dispatch({
+      events: [
+        submitted("1"),
+        submitted("2", "a-2"),
+        tolokaEvent("ASSIGNMENT_APPROVED", { assignment_id: "a-1" }),
+        closed("2026-11-28T10:00:00"),
+        closed("2026-11-28T10:00:00.250"),
+        closed("2026-11-28T11:00:00"),
+      ],
+    });
+    expect(seen).toHaveLength(5);
+  });
+
+  test("lets an event that failed be recovered again", async () => {
+    const { receiver, recovery } = setUp();
+    let broken = true;
+    receiver.on("ASSIGNMENT_SUBMITTED", () => {
+      if (broken) throw new Error("the database is down");
+    });
+    receiver.onError(() => {});
+    const outcome = async () => (await recovery.dispatch({ events: [submitted("derived")] }))[0]?.outcome;
+    expect(await outcome()).toBe("failed");
+    broken = false;
+    expect(await outcome()).toBe("handled");
+    expect(await outcome()).toBe("duplicate");
+  });
+
+  test("remembers handled events for as long as recovery reaches back", async () => {
+    let now = Date.parse("2026-11-28T10:00:00Z");
+    const { recovery, deliver } = setUp({ clock: () => now, tolerance: Number.MAX_SAFE_INTEGER });
+    await deliver(submitted("from the platform"));
+    now += recovery.reach - 1;
+    expect(await recovery.dispatch({ events: [submitted("derived")] })).toMatchObject([
+      { outcome: "duplicate" },
+    ]);
+    expect(recovery.reach).toBe(7 * DAY_MS);
+  });
+
+  test("gives a sink the same occurrence for the webhook and for the recovered event", async () => {
+    const accepted: ReceivedEvent[] = [];
+    const sink = { accept: (events: readonly ReceivedEvent[]) => void accepted.push(...events) };
+    await setUp({ sink }).deliver(submitted("from the platform"));
+    await setUp({ sink }).recovery.dispatch({ events: [submitted("derived")] });
+    expect(accepted.map(({ occurrence, recovered }) => [occurrence, recovered])).toEqual([
+      ["ASSIGNMENT_SUBMITTED:a-1", undefined],
+      ["ASSIGNMENT_SUBMITTED:a-1", true],
+    ]);
+  });
+
+  test("claims an event whose provider cannot tell its occurrence by its id", async () => {
+    const receiver = createReceiver(prolific, { secret: SECRET, recoverable: true });
+    receiver.onAny(() => {});
+    const headers = new Headers({ "x-event-id": "event-1", "x-timestamp": "1700000000" });
+    const body = { event_type: "study.progress.change", resource_id: "study-1" };
+    const recover = async () => (await receiver.recovery?.dispatch(body, headers))?.[0]?.outcome;
+    expect([await recover(), await recover()]).toEqual(["handled", "duplicate"]);
+  });
+
+  test("records where events came from, and that a recovered event has no delivery", async () => {
+    const records: DeliveryRecord[] = [];
+    const { receiver, recovery, deliver } = setUp({ observe: (record) => void records.push(record) });
+    let error: unknown;
+    receiver.on("ASSIGNMENT_SUBMITTED", (event, context) => {
+      if (event.recovered) {
+        try {
+          void context.delivery;
+        } catch (caught) {
+          error = caught;
+        }
+      }
+    });
+    await deliver(submitted("1"));
+    await recovery.dispatch({ events: [submitted("2", "a-2")] });
+    expect(records.map(({ source, counts }) => [source, counts.handled])).toEqual([
+      ["delivery", 1],
+      ["recovery", 1],
+    ]);
+    expect(error).toBeInstanceOf(TypeError);
+  });
+
+  test("keeps the latest checkpoint, and lets one process at a time recover", async () => {
+    const claims = memoryClaims();
+    const [one, other] = [setUp({ claims }), setUp({ claims })];
+    expect(await one.recovery.checkpoint()).toBeUndefined();
+    await one.recovery.saveCheckpoint(2_000);
+    await other.recovery.saveCheckpoint(1_000);
+    expect(await other.recovery.checkpoint()).toBe(2_000);
+    const inside = await one.recovery.exclusively(() => other.recovery.exclusively(async () => "both"));
+    expect(inside).toBeUndefined();
+    expect(await other.recovery.exclusively(async () => "alone")).toBe("alone");
+  });
+
+  test("refuses recovered events once it is closed, and a body that is not an envelope", async () => {
+    const { receiver, recovery } = setUp();
+    await expect(recovery.dispatch([])).rejects.toThrow(TypeError);
+    await receiver.close();
+    await expect(recovery.dispatch({ events: [submitted("1")] })).rejects.toThrow(/closed/);
+  });
+});
+
+test("a receiver without the option has no recovery, and claims an event by its id alone", async () => {
+  const { receiver, seen, deliver } = setUp({ recoverable: false });
+  expect(receiver.recovery).toBeUndefined();
+  await deliver(submitted("1"), submitted("2"));
+  expect(seen.map(({ occurrence }) => occurrence)).toEqual([undefined, undefined]);
+});
+
+test.each([[{}], [{ latestOccurrence: () => undefined }]])(
+  "recoverable needs a claim store that remembers times, unlike one with %o",
+  (methods) => {
+    const claims = { claim: () => "won", settle: () => true, release() {}, ...methods } as never;
+    expect(() => createReceiver(toloka, { secret: SECRET, recoverable: true, claims })).toThrow(
+      "recoverable needs a claim store with the methods latestOccurrence and recordOccurrence.",
+    );
+  },
+);
