@@ -11,6 +11,8 @@ export interface ProlificApi extends ApiServer {
   readonly subscriptions: Map<string, Record<string, unknown>>;
   /** The ids of the confirmed subscriptions. */
   readonly confirmed: Set<string>;
+  /** The ids of the subscriptions that never had an event. */
+  readonly unused: Set<string>;
   /** Adds a subscription to the workspace and returns its id. */
   add(form: Form): string;
 }
@@ -39,6 +41,7 @@ export async function startProlificApi(
     ...server,
     subscriptions: workspace.subscriptions,
     confirmed: workspace.confirmed,
+    unused: workspace.unused,
     add: workspace.add,
     reset() {
       server.reset();
@@ -52,11 +55,13 @@ type Workspace = ReturnType<typeof createWorkspace>;
 function createWorkspace(id: string) {
   const subscriptions = new Map<string, Record<string, unknown>>();
   const confirmed = new Set<string>();
+  const unused = new Set<string>();
   let count = 0;
   return {
     id,
     subscriptions,
     confirmed,
+    unused,
     add(form: Form): string {
       const hookId = `hook-${String(++count).padStart(4, "0")}`;
       subscriptions.set(hookId, { is_enabled: true, ...form, id: hookId, workspace_id: id });
@@ -65,6 +70,7 @@ function createWorkspace(id: string) {
     clear() {
       subscriptions.clear();
       confirmed.clear();
+      unused.clear();
       count = 0;
     },
   };
@@ -85,10 +91,8 @@ function handleWorkspaceCall(
     case "POST /hooks/secrets/":
       return { status: 201, body: { id: "s2", value: "new", workspace_id } };
     case "GET /hooks/subscriptions": {
-      const { is_enabled } = query;
-      const all = [...subscriptions.values()].filter(
-        (each) => !is_enabled || String(each.is_enabled) === is_enabled,
-      );
+      const { is_enabled = "true" } = query;
+      const all = [...subscriptions.values()].filter((each) => String(each.is_enabled) === is_enabled);
       return page(all, query);
     }
     case "POST /hooks/subscriptions/": {
@@ -107,7 +111,7 @@ function handleWorkspaceCall(
 
 /** Handles the calls whose path names a subscription. */
 function handleSubscriptionCall(
-  { subscriptions, confirmed }: Workspace,
+  { subscriptions, confirmed, unused }: Workspace,
   method: string,
   path: string,
   query: Record<string, string>,
@@ -116,7 +120,7 @@ function handleSubscriptionCall(
   const [, id = "", rest] = /^\/hooks\/subscriptions\/([\w-]+)\/(events\/)?$/.exec(path) ?? [];
   const subscription = subscriptions.get(id);
   if (!subscription) return refused(404, "Not found", "No such thing.");
-  if (rest) return page(eventsOf(subscription, query.status), query);
+  if (rest) return page(unused.has(id) ? [] : eventsOf(subscription, query.status), query);
   switch (method) {
     case "GET":
       return { status: 200, body: subscription };

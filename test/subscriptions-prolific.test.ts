@@ -94,14 +94,55 @@ describe("createProlificSubscriptions", () => {
     });
   });
 
+  test("list returns disabled subscriptions as well, which Prolific lists only when asked", async () => {
+    prolificApi.add({ ...wanted, is_enabled: false });
+    prolificApi.add(wanted);
+    const listed = await collect(prolificClient().list());
+    expect(listed.map(({ id, is_enabled }) => [id, is_enabled])).toEqual([
+      ["hook-0002", true],
+      ["hook-0001", false],
+    ]);
+    expect(await collect(prolificClient().list({ is_enabled: false }))).toHaveLength(1);
+    expect(new Set(prolificApi.requests.map(({ query }) => query.is_enabled))).toEqual(
+      new Set(["true", "false"]),
+    );
+  });
+
+  test("subscribe accepts a subscription inside a list of results", async () => {
+    prolificApi.nextHandlers.push(({ body }) => {
+      const id = prolificApi.add(body as typeof wanted);
+      const results = [prolificApi.subscriptions.get(id)];
+      return { status: 201, body: { results }, headers: { "x-hook-secret": hookSecretOf(id) } };
+    });
+    expect(await prolificClient().subscribe(wanted)).toMatchObject({ ...wanted, id: "hook-0001" });
+    expect([...prolificApi.confirmed]).toEqual(["hook-0001"]);
+  });
+
+  test("update changes the given fields and no others", async () => {
+    const id = prolificApi.add(wanted);
+    const change = { event_type: "study.progress.change", target_url: `${PROLIFIC_URL}/new` };
+    expect(await prolificClient().update(id, change)).toMatchObject({ ...change, is_enabled: true });
+    expect(prolificApi.requests).toMatchObject([{ method: "PATCH", body: change }]);
+    expect(prolificApi.requests[0]?.body).toEqual(change);
+    for (const wrong of [
+      {},
+      { target_url: "http://example.com" },
+      { event_type: "" },
+      { is_enabled: "no" },
+    ]) {
+      await expect(prolificClient().update(id, wrong as object)).rejects.toThrow(TypeError);
+    }
+    expect(prolificApi.takeCalls()).toHaveLength(1);
+  });
+
   test("list ends at the count, and when the API ignores offset", async () => {
     const results = [{ ...wanted, id: "a", is_enabled: true, workspace_id: WORKSPACE }];
     prolificApi.nextHandlers.push(() => ({ status: 200, body: { results, meta: { count: 1 } } }));
-    expect(await collect(prolificClient().list())).toHaveLength(1);
+    expect(await collect(prolificClient().list({ is_enabled: true }))).toHaveLength(1);
     expect(prolificApi.takeCalls()).toHaveLength(1);
     const again: Handler = () => ({ status: 200, body: { results } });
     prolificApi.nextHandlers.push(again, again);
-    expect(await collect(prolificClient().list())).toHaveLength(1);
+    expect(await collect(prolificClient().list({ is_enabled: true }))).toHaveLength(1);
     expect(prolificApi.takeCalls()).toHaveLength(2);
   });
 
@@ -121,7 +162,21 @@ describe("createProlificSubscriptions", () => {
     });
     const error = await failureOf(prolificClient().subscribe(wanted));
     expect(error).toMatchObject({ ...failure, subscriptionId: "hook-0001" });
+    expect(error.message).toMatch(/^Subscription hook-0001 was not confirmed, so it was deleted again\. /);
+    expect(prolificApi.subscriptions.size).toBe(0);
+  });
+
+  test("subscribe says that the subscription exists when it can neither confirm nor delete it", async () => {
+    prolificApi.nextHandlers.push(
+      ({ body }) => ({
+        status: 201,
+        body: prolificApi.subscriptions.get(prolificApi.add(body as typeof wanted)),
+      }),
+      status(403),
+    );
+    const error = await failureOf(prolificClient().subscribe(wanted));
     expect(error.message).toMatch(/^Subscription hook-0001 exists but is not confirmed/);
+    expect(error.subscriptionId).toBe("hook-0001");
   });
 
   test("subscribe rejects with the subscription's id when the response has no X-Hook-Secret", async () => {
@@ -132,7 +187,10 @@ describe("createProlificSubscriptions", () => {
     const error = await failureOf(prolificClient().subscribe(wanted));
     expect(error.subscriptionId).toBe("hook-0001");
     expect(error.message).toContain("X-Hook-Secret");
-    expect(prolificApi.takeCalls()).toHaveLength(1);
+    expect(prolificApi.takeCalls()).toEqual([
+      "POST /hooks/subscriptions/",
+      "DELETE /hooks/subscriptions/hook-0001/",
+    ]);
   });
 
   test("confirm hides the secret when the response repeats it", async () => {

@@ -17,13 +17,14 @@ describe("ProlificSubscriptions.sync", () => {
     expect(plan.create).toEqual(desired);
     expect([plan.keep, plan.extra]).toEqual([[], []]);
     expect(prolificApi.confirmed.size).toBe(2);
+    // Each list is one of the enabled and one of the disabled subscriptions.
     expect(prolificApi.takeCalls()).toEqual([
-      LIST,
+      ...[LIST, LIST],
       POST,
       `${POST}hook-0001/`,
       POST,
       `${POST}hook-0002/`,
-      ...[LIST, LIST],
+      ...[LIST, LIST, LIST],
     ]);
   });
 
@@ -32,7 +33,7 @@ describe("ProlificSubscriptions.sync", () => {
     prolificApi.add({ event_type: "study.progress.change", target_url: PROLIFIC_URL });
     prolificApi.add({ event_type: "study.progress.change", target_url: "https://example.com/another-app" });
     const plan = await prolificClient().sync(desired, { dryRun: true });
-    expect(prolificApi.takeCalls().every((call) => call === LIST)).toBe(true);
+    expect(prolificApi.takeCalls().every((call) => call.startsWith("GET "))).toBe(true);
     const done = await prolificClient().sync(desired);
     expect(String(done)).toBe(String(plan).replace("; dry run, nothing changed", ""));
     expect(String(done)).toBe(
@@ -44,6 +45,46 @@ describe("ProlificSubscriptions.sync", () => {
       ].join("\n"),
     );
     expect(prolificApi.subscriptions.size).toBe(4);
+  });
+
+  test("sync creates no second subscription beside a disabled one at every start", async () => {
+    for (const form of desired) prolificApi.add({ ...form, is_enabled: false });
+    for (const _ of [1, 2, 3]) await prolificClient().sync(desired);
+    expect(prolificApi.subscriptions.size).toBe(2);
+  });
+
+  test("sync enables disabled subscriptions with enable, and says so", async () => {
+    const [form] = desired as [{ event_type: string; target_url: string }];
+    const id = prolificApi.add({ ...form, is_enabled: false });
+    const plan = await prolificClient().sync([form], { enable: true, dryRun: true });
+    expect(String(plan)).toContain("(disabled, to enable)");
+    expect(prolificApi.subscriptions.get(id)).toMatchObject({ is_enabled: false });
+    await prolificClient().sync([form], { enable: true });
+    expect(prolificApi.subscriptions.get(id)).toMatchObject({ is_enabled: true });
+  });
+
+  test("sync replaces a disabled subscription that never had an event", async () => {
+    const [form] = desired as [{ event_type: string; target_url: string }];
+    const id = prolificApi.add({ ...form, is_enabled: false });
+    prolificApi.unused.add(id);
+    const dry = await prolificClient().sync([form], { dryRun: true });
+    expect(String(dry)).toBe(
+      [
+        "1 to create, 0 to keep, 0 extra (not deleted); dry run, nothing changed",
+        `+ ${form.target_url} ${form.event_type} (replaces hook-0001, which was never confirmed)`,
+      ].join("\n"),
+    );
+    expect([...prolificApi.subscriptions.keys()]).toEqual([id]);
+    await prolificClient().sync([form]);
+    expect([...prolificApi.subscriptions.keys()]).toEqual(["hook-0002"]);
+    expect([...prolificApi.confirmed]).toEqual(["hook-0002"]);
+  });
+
+  test("sync keeps a disabled subscription that is desired so, even if it never had an event", async () => {
+    const form = { event_type: "a", target_url: PROLIFIC_URL, is_enabled: false };
+    prolificApi.unused.add(prolificApi.add(form));
+    expect((await prolificClient().sync([form])).keep).toHaveLength(1);
+    expect(prolificApi.takeCalls().every((call) => call.startsWith("GET "))).toBe(true);
   });
 
   test("sync only lists when all subscriptions exist", async () => {
@@ -88,17 +129,15 @@ describe("ProlificSubscriptions.sync", () => {
 
   test("sync rejects with the subscription's id when the confirmation fails", async () => {
     const [form] = desired;
-    prolificApi.nextHandlers.push(
-      () => ({ status: 200, body: { results: [] } }),
-      ({ body }) => {
-        const id = prolificApi.add(body as { event_type: string; target_url: string });
-        return {
-          status: 201,
-          body: prolificApi.subscriptions.get(id),
-          headers: { "x-hook-secret": "not-it" },
-        };
-      },
-    );
+    const none: Handler = () => ({ status: 200, body: { results: [] } });
+    prolificApi.nextHandlers.push(none, none, ({ body }) => {
+      const id = prolificApi.add(body as { event_type: string; target_url: string });
+      return {
+        status: 201,
+        body: prolificApi.subscriptions.get(id),
+        headers: { "x-hook-secret": "not-it" },
+      };
+    });
     expect(await failureOf(prolificClient().sync(form ? [form] : []))).toMatchObject({
       status: 400,
       subscriptionId: "hook-0001",

@@ -1,7 +1,7 @@
 export { desiredFrom } from "./desired.js";
 export { SubscriptionError } from "./errors.js";
 export { createProlificSubscriptions } from "./prolific/client.js";
-export type { ProlificSubscriptionForm } from "./prolific/form.js";
+export type { ProlificSubscriptionChange, ProlificSubscriptionForm } from "./prolific/form.js";
 export type {
   ProlificSecret,
   ProlificSubscription,

@@ -51,24 +51,27 @@ export function keyOf([url, ...fields]: readonly [string, ...string[]]): string 
   return JSON.stringify([normalizeUrl(url), ...fields]);
 }
 
-/**
- * Compares the desired with the present subscriptions.
- *
- * @param created The forms that this sync has already created, with the new ids. The plan keeps listing
- * them under `create`, and not under `keep`.
- */
+interface Known<Form, S> {
+  /** The forms that this sync has created. The plan keeps listing them under `create`, and not under `keep`. */
+  readonly created?: { readonly forms: readonly Form[]; readonly ids: ReadonlySet<string> };
+  /** Subscriptions that deliver nothing. The plan creates them again. They must be deleted. */
+  readonly dead?: readonly S[];
+}
+
+/** Compares the desired with the present subscriptions. */
 export function planSync<Form, S extends Subscription>(
   desired: readonly Form[],
   present: readonly S[],
   options: SyncOptions<S>,
   { fieldsOf, prefer, note = () => "" }: Identity<Form, S>,
-  created?: { readonly forms: readonly Form[]; readonly ids: ReadonlySet<string> },
+  { created, dead = [] }: Known<Form, S> = {},
 ): SyncPlan<Form, S> {
   const urls = new Set(desired.map((form) => normalizeUrl(fieldsOf(form)[0])));
   const { scope = (subscription: S) => urls.has(normalizeUrl(fieldsOf(subscription)[0])) } = options;
   const formByKey = new Map(desired.map((form) => [keyOf(fieldsOf(form)), form]));
   const keptByKey = new Map<string, S>();
-  for (const subscription of present) {
+  const alive = present.filter(({ id }) => !dead.some((each) => each.id === id));
+  for (const subscription of alive) {
     const key = keyOf(fieldsOf(subscription));
     if (!formByKey.has(key)) continue;
     const other = keptByKey.get(key);
@@ -79,9 +82,16 @@ export function planSync<Form, S extends Subscription>(
   return new Plan(
     created?.forms ?? [...formByKey].filter(([key]) => !keptByKey.has(key)).map(([, form]) => form),
     kept.filter(({ id }) => !created?.ids.has(id)),
-    present.filter((subscription) => !keptSet.has(subscription) && scope(subscription)),
+    alive.filter((subscription) => !keptSet.has(subscription) && scope(subscription)),
     (item) => escapeControls(fieldsOf(item).join(" ")),
     note,
+    (form) => {
+      const key = keyOf(fieldsOf(form));
+      const ids = dead.filter((each) => keyOf(fieldsOf(each)) === key).map(({ id }) => id);
+      return ids.length === 0
+        ? ""
+        : escapeControls(` (replaces ${ids.join(", ")}, which was never confirmed)`);
+    },
     options,
   );
 }
@@ -96,13 +106,14 @@ class Plan<Form, S> implements SyncPlan<Form, S> {
     readonly extra: readonly S[],
     describe: (item: Form | S) => string,
     note: (kept: S) => string,
+    createNote: (form: Form) => string,
     { dryRun = false, deleteExtra = false }: Pick<SyncOptions, "dryRun" | "deleteExtra">,
   ) {
     const fate = deleteExtra ? "to delete" : "extra (not deleted)";
     this.#format = () =>
       [
         `${create.length} to create, ${keep.length} to keep, ${extra.length} ${fate}${dryRun ? "; dry run, nothing changed" : ""}`,
-        ...create.map((form) => `+ ${describe(form)}`),
+        ...create.map((form) => `+ ${describe(form)}${createNote(form)}`),
         ...keep.map((kept) => `= ${describe(kept)}${note(kept)}`),
         ...extra.map((each) => `${deleteExtra ? "-" : "?"} ${describe(each)}`),
       ].join("\n");

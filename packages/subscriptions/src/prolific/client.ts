@@ -6,7 +6,12 @@ import { createApiClient } from "../http/client.js";
 import { malformed } from "../http/failures.js";
 import { parseResponse } from "../http/response.js";
 import { checkClientOptions, checkKey } from "../options.js";
-import { checkProlificForm, type ProlificSubscriptionForm } from "./form.js";
+import {
+  checkProlificChange,
+  checkProlificForm,
+  type ProlificSubscriptionChange,
+  type ProlificSubscriptionForm,
+} from "./form.js";
 import {
   EVENT_TYPE,
   PAGE_META,
@@ -15,6 +20,7 @@ import {
   SUBSCRIPTION,
   SUBSCRIPTION_EVENT,
   unwrapList,
+  unwrapOne,
 } from "./responses.js";
 import type {
   ProlificSubscription,
@@ -90,15 +96,29 @@ export function createProlificSubscriptions(options: ProlificSubscriptionsOption
     const json = { workspace_id, event_type, target_url, is_enabled };
     const call: ApiCall = { method: "POST", path: `${PATH}/`, json, idempotent: false };
     const response = await api.send(call);
-    const { id } = parseResponse("prolific", call, response, SUBSCRIPTION);
+    const { id } = parseResponse(
+      "prolific",
+      call,
+      { ...response, body: unwrapOne(response.body) },
+      SUBSCRIPTION,
+    );
     const secret = response.header("x-hook-secret");
     if (!secret) {
       const problem = "X-Hook-Secret: expected a header with the secret for the confirmation";
-      throw unconfirmed(id, malformed("prolific", call, problem, response.status));
+      throw await undone(id, malformed("prolific", call, problem, response.status));
     }
-    return confirm(id, secret).catch((error) => {
-      throw error instanceof SubscriptionError ? unconfirmed(id, error) : error;
+    return confirm(id, secret).catch(async (error) => {
+      throw error instanceof SubscriptionError ? await undone(id, error) : error;
     });
+  }
+
+  /** Deletes a subscription that was not confirmed: Prolific shows the secret for that only once. */
+  async function undone(id: string, error: SubscriptionError): Promise<SubscriptionError> {
+    const isDeleted = await api.delete(pathOf(id)).then(
+      () => true,
+      () => false,
+    );
+    return unconfirmed(id, isDeleted, error);
   }
 
   async function confirm(id: string, secret: string): Promise<ProlificSubscription> {
@@ -110,12 +130,33 @@ export function createProlificSubscriptions(options: ProlificSubscriptionsOption
       idempotent: true,
       secrets: [secret],
     };
-    return api.request(call, SUBSCRIPTION);
+    return api.request(call, SUBSCRIPTION, unwrapOne);
   }
 
-  async function setEnabled(id: string, is_enabled: boolean): Promise<ProlificSubscription> {
-    const call: ApiCall = { method: "PATCH", path: pathOf(id), json: { is_enabled }, idempotent: true };
-    return api.request(call, SUBSCRIPTION);
+  async function update(id: string, change: ProlificSubscriptionChange): Promise<ProlificSubscription> {
+    checkProlificChange(change);
+    const { event_type, target_url, is_enabled } = change;
+    const json = { event_type, target_url, is_enabled };
+    const call: ApiCall = { method: "PATCH", path: pathOf(id), json, idempotent: true };
+    return api.request(call, SUBSCRIPTION, unwrapOne);
+  }
+
+  /** Prolific lists either the enabled or the disabled subscriptions. */
+  async function* list({
+    is_enabled,
+  }: {
+    readonly is_enabled?: boolean | undefined;
+  } = {}): AsyncGenerator<ProlificSubscription, void> {
+    const seen = new Set<string>();
+    for (const each of is_enabled === undefined ? [true, false] : [is_enabled]) {
+      // Only this path of Prolific's has no slash at its end.
+      const query = { workspace_id, is_enabled: each };
+      for await (const subscription of listAllPages<ProlificSubscription>(PATH, query, SUBSCRIPTION)) {
+        // One that is disabled meanwhile is in both lists.
+        if (!seen.has(subscription.id)) yield subscription;
+        seen.add(subscription.id);
+      }
+    }
   }
 
   const client: ProlificSubscriptions = {
@@ -133,12 +174,12 @@ export function createProlificSubscriptions(options: ProlificSubscriptionsOption
       ),
     subscribe,
     confirm,
-    // Only this path of Prolific's has no slash at its end.
-    list: ({ is_enabled } = {}) =>
-      listAllPages<ProlificSubscription>(PATH, { workspace_id, is_enabled }, SUBSCRIPTION),
-    get: async (id) => api.request({ method: "GET", path: pathOf(id), idempotent: true }, SUBSCRIPTION),
-    enable: (id) => setEnabled(id, true),
-    disable: (id) => setEnabled(id, false),
+    list,
+    get: async (id) =>
+      api.request({ method: "GET", path: pathOf(id), idempotent: true }, SUBSCRIPTION, unwrapOne),
+    update,
+    enable: (id) => update(id, { is_enabled: true }),
+    disable: (id) => update(id, { is_enabled: false }),
     delete: async (id, options) => api.delete(pathOf(id), options),
     events: (id, { status } = {}) =>
       listAllPages<ProlificSubscriptionEvent>(`${pathOf(id)}events/`, { status }, SUBSCRIPTION_EVENT),
@@ -151,9 +192,14 @@ function pathOf(id: string): string {
   return `${PATH}/${checkId("id", id)}/`;
 }
 
-function unconfirmed(id: string, { message, provider, status, code, payload }: SubscriptionError) {
-  return new SubscriptionError(
-    `Subscription ${id} exists but is not confirmed, so Prolific delivers nothing to it. Delete it and subscribe again. ${message}`,
-    { provider, status, code, payload, subscriptionId: id },
-  );
+function unconfirmed(
+  id: string,
+  isDeleted: boolean,
+  { message, provider, status, code, payload }: SubscriptionError,
+): SubscriptionError {
+  const consequence = isDeleted
+    ? `Subscription ${id} was not confirmed, so it was deleted again. Subscribe again.`
+    : `Subscription ${id} exists but is not confirmed, so Prolific delivers nothing to it. Delete it and subscribe again.`;
+  const failure = { provider, status, code, payload, subscriptionId: id };
+  return new SubscriptionError(`${consequence} ${message}`, failure);
 }

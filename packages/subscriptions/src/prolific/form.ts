@@ -18,6 +18,25 @@ export function checkProlificForm(form: ProlificSubscriptionForm, prefix = ""): 
   checkHttps(`${prefix}target_url`, form.target_url);
 }
 
+/** The fields of a subscription that can change. Source: Prolific's API reference. */
+export type ProlificSubscriptionChange = {
+  readonly [Field in keyof ProlificSubscriptionForm]?: ProlificSubscriptionForm[Field] | undefined;
+};
+
+/** @throws TypeError if the change is invalid or empty. */
+export function checkProlificChange(change: ProlificSubscriptionChange): void {
+  checkForm(change);
+  const { event_type, target_url, is_enabled } = change;
+  if (event_type === undefined && target_url === undefined && is_enabled === undefined) {
+    throw new TypeError("Nothing would change. Pass event_type, target_url or is_enabled.");
+  }
+  if (event_type !== undefined) checkText("event_type", event_type);
+  if (target_url !== undefined) checkHttps("target_url", target_url);
+  if (is_enabled !== undefined && typeof is_enabled !== "boolean") {
+    throw new TypeError("is_enabled must be true or false.");
+  }
+}
+
 /** @throws TypeError if one of the forms is invalid. The message names its position. */
 export function checkProlificForms(forms: readonly ProlificSubscriptionForm[]): void {
   checkForms(forms);

@@ -33,6 +33,12 @@ export function unwrapList(body: unknown): unknown {
   return Array.isArray(body) ? { results: body } : body;
 }
 
+/** Prolific documents one subscription as itself, and in the response to its creation also as `{"results": [one]}`. */
+export function unwrapOne(body: unknown): unknown {
+  const results = isObject(body) ? body.results : undefined;
+  return Array.isArray(results) && results.length === 1 ? results[0] : body;
+}
+
 /**
  * Error bodies are undocumented. Prolific's own command line client reads
  * `{"error": {"error_code", "title", "detail"}}` and `{"message", "detail"}`.

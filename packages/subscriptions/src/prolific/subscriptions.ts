@@ -1,6 +1,6 @@
 import type { ClientOptions } from "../options.js";
 import type { SyncOptions, SyncPlan } from "../sync.js";
-import type { ProlificSubscriptionForm } from "./form.js";
+import type { ProlificSubscriptionChange, ProlificSubscriptionForm } from "./form.js";
 
 export interface ProlificSubscriptionsOptions extends ClientOptions {
   /** The account's API token, sent as `Authorization: Token …`. */
@@ -63,15 +63,21 @@ export interface ProlificSubscriptions {
    * after 429. `sync` lists the existing subscriptions first.
    *
    * @throws TypeError, like the methods below, for an invalid form or id.
-   * @throws SubscriptionError also if the confirmation fails. Then `subscriptionId` names the subscription.
-   * Delete it and subscribe again: Prolific shows the secret for the confirmation only once.
+   * @throws SubscriptionError also if the confirmation fails. Then `subscribe` has deleted the subscription,
+   * because Prolific shows the secret for the confirmation only once. If that failed as well, the message
+   * says so. `subscriptionId` names the subscription.
    */
   subscribe(form: ProlificSubscriptionForm): Promise<ProlificSubscription>;
   /** Confirms a subscription. `secret` is the `X-Hook-Secret` header of the response to its creation. */
   confirm(id: string, secret: string): Promise<ProlificSubscription>;
-  /** Returns all subscriptions of the workspace. It fetches each page when it is needed. */
+  /**
+   * Returns the enabled, then the disabled subscriptions of the workspace, or only those that `is_enabled`
+   * asks for. It fetches each page when it is needed.
+   */
   list(query?: { readonly is_enabled?: boolean | undefined }): AsyncIterable<ProlificSubscription>;
   get(id: string): Promise<ProlificSubscription>;
+  /** Changes the given fields. Prolific does not document whether a changed subscription must be confirmed. */
+  update(id: string, change: ProlificSubscriptionChange): Promise<ProlificSubscription>;
   enable(id: string): Promise<ProlificSubscription>;
   disable(id: string): Promise<ProlificSubscription>;
   /** Returns false if the subscription does not exist. With `mustExist` it rejects instead. */
@@ -83,8 +89,11 @@ export interface ProlificSubscriptions {
   ): AsyncIterable<ProlificSubscriptionEvent>;
   /**
    * Subscribes to the desired subscriptions that are missing. Subscriptions are the same if type and URL
-   * are the same. If none is missing, it only lists, so it is safe to run at every start. It keeps a
-   * disabled subscription disabled, and the plan says so.
+   * are the same. If none is missing, it changes nothing, so it is safe to run at every start. It keeps a
+   * disabled subscription disabled, and the plan says so; with `enable` it enables it.
+   *
+   * It replaces a disabled subscription that never had an event, because that is how one looks whose
+   * confirmation failed. Prolific does not show the confirmation.
    *
    * Two processes that start at once can both create a subscription. So `sync` lists again after creating:
    * a duplicate is extra, and deleted only with `deleteExtra`. All processes keep the same one: an enabled
@@ -92,6 +101,11 @@ export interface ProlificSubscriptions {
    */
   sync(
     desired: readonly ProlificSubscriptionForm[],
-    options?: SyncOptions<ProlificSubscription>,
+    options?: ProlificSyncOptions,
   ): Promise<SyncPlan<ProlificSubscriptionForm, ProlificSubscription>>;
 }
+
+export type ProlificSyncOptions = SyncOptions<ProlificSubscription> & {
+  /** Enables the desired subscriptions that are disabled. Default false. */
+  readonly enable?: boolean | undefined;
+};
