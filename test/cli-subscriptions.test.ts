@@ -60,12 +60,54 @@ describe("subscriptions", () => {
     expect(jsonOf(await ask("list", "--json"))).toHaveLength(2);
     expect(jsonOf(await ask("sync", ...wanted, "--yes", "--delete-extra", "--json")).changed).toBe(true);
     expect(jsonOf(await ask("list", "--json"))).toMatchObject([{ event_type: "ASSIGNMENT_SUBMITTED" }]);
-    expect((await ask("delete", "s2")).code).toBe(0);
-    expect(await ask("delete", "s2")).toMatchObject({
+    expect((await ask("delete", "s2", "--yes")).code).toBe(0);
+    expect(await ask("delete", "s2", "--yes")).toMatchObject({
       code: 1,
       stdout: expect.stringContaining("no such subscription"),
     });
   });
+
+  test("deletes nothing without --yes when there is no terminal to ask at", async () => {
+    const { calls, ask } = await account();
+    expect(await ask("delete", "s1", "s2")).toMatchObject({
+      code: 2,
+      stderr: "error: There is no terminal to ask at. Pass --yes.\n",
+    });
+    expect(calls).toEqual([]);
+  });
+
+  test("says that nothing was changed only for a dry run", async () => {
+    const { ask } = await account();
+    const wanted = ["--url", "https://example.com/hook", "--pool", "1", "--event", "POOL_CLOSED"];
+    expect((await ask("sync", ...wanted, "--dry-run")).stdout).toContain("; dry run, nothing changed\n");
+    const { code, stdout } = await ask("sync", ...wanted, "--yes");
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout:
+        "1 to create, 0 to keep, 0 extra (not deleted)\n+ https://example.com/hook POOL_CLOSED pool 1\n✓ Done.\n",
+    });
+  });
+
+  test.for([
+    ...["http://localhost:3000/hook", "https://127.0.0.1/hook", "http://[::1]/", "https://10.1.2.3/hook"],
+    ...["https://192.168.0.1/", "https://172.31.255.255/", "http://[fd00::1]/", "https://app.internal/hook"],
+    ...["http://0x7f000001/", "http://169.254.1.1/", "http://printer.local./", "http://app/hook"],
+  ])("warns of the URL %s, which no provider can reach", async (url) => {
+    const { ask } = await account();
+    for (const command of [["create"], ["sync", "--dry-run"]]) {
+      const { stderr } = await ask(...command, "--url", url, "--pool", "1", "--event", "POOL_CLOSED");
+      expect(stderr).toMatch(/^warning: --url .* is not reachable from the internet/);
+    }
+  });
+
+  test.for(["https://example.com/hook", "https://172.32.0.1/", "https://localhost.example.com/"])(
+    "does not warn of the public URL %s",
+    async (url) => {
+      const { ask } = await account();
+      const create = ["create", "--url", url, "--pool", "1", "--event", "POOL_CLOSED"];
+      expect(await ask(...create)).toMatchObject({ code: 0, stderr: "" });
+    },
+  );
 
   test("refuses mistakes before it sends anything", async () => {
     const { calls, ask } = await account();

@@ -8,7 +8,8 @@ import type {
   TargetOptions,
 } from "./accounts/account.js";
 import { ACCOUNTS } from "./accounts/accounts.js";
-import { Failure, listed, marked, print, printJson, UsageError } from "./output.js";
+import { Failure, listed, marked, print, printError, printJson, UsageError } from "./output.js";
+import { isPrivateUrl } from "./private-host.js";
 import { asked } from "./prompt.js";
 import { senderOf } from "./providers.js";
 
@@ -16,6 +17,10 @@ export interface SyncOptions extends TargetOptions {
   readonly yes?: boolean;
   readonly dryRun?: boolean;
   readonly deleteExtra?: boolean;
+}
+
+export interface DeleteOptions extends AccountOptions {
+  readonly yes?: boolean;
 }
 
 export async function list(options: AccountOptions): Promise<boolean> {
@@ -32,6 +37,7 @@ export async function list(options: AccountOptions): Promise<boolean> {
 }
 
 export async function create(options: TargetOptions): Promise<boolean> {
+  warnOfPrivateUrl(options);
   return withAccount(options, options.event, async (account, opener) => {
     const { created, errors } = await account.create(typesFor(opener, options), options);
     if (options.json) printJson({ created, errors });
@@ -62,8 +68,17 @@ export async function test(id: string, options: AccountOptions): Promise<boolean
   });
 }
 
-export async function remove(ids: readonly string[], options: AccountOptions): Promise<boolean> {
-  return withAccount(options, [], async (account) => {
+export async function remove(ids: readonly string[], options: DeleteOptions): Promise<boolean> {
+  if (!options.yes && !process.stdin.isTTY) {
+    throw new UsageError("There is no terminal to ask at. Pass --yes.");
+  }
+  return withAccount(options, [], async (account, { provider: { title } }) => {
+    const what = ids.length === 1 ? "this subscription" : `these ${ids.length} subscriptions`;
+    if (!options.yes && !(await isAgreedTo(`Delete ${what} at ${title}?`))) {
+      if (!options.json) print("Nothing was deleted.");
+      else printJson({ deleted: [], missing: [] });
+      return false;
+    }
     const deleted: string[] = [];
     const missing: string[] = [];
     for (const id of ids) ((await account.delete(id)) ? deleted : missing).push(id);
@@ -76,19 +91,34 @@ export async function remove(ids: readonly string[], options: AccountOptions): P
   });
 }
 
+async function isAgreedTo(question: string): Promise<boolean> {
+  return /^y(es)?$/i.test((await asked(`${question} (y/N) `)).trim());
+}
+
+/** Warns of a URL that only this machine or its network can reach. The provider may still accept it. */
+function warnOfPrivateUrl({ url }: TargetOptions): void {
+  if (!isPrivateUrl(url)) return;
+  printError(
+    `warning: --url ${url} is not reachable from the internet, so no delivery will arrive. Pass a public URL, such as that of a tunnel.`,
+  );
+}
+
 /** Shows the plan, asks, and carries it out. */
 export async function sync(options: SyncOptions): Promise<boolean> {
   const { yes, dryRun, deleteExtra = false, json } = options;
   if (!yes && !dryRun && !process.stdin.isTTY) {
     throw new UsageError("There is no terminal to ask at. Pass --yes, or --dry-run to see the plan.");
   }
+  warnOfPrivateUrl(options);
   return withAccount(options, options.event, async (account, opener) => {
     const { changesExisting, run } = await account.sync(typesFor(opener, options), options);
     const plan = await run({ deleteExtra, dryRun: true });
     const isDone = plan.create.length === 0 && !(deleteExtra && plan.extra.length > 0) && !changesExisting;
-    if (!json) for (const line of `${plan}`.split("\n")) print(line);
+    // Without --dry-run the plan is not the end.
+    const shown = dryRun ? `${plan}` : `${plan}`.replace("; dry run, nothing changed", "");
+    if (!json) for (const line of shown.split("\n")) print(line);
     const mayChange = !dryRun && !isDone;
-    const isAgreed = mayChange && (yes || /^y(es)?$/i.test((await asked("Carry this out? (y/N) ")).trim()));
+    const isAgreed = mayChange && (yes || (await isAgreedTo("Carry this out?")));
     const result = isAgreed ? await run({ deleteExtra, dryRun: false }) : plan;
     if (json) {
       const { create, keep, extra } = result;

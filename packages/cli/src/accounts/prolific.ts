@@ -4,10 +4,16 @@ import { UsageError } from "../output.js";
 import { hidden } from "../prompt.js";
 import type { Account, AccountOpener, AccountOptions, Subscription, TargetOptions } from "./account.js";
 
+interface ProlificTargetOptions extends TargetOptions {
+  readonly enable?: boolean;
+}
+
 export const prolificAccount: AccountOpener = {
   provider: prolific as unknown as Provider,
   variables: "PROLIFIC_TOKEN and PROLIFIC_WORKSPACE_ID",
-  flags: [],
+  flags: [
+    { of: "sync", flags: "--enable", description: "enable Prolific's subscriptions that are disabled" },
+  ],
   example: { create: "--event study.status.change", sync: "--event all" },
   describe: ({ target_url, is_enabled }) => [target_url, is_enabled === false && "disabled"],
   hasKey: () => Boolean(process.env.PROLIFIC_TOKEN),
@@ -30,9 +36,10 @@ export const prolificAccount: AccountOpener = {
         for (const form of formsFor(types, options)) created.push(await subscriptions.subscribe(form));
         return { created, errors: [] };
       },
-      async sync(types, options) {
+      async sync(types, options: ProlificTargetOptions) {
         const forms = formsFor(types, options);
-        return { changesExisting: false, run: (how) => subscriptions.sync(forms, how) };
+        const { enable = false } = options;
+        return { changesExisting: enable, run: (how) => subscriptions.sync(forms, { ...how, enable }) };
       },
     };
   },

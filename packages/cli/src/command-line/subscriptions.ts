@@ -37,9 +37,10 @@ export function addSubscriptions(program: Command, end: End): void {
     .action(async (id, options) => end((await import("../subscriptions.js")).test(id, options)));
 
   account(subscriptions, "delete")
-    .description("delete subscriptions")
+    .description("delete subscriptions, after asking")
     .argument("<id...>", "the ids of the subscriptions")
-    .addHelpText("after", help(`delete 8f3c --provider ${provider.name}`))
+    .option("--yes", "do not ask")
+    .addHelpText("after", help(`delete 8f3c --provider ${provider.name} --yes`))
     .action(async (ids, options) => end((await import("../subscriptions.js")).remove(ids, options)));
 
   const sync = target(subscriptions, "sync")
