@@ -4,17 +4,30 @@ import type { ParsedEvent, ReceivedEvent } from "../../event.js";
 import { isObject } from "../../values/describe.js";
 import { createEventValidator, idOf, type Schemas } from "../event-validator.js";
 
-/** The documented statuses of a submission. Prolific may add others. */
+/** The documented statuses of a submission, and one that Prolific's CLI knows. Prolific may add others. */
 export type ProlificSubmissionStatus =
   | "RESERVED"
   | "ACTIVE"
   | "TIMED-OUT"
   | "AWAITING REVIEW"
   | "APPROVED"
+  // Source: Prolific's CLI.
+  | "PARTIALLY APPROVED"
   | "RETURNED"
   | "REJECTED"
   | "SCREENED OUT"
   // Unlike `string`, this keeps the names above in an editor's suggestions.
+  | (string & {});
+
+/** The documented statuses of a study. Prolific may add others. */
+export type ProlificStudyStatus =
+  | "UNPUBLISHED"
+  | "PUBLISHING"
+  | "ACTIVE"
+  | "SCHEDULED"
+  | "PAUSED"
+  | "AWAITING REVIEW"
+  | "COMPLETED"
   | (string & {});
 
 /** The fields of every event. Source: Prolific's API reference. */
@@ -32,8 +45,7 @@ export interface ProlificSubmissionStatusChange extends ProlificEventData {
 export interface ProlificStudyStatusChange extends ProlificEventData {
   /** Prolific has sent events without it. */
   metadata?: Record<string, unknown> | null | undefined;
-  /** For example `ACTIVE` or `PAUSED`. The set is open. */
-  status: string;
+  status: ProlificStudyStatus;
 }
 
 export interface ProlificStudyHighReturnRate extends ProlificEventData {
@@ -41,7 +53,10 @@ export interface ProlificStudyHighReturnRate extends ProlificEventData {
   metadata?: Record<string, unknown> | null | undefined;
 }
 
-/** Prolific's event types, each with its data. */
+/**
+ * Prolific's event types, each with its data. The body holds no time. `occurredAt` is when Prolific sent the
+ * event, so `context.stale` compares the times of sending.
+ */
 export interface ProlificEvents {
   /** A submission has a new status. */
   "submission.status.change": ProlificSubmissionStatusChange;
@@ -78,7 +93,9 @@ const SECONDS = /^\d{1,11}$/;
 
 /**
  * Returns the one event of a delivery; `undefined` if the body is not an event object. Takes the id and
- * the time from the headers `X-Event-ID` and `X-Timestamp`. The signature does not cover them.
+ * the time from the headers `X-Event-ID` and `X-Timestamp`. The signature does not cover them. The time is
+ * when Prolific sent the event, which may be later than when it happened. It is not documented whether a
+ * redelivery has the same time.
  */
 export function parseEvents(
   body: unknown,

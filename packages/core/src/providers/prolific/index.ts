@@ -23,6 +23,7 @@ export type {
   ProlificEvents,
   ProlificEventType,
   ProlificStudyHighReturnRate,
+  ProlificStudyStatus,
   ProlificStudyStatusChange,
   ProlificSubmissionStatus,
   ProlificSubmissionStatusChange,
