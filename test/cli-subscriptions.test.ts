@@ -117,6 +117,8 @@ describe("subscriptions", () => {
       ["Did you mean POOL_CLOSED?", ["create", ...url, "--event", "POOL_CLOSE", "--pool", "1"]],
       ["PROLIFIC_WORKSPACE_ID", ["list", "--provider", "prolific"]],
       ["--pool is for Toloka.", ["create", ...url, "--event", "study.status.change", "--pool", "1"]],
+      ["TOLOKA_OAUTH_TOKEN", ["list", "--provider", "toloka", "--yandex-tasks"]],
+      ["--yandex-tasks is for Toloka.", ["list", "--provider", "prolific", "--yandex-tasks"]],
       ["--sandbox is for Toloka.", ["list", "--provider", "prolific", "--sandbox"]],
       [
         "Whose subscriptions?",

@@ -38,6 +38,12 @@ describe("checks of options and arguments", () => {
       create({ apiKey, baseUrl: "https://example.com", sandbox: true }),
       /baseUrl and sandbox are both set/,
     ],
+    [
+      "sandbox and yandexTasks",
+      create({ oauthToken: "t", sandbox: true, yandexTasks: true }),
+      /sandbox and yandexTasks are both set/,
+    ],
+    ["an API key for Yandex Tasks", create({ apiKey, yandexTasks: true }), /Pass oauthToken/],
     ["a string for sandbox", create({ apiKey, sandbox: "false" }), /sandbox must be true or false/],
     ["a timeout of 0", create({ apiKey, timeout: 0 }), /timeout must be a number of seconds/],
     ["a timeout in milliseconds", create({ apiKey, timeout: 10_000 }), /at most 3600, not 10000/],

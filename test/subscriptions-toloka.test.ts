@@ -146,6 +146,16 @@ describe("createTolokaSubscriptions", () => {
     });
   });
 
+  test("a client with yandexTasks calls Yandex Tasks with an OAuth token", async () => {
+    const calls: unknown[] = [];
+    const fetch: typeof globalThis.fetch = async (url, init) => {
+      calls.push([url, new Headers(init?.headers).get("authorization")]);
+      return Response.json({ ...form("POOL_CLOSED"), id: "x", created: "2020-02-14T12:22:58" });
+    };
+    await createTolokaSubscriptions({ oauthToken: "t", yandexTasks: true, fetch }).get("x");
+    expect(calls).toEqual([["https://tasks.yandex.ru/api/v1/webhook-subscriptions/x", "OAuth t"]]);
+  });
+
   test.each([
     [false, "https://toloka.dev/api/v1/webhook-subscriptions/x"],
     [true, "https://sandbox.toloka.dev/api/v1/webhook-subscriptions/x"],

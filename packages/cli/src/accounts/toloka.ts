@@ -8,6 +8,7 @@ import type { Account, AccountOpener, AccountOptions, TargetOptions } from "./ac
 
 interface TolokaAccountOptions extends AccountOptions {
   readonly sandbox?: boolean;
+  readonly yandexTasks?: boolean;
 }
 
 interface TolokaTargetOptions extends TargetOptions {
@@ -23,6 +24,11 @@ export const tolokaAccount: AccountOpener = {
   variables: "TOLOKA_API_KEY or TOLOKA_OAUTH_TOKEN",
   flags: [
     { of: "account", flags: "--sandbox", description: "use Toloka's sandbox, which is another account" },
+    {
+      of: "account",
+      flags: "--yandex-tasks",
+      description: "use Yandex Tasks, which speaks Toloka's protocol (not tried against the real service)",
+    },
     { of: "target", flags: "--pool <id>", description: "a pool at Toloka (repeatable)", isRepeatable: true },
     { of: "target", flags: "--unsigned", description: "have Toloka send unsigned deliveries" },
     {
@@ -36,12 +42,13 @@ export const tolokaAccount: AccountOpener = {
   describe: ({ pool_id, webhook_url }) => [`pool ${pool_id}`, webhook_url],
   hasKey: () => Boolean(process.env.TOLOKA_API_KEY || process.env.TOLOKA_OAUTH_TOKEN),
 
-  async open({ baseUrl, sandbox }: TolokaAccountOptions): Promise<Account> {
+  async open({ baseUrl, sandbox, yandexTasks }: TolokaAccountOptions): Promise<Account> {
     const { createTolokaSubscriptions } = await import("@crowdhook/subscriptions");
     const subscriptions = createTolokaSubscriptions({
-      ...(await keyOf()),
+      ...(await keyOf(yandexTasks)),
       ...(baseUrl !== undefined && { baseUrl }),
       ...(sandbox && { sandbox }),
+      ...(yandexTasks && { yandexTasks }),
     });
     return {
       list: () => subscriptions.list(),
@@ -73,8 +80,13 @@ export const tolokaAccount: AccountOpener = {
   },
 };
 
-async function keyOf() {
+async function keyOf(isOAuth = false) {
   const { TOLOKA_API_KEY, TOLOKA_OAUTH_TOKEN } = process.env;
+  if (isOAuth) {
+    return {
+      oauthToken: TOLOKA_OAUTH_TOKEN || (await hidden("Yandex Tasks' OAuth token", "TOLOKA_OAUTH_TOKEN")),
+    };
+  }
   if (!TOLOKA_API_KEY && TOLOKA_OAUTH_TOKEN) return { oauthToken: TOLOKA_OAUTH_TOKEN };
   return { apiKey: TOLOKA_API_KEY || (await hidden("Toloka's API key", "TOLOKA_API_KEY")) };
 }

@@ -25,6 +25,7 @@ import { syncToloka } from "./sync.js";
 
 const PRODUCTION = "https://toloka.dev/api/v1";
 const SANDBOX = "https://sandbox.toloka.dev/api/v1";
+const YANDEX_TASKS = "https://tasks.yandex.ru/api/v1";
 const PATH = "/webhook-subscriptions";
 /** The maximum, so that a list takes few calls. Source: Toloka's REST reference. */
 const PAGE_SIZE = 300;
@@ -42,7 +43,7 @@ const BATCH_SIZE = 100;
  */
 export function createTolokaSubscriptions(options: TolokaSubscriptionsOptions): TolokaSubscriptions {
   checkOptions(options);
-  const { apiKey, oauthToken, sandbox, baseUrl = sandbox ? SANDBOX : PRODUCTION } = options;
+  const { apiKey, oauthToken, baseUrl = addressFor(options) } = options;
   const secret = oauthToken ?? apiKey ?? "";
   const api = createApiClient({
     ...options,
@@ -123,19 +124,34 @@ export function createTolokaSubscriptions(options: TolokaSubscriptionsOptions): 
   return client;
 }
 
+function addressFor({ sandbox, yandexTasks }: TolokaSubscriptionsOptions): string {
+  return yandexTasks ? YANDEX_TASKS : sandbox ? SANDBOX : PRODUCTION;
+}
+
 function checkOptions(options: TolokaSubscriptionsOptions): void {
-  const { apiKey, oauthToken, sandbox, baseUrl } = options;
+  const { apiKey, oauthToken } = options;
   checkClientOptions(options);
   if (apiKey !== undefined && oauthToken !== undefined) {
     throw new TypeError("apiKey and oauthToken are both set. Pass one of them.");
   }
   if (oauthToken === undefined) checkKey("apiKey", apiKey, "TOLOKA_API_KEY");
   else checkKey("oauthToken", oauthToken, "TOLOKA_OAUTH_TOKEN");
-  if (sandbox !== undefined && typeof sandbox !== "boolean") {
-    throw new TypeError("sandbox must be true or false.");
+  checkAddress(options);
+}
+
+function checkAddress(options: TolokaSubscriptionsOptions): void {
+  const { sandbox, yandexTasks, baseUrl, oauthToken } = options;
+  for (const [name, value] of Object.entries({ sandbox, yandexTasks })) {
+    if (value !== undefined && typeof value !== "boolean") {
+      throw new TypeError(`${name} must be true or false.`);
+    }
   }
-  if (sandbox && baseUrl !== undefined) {
-    throw new TypeError("baseUrl and sandbox are both set. Pass one of them.");
+  const [first, second] = Object.entries({ baseUrl, sandbox, yandexTasks }).filter(([, value]) => value);
+  if (first && second) {
+    throw new TypeError(`${first[0]} and ${second[0]} are both set. Pass one of them.`);
+  }
+  if (yandexTasks && oauthToken === undefined) {
+    throw new TypeError("Yandex Tasks takes an OAuth token. Pass oauthToken in place of apiKey.");
   }
 }
 

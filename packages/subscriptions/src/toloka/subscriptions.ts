@@ -10,6 +10,11 @@ export interface TolokaSubscriptionsOptions extends ClientOptions {
   readonly oauthToken?: string | undefined;
   /** Calls the sandbox, which is a separate account with its own key. Default false. */
   readonly sandbox?: boolean | undefined;
+  /**
+   * Calls Yandex Tasks, which speaks Toloka's protocol and takes an `oauthToken`. Not tried against the real
+   * service. Default false.
+   */
+  readonly yandexTasks?: boolean | undefined;
 }
 
 /**
