@@ -2,11 +2,11 @@
  * Deliveries nest about five levels. Serializers recurse, so deeper JSON could overflow the stack. Indenting
  * it takes space in proportion to its depth: 200 kB can become gigabytes.
  */
-const DEPTH_MAX = 32;
+const DEPTH_MAX = 12;
 
 /**
  * Returns a JSON text as the serializers of JavaScript and Python would write it, with and without
- * `\u` escapes. Empty if the text is not JSON, or nested more than 32 levels deep.
+ * `\u` escapes. Empty if the text is not JSON, or nested more than 12 levels deep.
  */
 export function rewriteJson(text: string): readonly string[] {
   if (isDeeplyNested(text)) return [];

@@ -198,18 +198,19 @@ function decodeBase64(body: Uint8Array): readonly Uint8Array[] {
   }
 }
 
-/** Returns a JSON text as other programs would write it, also indented or with a line break at the end. */
-function serializeAgain(text: string, parsedMax: number): readonly string[] {
-  if (text.length > parsedMax) return [];
-  try {
-    const variants = rewriteJson(text);
-    const [compact] = variants;
-    if (compact === undefined) return [];
-    const value: unknown = JSON.parse(compact);
-    const indented = [2, 4, "\t"].map((indent) => JSON.stringify(value, undefined, indent));
-    return [...variants, ...indented].flatMap((json) => [json, `${json}\n`]);
-  } catch {
-    // Deeply nested JSON overflows the stack.
-    return [];
+/**
+ * Yields a JSON text as other programs would write it, also indented or with a line break at the end. One
+ * at a time, because the search may stop before the large ones.
+ */
+function* serializeAgain(text: string, parsedMax: number): Iterable<string> {
+  if (text.length > parsedMax) return;
+  const variants = rewriteJson(text);
+  for (const json of variants) yield* [json, `${json}\n`];
+  const [compact] = variants;
+  if (compact === undefined) return;
+  const value: unknown = JSON.parse(compact);
+  for (const indent of [2, 4, "\t"]) {
+    const json = JSON.stringify(value, undefined, indent);
+    yield* [json, `${json}\n`];
   }
 }
