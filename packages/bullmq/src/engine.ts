@@ -50,6 +50,12 @@ export function createBullmqEngine(context: EngineContext, target: string | Redi
     replay: (provider, eventId) =>
       request(ANSWER_MS, ({ client }) => queues.replay(client, provider, eventId)),
 
+    discard: (provider, eventId) =>
+      request(ANSWER_MS, ({ client }) => queues.discard(client, provider, eventId)),
+
+    // A request waits until the connection is ready.
+    ready: () => request(LISTING_MS, async ({ client }) => void (await client.ping())),
+
     async close() {
       await Promise.all(connections.map((connection) => connection.end()));
       await Promise.all(workers.map((worker) => worker.closed()));

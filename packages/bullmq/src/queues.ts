@@ -12,6 +12,8 @@ export interface Queues {
   failed(client: Redis, limit: number): Promise<readonly StoredFailure[]>;
   /** Queues a failed event again. Resolves with whether it was found. */
   replay(client: Redis, provider: string, eventId: string): Promise<boolean>;
+  /** Deletes a failed event. Resolves with whether it was found. */
+  discard(client: Redis, provider: string, eventId: string): Promise<boolean>;
 }
 
 export function createQueues({ settings, queueName }: EngineContext): Queues {
@@ -46,6 +48,13 @@ export function createQueues({ settings, queueName }: EngineContext): Queues {
     return queue;
   }
 
+  async function findJob(client: Redis, provider: string, eventId: string): Promise<Job | undefined> {
+    if ((await client.sismember(providersKey, provider)) === 0) return undefined;
+    const queue = queueOf(provider, client);
+    const opaque = /^(?:event|random)-[\w-]{36,}$/.test(eventId) ? await queue.getJob(eventId) : undefined;
+    return (await queue.getJob(jobIdOf(eventId))) ?? opaque;
+  }
+
   return {
     async store({ client, times }, provider, events) {
       const queue = queueOf(provider, client);
@@ -67,10 +76,7 @@ export function createQueues({ settings, queueName }: EngineContext): Queues {
     },
 
     async replay(client, provider, eventId) {
-      if ((await client.sismember(providersKey, provider)) === 0) return false;
-      const queue = queueOf(provider, client);
-      const opaque = /^(?:event|random)-[\w-]{36,}$/.test(eventId) ? await queue.getJob(eventId) : undefined;
-      const job = (await queue.getJob(jobIdOf(eventId))) ?? opaque;
+      const job = await findJob(client, provider, eventId);
       if (job === undefined) return false;
       try {
         await job.retry("failed", { resetAttemptsMade: true, resetAttemptsStarted: true });
@@ -81,6 +87,13 @@ export function createQueues({ settings, queueName }: EngineContext): Queues {
         if (code === -1 || code === -3) return false;
         throw error;
       }
+    },
+
+    async discard(client, provider, eventId) {
+      const job = await findJob(client, provider, eventId);
+      if (job === undefined || !(await job.isFailed())) return false;
+      await job.remove();
+      return true;
     },
   };
 }

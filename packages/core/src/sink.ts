@@ -1,5 +1,5 @@
 export { createDurableSink } from "./sinks/create-durable-sink.js";
-export type { DurableSink, FailedEvent, WorkOptions } from "./sinks/durable-sink.js";
+export type { DurableSink, FailedEvent, FailedFilter, WorkOptions } from "./sinks/durable-sink.js";
 export type {
   EngineContext,
   EngineDefinition,

@@ -85,6 +85,11 @@ function memoryEngine({ settings, messageOf }: EngineContext, jobs: Map<string, 
       job.attempts = 0;
       return true;
     },
+    async discard(provider, eventId) {
+      const key = `${provider}:${eventId}`;
+      return jobs.get(key)?.state === "failed" && jobs.delete(key);
+    },
+    async ready() {},
     async close() {},
   };
 }

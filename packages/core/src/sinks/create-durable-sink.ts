@@ -3,7 +3,8 @@ import type { EventMap, ReceivedEvent, UnrecognizedType } from "../event.js";
 import { createLog, type Log, quote } from "../observing/log.js";
 import type { Receiver } from "../receiver.js";
 import { withDeadline } from "../values/deadline.js";
-import type { DurableSink, FailedEvent } from "./durable-sink.js";
+import type { DurableSink, FailedEvent, FailedFilter } from "./durable-sink.js";
+import { checkFilter, scanLimit, selectFailed } from "./failed-filter.js";
 import type {
   EngineContext,
   EngineDefinition,
@@ -54,6 +55,32 @@ export function createDurableSink(options: QueueOptions, definition: EngineDefin
     }
   }
 
+  async function find(filter: FailedFilter): Promise<readonly FailedEvent[]> {
+    checkFilter(filter);
+    requireOpen();
+    return selectFailed(await engine.failed(scanLimit(filter)), filter, failedEvent);
+  }
+
+  /** Does `action` to the failed event with this id, or to all that match the filter. */
+  async function each(
+    target: string | FailedFilter,
+    action: QueueEngine["replay"],
+  ): Promise<boolean | number> {
+    requireOpen();
+    if (typeof target !== "object") return action(...idParts(target));
+    let done = 0;
+    for (const { id } of await find(target)) if (await action(...idParts(id))) done++;
+    return done;
+  }
+
+  async function replayOne(provider: string, eventId: string): Promise<boolean> {
+    const found = await engine.replay(provider, eventId);
+    if (found) workers.get(provider)?.wake?.();
+    return found;
+  }
+
+  const discardOne: QueueEngine["discard"] = (provider, eventId) => engine.discard(provider, eventId);
+
   async function close(): Promise<void> {
     await Promise.all([...workers.values()].map((worker) => worker.stop()));
     await engine.close();
@@ -79,7 +106,8 @@ export function createDurableSink(options: QueueOptions, definition: EngineDefin
       workers.get(provider)?.wake?.();
     },
 
-    work(receiver, { concurrency = 1 } = {}) {
+    work(receiver, options = {}) {
+      const { concurrency = 1 } = options;
       requirePositiveInteger("concurrency", concurrency, "number");
       const { name } = receiver.provider;
       if (closed) throw new TypeError(CLOSED);
@@ -88,26 +116,17 @@ export function createDurableSink(options: QueueOptions, definition: EngineDefin
           `This sink already works for a receiver of ${name}. Call work only once. Raise concurrency to handle more events at once.`,
         );
       }
-      workers.set(name, engine.work(name, runFor(receiver), concurrency));
+      workers.set(name, engine.work(name, runFor(receiver), concurrency, options));
     },
 
-    async failed(limit = 100) {
-      requirePositiveInteger("limit", limit, "number");
+    async ready() {
       requireOpen();
-      const failures = await engine.failed(limit);
-      return [...failures]
-        .sort((a, b) => Number(a.failedAt) - Number(b.failedAt))
-        .slice(0, limit)
-        .map(failedEvent);
+      await engine.ready?.();
     },
 
-    async replay(id) {
-      requireOpen();
-      const [provider = "", ...rest] = String(id).split(":");
-      const found = await engine.replay(provider, rest.join(":"));
-      if (found) workers.get(provider)?.wake?.();
-      return found;
-    },
+    failed: (filter = {}) => find(typeof filter === "number" ? { limit: filter } : { limit: 100, ...filter }),
+    replay: ((target: string | FailedFilter) => each(target, replayOne)) as DurableSink["replay"],
+    discard: ((target: string | FailedFilter) => each(target, discardOne)) as DurableSink["discard"],
 
     close() {
       closing.abort();
@@ -115,6 +134,12 @@ export function createDurableSink(options: QueueOptions, definition: EngineDefin
       return closed;
     },
   };
+}
+
+/** Splits the id of a failed event into the provider and the event's id. */
+function idParts(id: string): [provider: string, eventId: string] {
+  const [provider = "", ...rest] = String(id).split(":");
+  return [provider, rest.join(":")];
 }
 
 function contextFor(

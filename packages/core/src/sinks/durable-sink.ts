@@ -12,12 +12,19 @@ export interface DurableSink extends Sink {
    */
   work<Events extends EventMap>(receiver: Receiver<Events>, options?: WorkOptions): void;
   /**
-   * Returns the events whose last attempt failed, oldest failure first. The sink stores them until they
-   * are replayed.
+   * Connects to the server and creates what the queue needs, so that the first delivery does not wait for
+   * it. Optional: otherwise the first use does the same.
    *
-   * @param limit The maximum number of events. Default 100.
+   * @throws Error with the reason if the sink cannot work.
    */
-  failed(limit?: number): Promise<readonly FailedEvent[]>;
+  ready(): Promise<void>;
+  /**
+   * Returns the events whose last attempt failed, oldest failure first. The sink stores them until they
+   * are replayed or discarded.
+   *
+   * @param filter Which events, or the maximum number of events. Its `limit` is 100 by default.
+   */
+  failed(filter?: number | FailedFilter): Promise<readonly FailedEvent[]>;
   /**
    * Queues a failed event again. Its attempts start again from 1.
    *
@@ -25,6 +32,21 @@ export interface DurableSink extends Sink {
    * @returns Whether such an event was found.
    */
   replay(id: string): Promise<boolean>;
+  /**
+   * Queues all failed events that match, oldest failure first. `failed` with the same filter lists them.
+   *
+   * @param filter Has no `limit` by default.
+   * @returns The number of events.
+   */
+  replay(filter: FailedFilter): Promise<number>;
+  /**
+   * Deletes a failed event for good. The queue no longer knows it, so it stores a redelivery of the event.
+   *
+   * @returns Whether such an event was found.
+   */
+  discard(id: string): Promise<boolean>;
+  /** Deletes all failed events that match, as `replay` queues them. Returns the number of events. */
+  discard(filter: FailedFilter): Promise<number>;
   /**
    * Starts no more events, waits for the running ones, stores their outcomes and ends the connections. If
    * the server is unreachable, it cannot store the outcomes, and those events run again.
@@ -35,6 +57,20 @@ export interface DurableSink extends Sink {
 export interface WorkOptions {
   /** How many events this worker handles at once. Default 1. */
   readonly concurrency?: number | undefined;
+}
+
+/** Selects failed events. An event matches if it meets each condition that is present. */
+export interface FailedFilter {
+  /** The name of the provider, such as `"toloka"`. */
+  readonly provider?: string | undefined;
+  /** The event's type. */
+  readonly type?: string | undefined;
+  /** The event failed before this time. */
+  readonly before?: Date | undefined;
+  /** The event failed at this time or later. */
+  readonly since?: Date | undefined;
+  /** The maximum number of events. The oldest failures come first. */
+  readonly limit?: number | undefined;
 }
 
 export interface FailedEvent {

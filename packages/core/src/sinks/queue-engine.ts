@@ -1,3 +1,4 @@
+import type { WorkOptions } from "./durable-sink.js";
 import type { SerializedEvent } from "./serialized-event.js";
 import type { QueueSettings } from "./settings.js";
 
@@ -61,8 +62,10 @@ export interface QueueEngine {
    * Starts a worker that passes each stored event of the provider to `run`, at most `concurrency` at a
    * time. If `run` rejects, the engine retries the event with backoff. After `settings.attempts` attempts
    * the event has failed. Called at most once per provider.
+   *
+   * @param options What the app passed to `work`. Holds the engine's own options, too.
    */
-  work(provider: string, run: RunEvent, concurrency: number): EngineWorker;
+  work(provider: string, run: RunEvent, concurrency: number, options: WorkOptions): EngineWorker;
   /** Returns failed events of all providers, in any order. Must include the `limit` oldest failures. */
   failed(limit: number): Promise<readonly StoredFailure[]>;
   /**
@@ -71,6 +74,14 @@ export interface QueueEngine {
    * @param eventId The event's id or, for an event without one, its `jobId`.
    */
   replay(provider: string, eventId: string): Promise<boolean>;
+  /**
+   * Deletes a failed event, so that the queue no longer knows it. Resolves with whether it was found.
+   *
+   * @param eventId The event's id or, for an event without one, its `jobId`.
+   */
+  discard(provider: string, eventId: string): Promise<boolean>;
+  /** Connects and creates what the queue needs. Rejects with the reason if it cannot. */
+  ready?(): Promise<void>;
   /** Ends all connections. Called once, after every worker has stopped. */
   close(): Promise<void>;
 }
@@ -89,6 +100,8 @@ export interface RunContext {
   readonly attempt: number;
   /** Stores the listener's progress. Absent if the engine does not support it. */
   readonly progress?: (value: number | object) => Promise<void>;
+  /** The database transaction of the listeners. Absent if the engine does not support it. */
+  readonly tx?: unknown;
 }
 
 export interface EngineWorker {
