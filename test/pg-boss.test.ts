@@ -130,10 +130,11 @@ describe.skipIf(missing)(`pgBossSink on PostgreSQL ${missing ?? ""}`, () => {
     );
     await deliver(sink, tolokaEvent("POOL_CLOSED"));
     await vi.waitFor(() => expect(handled.flat()).toHaveLength(1), PATIENCE);
-    const started = async () => (await sql(`SELECT started_on FROM ${options.schema}.job`))[0]?.started_on;
-    const first = Number(await started());
+    const renewed = async () =>
+      Number((await sql(`SELECT heartbeat_on FROM ${options.schema}.job`))[0]?.heartbeat_on);
+    const first = await renewed();
     // The worker renews the lease for more than twice its length.
-    await vi.waitFor(async () => expect(Number(await started())).toBeGreaterThan(first + 2_500), PATIENCE);
+    await vi.waitFor(async () => expect(await renewed()).toBeGreaterThan(first + 2_500), PATIENCE);
     expect(handled.flat()).toHaveLength(1);
     expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
     release();

@@ -1,94 +1,177 @@
 import { type EngineContext, withDeadline } from "@crowdhook/core/sink";
-import PgBoss from "pg-boss";
-import type { Connected, Database } from "./database.js";
-import { prepareQueue } from "./queue.js";
+import { type Db, PgBoss } from "pg-boss";
+import type { Database } from "./database/database.js";
+import { checkSchema, SetupError } from "./schema.js";
+
+/** A started pg-boss and its database. */
+export interface Connected {
+  readonly db: Database;
+  readonly boss: PgBoss;
+}
 
 /** The sink's connection. It opens at its first use. */
 export interface Connection {
+  /** Opens the database. */
+  openDatabase(): Promise<Database>;
   /** Opens the database and starts pg-boss, once. After a failure the next call tries again. */
   open(): Promise<Connected>;
   /** Does the same, and creates the queue if necessary. */
   openQueue(name: string): Promise<Connected>;
   /** Makes the next `openQueue` create the queue again. */
   forgetQueue(name: string): void;
+  /** Calls `wake` when an event was stored in the queue by any process. */
+  onStored(name: string, wake: () => void): void;
+  /** Whether `onStored` works. Otherwise workers have to poll. */
+  isNotified(): boolean;
   close(): Promise<void>;
 }
 
 /** How long to wait for a server that does not answer while the connection closes. */
 const CLOSE_MS = 5_000;
-/** About 100 years: pg-boss drops waiting and failed events after that. */
-const FOREVER_DAYS = 36_500;
+const DAY_S = 24 * 60 * 60;
+/** The longest pause between two deletions of handled events, in seconds. */
+const FORGET_S = 300;
+/** The number of handled events that one statement deletes. */
+const FORGET_COUNT = 10_000;
 
+/** @param prefix What the names of this sink's queues begin with. */
 export function createConnection(
   context: EngineContext,
   schema: string,
   openDatabase: () => Promise<Database>,
+  prefix: string,
+  policy: "standard" | "key_strict_fifo",
 ): Connection {
   const { settings, closing, reportUnreachable } = context;
   const queues = new Map<string, Promise<void>>();
+  const wakers = new Map<string, () => void>();
+  let notified = false;
   let database: Promise<Database> | undefined;
   let starting: Promise<Connected> | undefined;
+  let forgetting: NodeJS.Timeout | undefined;
 
-  async function start(): Promise<Connected> {
+  function openOnce(): Promise<Database> {
     database ??= openDatabase().catch((error) => {
       database = undefined;
       throw error;
     });
-    const db = await database;
+    return database;
+  }
+
+  /** The database with notifications that also reach this sink's own workers. */
+  function notifying(db: Database): Db {
+    return {
+      executeSql: db.executeSql,
+      async listen(channel, onNotification, onReconnect) {
+        const handle = await db.listen(
+          channel,
+          (name) => {
+            wakers.get(name)?.();
+            onNotification(name);
+          },
+          () => {
+            for (const wake of wakers.values()) wake();
+            onReconnect();
+          },
+        );
+        notified = true;
+        return handle;
+      },
+    };
+  }
+
+  async function start(): Promise<Connected> {
+    const db = await openOnce();
+    const permitted = await checkSchema(db, schema);
+    const interval = Math.min(DAY_S, Math.max(1, Math.round(settings.lease / 4)));
     const boss = new PgBoss({
-      db,
+      db: notifying(db),
+      backend: db.exclusiveSince ? "pglite" : "postgres",
       schema,
+      ...permitted,
       schedule: false,
-      maintenanceIntervalSeconds: Math.max(1, Math.round(settings.lease / 4)),
-      archiveCompletedAfterSeconds: settings.retention,
-      archiveFailedAfterSeconds: FOREVER_DAYS * 24 * 60 * 60,
-      deleteAfterSeconds: 1,
-      retentionDays: FOREVER_DAYS,
-      expireInSeconds: settings.lease,
-      retryLimit: settings.attempts - 1,
-      retryDelay: settings.backoff,
-      retryBackoff: true,
+      registerInstance: false,
+      useListenNotify: true,
+      // Finds the events of workers that died.
+      superviseIntervalSeconds: interval,
+      monitorIntervalSeconds: interval,
+      maintenanceIntervalSeconds: DAY_S,
     });
     boss.on("error", reportUnreachable);
-    await boss.start();
+    try {
+      await boss.start();
+    } catch (error) {
+      await boss.stop({ graceful: false }).catch(() => {});
+      if (/requires migrations/.test(String(error))) {
+        throw new SetupError(`The tables in ${schema} are of an older release. Run sink.migrate().`);
+      }
+      throw error;
+    }
+    const forgetEvery = Math.max(1, Math.min(FORGET_S, settings.retention / 4)) * 1000;
+    forgetting = setInterval(() => void forgetHandled(db).catch(reportUnreachable), forgetEvery).unref();
     return { db, boss };
+  }
+
+  /** Deletes events that were handled longer than `retention` ago. */
+  async function forgetHandled(db: Database): Promise<void> {
+    await db.executeSql(
+      `DELETE FROM ${schema}.job WHERE (name, id) IN (
+         SELECT name, id FROM ${schema}.job
+         WHERE name IN (SELECT name FROM ${schema}.queue WHERE starts_with(name, $1))
+           AND completed_on < now() - $2 * interval '1 second' AND state = 'completed'
+         LIMIT ${FORGET_COUNT} FOR UPDATE SKIP LOCKED
+       )`,
+      [prefix, settings.retention],
+    );
   }
 
   function open(): Promise<Connected> {
     // A connection that is already open stays usable: stopping workers store their last outcomes.
     if (closing.aborted && !starting) throw new Error("The sink is closed.");
     starting ??= start().catch((error) => {
-      // A PgBoss that failed to start cannot start again: the next call makes a new one.
       starting = undefined;
       throw error;
     });
     return starting;
   }
 
-  function queueReady(connected: Connected, name: string): Promise<void> {
-    const known = queues.get(name);
-    if (known) return known;
-    const ready = prepareQueue(connected, schema, name).catch((error) => {
-      queues.delete(name);
-      throw error;
-    });
-    queues.set(name, ready);
-    return ready;
+  async function prepareQueue({ db, boss }: Connected, name: string): Promise<void> {
+    await boss.createQueue(name, { policy, notify: true });
+    if (db.exclusiveSince === undefined) return;
+    // A job that was active before this process opened PGlite belongs to a dead process: no lease to wait for.
+    const { rows } = await db.executeSql(
+      `SELECT id, retry_count AS "retryCount" FROM ${schema}.job
+       WHERE name = $1 AND state = 'active' AND started_on < $2`,
+      [name, db.exclusiveSince],
+    );
+    if (rows.length === 0) return;
+    await boss.fail(name, rows, { message: "The process ended while it handled the event." });
   }
 
   async function end(): Promise<void> {
+    clearInterval(forgetting);
     await starting?.then(({ boss }) => boss.stop({ graceful: false })).catch(reportUnreachable);
     await (await database)?.close();
   }
 
   return {
+    openDatabase: openOnce,
     open,
     async openQueue(name) {
       const connected = await open();
-      await queueReady(connected, name);
+      const ready =
+        queues.get(name) ??
+        prepareQueue(connected, name).catch((error) => {
+          queues.delete(name);
+          throw error;
+        });
+      queues.set(name, ready);
+      await ready;
       return connected;
     },
     forgetQueue: (name) => void queues.delete(name),
+    onStored: (name, wake) => void wakers.set(name, wake),
+    isNotified: () => notified,
     close: () =>
       withDeadline(CLOSE_MS, end(), () => {
         throw new Error("The database did not close in time.");

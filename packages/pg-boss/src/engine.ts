@@ -1,158 +1,148 @@
-import type { EngineContext, QueueEngine, SerializedEvent, StoredFailure } from "@crowdhook/core/sink";
-import { type Connection, createConnection } from "./connection.js";
-import type { Database } from "./database.js";
-import { jobIdOf, newJobId } from "./job-id.js";
-import { type Jobs, startWorker } from "./worker.js";
+import type { EngineContext, QueueEngine, StoredFailure } from "@crowdhook/core/sink";
+import { createConnection } from "./connection.js";
+import { type Database, inTransaction } from "./database/database.js";
+import { jobIdOf, jobsOf, type Ordering, orderingKeyOf } from "./job.js";
+import { queuedJobs, type WorkSettings } from "./queued-jobs.js";
+import { moveOldEvents } from "./schema.js";
+import { startWorker } from "./worker.js";
 
-/**
- * Matches NUL and halves of surrogate pairs, as JSON.stringify writes them. PostgreSQL's `jsonb`
- * rejects both.
- */
-const NOT_IN_JSONB = /\\u(?:0000|d[89a-f])/;
-/** The same characters, unescaped. */
-const NOT_IN_TEXT = /\0|\p{Surrogate}/gu;
+/** The engine and what only this sink can do. */
+export interface PgBossEngine extends QueueEngine {
+  migrate(): Promise<void>;
+  blockedKeys(): Promise<readonly string[]>;
+}
 
-/** Runs durable sinks on pg-boss 10. */
+/** Runs durable sinks on pg-boss 12. */
 export function createPgBossEngine(
   context: EngineContext,
   schema: string,
   openDatabase: () => Promise<Database>,
-): QueueEngine {
-  const { settings, queueName, reportUnreachable } = context;
-  const connection = createConnection(context, schema, openDatabase);
-  const prefix = queueName("");
+  ordering: Ordering | undefined,
+  workSettings: (options: object) => WorkSettings,
+): PgBossEngine {
+  const { settings, reportUnreachable } = context;
+  // The policy of a queue never changes, so events in order have queues of their own.
+  const prefix = ordering ? `${settings.queue}.ordered-` : context.queueName("");
+  const nameOf = (provider: string) => prefix + provider;
+  const connection = createConnection(
+    context,
+    schema,
+    openDatabase,
+    prefix,
+    ordering ? "key_strict_fifo" : "standard",
+  );
+
+  /** Runs a statement on the failed event with this id: `$1` is its queue, `$2` and `$3` its possible ids. */
+  async function changeFailed(statement: string, provider: string, eventId: string): Promise<boolean> {
+    const { db } = await connection.open();
+    const { rows } = await db.executeSql(
+      `${statement} WHERE name = $1 AND id::text IN ($2, $3) AND state = 'failed' RETURNING id`,
+      [nameOf(provider), jobIdOf(provider, eventId), eventId],
+    );
+    return rows.length > 0;
+  }
 
   return {
-    store: (provider, events) => storeEvents(connection, schema, queueName(provider), events),
+    async store(provider, events) {
+      const name = nameOf(provider);
+      const jobs = jobsOf(events, settings, ordering);
+      const { boss, db } = await connection.openQueue(name);
+      try {
+        if (!ordering) await boss.insert(name, jobs);
+        else {
+          await db.transaction(async (tx) => {
+            const stored = await boss.insert(name, jobs, { db: inTransaction(tx), returnId: true });
+            const isNew = new Set(stored);
+            const ids = jobs.flatMap(({ id = "" }) => (isNew.has(id) ? [id] : []));
+            if (ids.length > 0) await tx.query(keepOrder(schema), [name, ids]);
+          });
+        }
+      } catch (error) {
+        // Perhaps the queue was removed. The next delivery creates it again.
+        connection.forgetQueue(name);
+        throw error;
+      }
+    },
 
-    work: (provider, run, concurrency) =>
-      startWorker(
-        jobsOf(connection, schema, queueName(provider), context),
-        (job, signal) => run(job.data, { signal, attempt: job.attempt }),
-        { concurrency, renewEvery: (settings.lease * 1000) / 3 },
+    work(provider, run, concurrency, options) {
+      const name = nameOf(provider);
+      const how = workSettings(options);
+      const worker = startWorker(
+        queuedJobs(connection, schema, name, context, { run, ordering, ...how }),
+        {
+          lease: settings.lease * 1000,
+          // How many transactions run at once depends on the database.
+          slots: async () =>
+            how.transactional ? (await connection.openDatabase()).reserve(concurrency) : concurrency,
+          isNotified: connection.isNotified,
+        },
         reportUnreachable,
-      ),
+      );
+      connection.onStored(name, worker.wake);
+      return worker;
+    },
 
     async failed(limit) {
       const { db } = await connection.open();
       const { rows } = await db.executeSql(
         `SELECT name, id, data, output, retry_count, completed_on FROM ${schema}.job
-         WHERE state = 'failed' AND starts_with(name, $1)
+         WHERE state = 'failed' AND name IN (SELECT name FROM ${schema}.queue WHERE starts_with(name, $1))
          ORDER BY completed_on, id LIMIT $2`,
         [prefix, limit],
       );
       return rows.map((row) => failureOf(row, row.name.slice(prefix.length)));
     },
 
-    async replay(provider, eventId) {
-      const { db } = await connection.open();
-      const { rows } = await db.executeSql(
+    replay: (provider, eventId) =>
+      changeFailed(
         `UPDATE ${schema}.job
-         SET state = 'retry', retry_count = 0, started_on = NULL, completed_on = NULL, start_after = now()
-         WHERE name = $1 AND id::text IN ($2, $3) AND state = 'failed'
-         RETURNING id`,
-        [queueName(provider), jobIdOf(provider, eventId), eventId],
-      );
-      return rows.length > 0;
+         SET state = 'retry', retry_count = 0, started_on = NULL, completed_on = NULL, start_after = now()`,
+        provider,
+        eventId,
+      ),
+
+    discard: (provider, eventId) => changeFailed(`DELETE FROM ${schema}.job`, provider, eventId),
+
+    async migrate() {
+      await moveOldEvents(await connection.openDatabase(), schema, settings.lease);
+      await connection.open();
     },
 
+    async blockedKeys() {
+      const { db } = await connection.open();
+      const { rows } = await db.executeSql(
+        `SELECT DISTINCT singleton_key AS key FROM ${schema}.job
+         WHERE state = 'failed' AND policy = 'key_strict_fifo'
+           AND name IN (SELECT name FROM ${schema}.queue WHERE starts_with(name, $1))
+         ORDER BY key`,
+        [prefix],
+      );
+      return rows.flatMap(({ key }) => orderingKeyOf(key) ?? []);
+    },
+
+    ready: async () => void (await connection.open()),
     close: () => connection.close(),
   };
 }
 
-/** Stores all events in one statement. */
-async function storeEvents(
-  connection: Connection,
-  schema: string,
-  name: string,
-  events: readonly SerializedEvent[],
-): Promise<void> {
-  const { boss, db } = await connection.openQueue(name);
-  const jobs = events.map((event) => ({ id: newJobId(event.provider, event.id), name, data: event }));
-  let stored = 0;
-  let needsText = false;
-  // pg-boss returns neither the JSON text nor the number of rows: both pass through here.
-  const counting = {
-    async executeSql(text: string, values: unknown[]) {
-      if (!needsText && NOT_IN_JSONB.test(String(values[0]))) {
-        needsText = true;
-        return { rows: [], rowCount: 0 };
-      }
-      const result = await db.executeSql(text, values);
-      stored = result.rowCount;
-      return result;
-    },
-  };
-  await boss.insert(jobs, { db: counting });
-  if (needsText) {
-    const texts = jobs.map((job) => ({ ...job, data: { v: 1, json: JSON.stringify(job.data) } }));
-    await boss.insert(texts, { db: counting });
-  }
-  if (stored === jobs.length) return;
-  // The rest should be duplicates. But if the queue was removed, pg-boss stores nothing and reports no error.
-  const ids = [...new Set(jobs.map(({ id }) => id))];
-  const { rows: known } = await db.executeSql(
-    `SELECT id FROM ${schema}.job WHERE name = $1 AND id = ANY($2::uuid[])`,
-    [name, ids],
-  );
-  if (known.length === ids.length) return;
-  connection.forgetQueue(name);
-  throw new Error("Not all events were stored: the queue was removed.");
-}
-
-/** The statements of one queue's worker. */
-function jobsOf(
-  connection: Connection,
-  schema: string,
-  name: string,
-  { messageOf }: Pick<EngineContext, "messageOf">,
-): Jobs {
-  return {
-    async fetch(batchSize) {
-      const { boss, db } = await connection.openQueue(name);
-      let failure: { error: unknown } | undefined;
-      const found = await boss.fetch<unknown>(name, {
-        batchSize,
-        includeMetadata: true,
-        // `boss.fetch` swallows errors of the database.
-        db: {
-          async executeSql(text: string, values: unknown[]) {
-            try {
-              return await db.executeSql(text, values);
-            } catch (error) {
-              failure = { error };
-              throw error;
-            }
-          },
-        },
-      });
-      if (failure) throw failure.error;
-      return found.map(({ id, data, retryCount }) => ({ id, data, attempt: retryCount + 1 }));
-    },
-    async complete(ids) {
-      const { boss } = await connection.openQueue(name);
-      await boss.complete(name, ids as string[]);
-    },
-    async fail(id, error) {
-      const { boss } = await connection.openQueue(name);
-      await boss.fail(name, id, { message: messageOf(error).replace(NOT_IN_TEXT, "\ufffd") });
-    },
-    async renew(jobs) {
-      const { db } = await connection.openQueue(name);
-      const { rows } = await db.executeSql(
-        `UPDATE ${schema}.job SET started_on = now()
-         WHERE name = $1 AND state = 'active'
-           AND (id, retry_count) IN (SELECT * FROM unnest($2::uuid[], $3::int[]))
-         RETURNING id`,
-        [name, jobs.map(({ id }) => id), jobs.map(({ attempt }) => attempt - 1)],
-      );
-      return new Set(rows.map(({ id }) => id as string));
-    },
-  };
+/**
+ * Orders new events by their place in the delivery, behind those that wait for the same key: all jobs of
+ * one `insert` have the same time. `$1` is the queue, `$2` the ids in order.
+ */
+function keepOrder(schema: string): string {
+  return `UPDATE ${schema}.job j
+    SET created_on = GREATEST(
+      j.created_on,
+      (SELECT w.created_on FROM ${schema}.job w
+       WHERE w.name = $1 AND w.singleton_key = j.singleton_key AND w.state = 'created' AND NOT w.blocked
+         AND w.policy = 'key_strict_fifo' AND w.id <> ALL ($2::uuid[])
+       ORDER BY w.created_on DESC LIMIT 1)
+    ) + n.place * interval '1 microsecond'
+    FROM unnest($2::uuid[]) WITH ORDINALITY AS n (id, place)
+    WHERE j.name = $1 AND j.id = n.id`;
 }
 
 interface FailedRow {
-  readonly name: string;
   readonly id: string;
   readonly data: unknown;
   readonly output: { readonly message?: string; readonly value?: { readonly message?: string } } | null;
@@ -168,7 +158,7 @@ function failureOf(
     provider,
     jobId: id,
     data,
-    // pg-boss nests the message of a failure that it found itself, such as an expired lease.
+    // pg-boss nests the message of a failure that it found itself, such as a lost heartbeat.
     error: output?.message ?? output?.value?.message ?? "",
     attempts: retry_count + 1,
     failedAt: completed_on,
