@@ -59,15 +59,20 @@ describe.each(ENGINES)("a transactional worker on $engine", ({ engine, skip }) =
   let server: PostgresServer | undefined;
   let dataDir: string;
   let options: PgBossSinkOptions;
+  let keeper: PgBossSink | undefined;
   beforeAll(async () => {
     if (skip) return;
     if (engine === "PostgreSQL") server = await postgresServer("own");
     else dataDir = await mkdtemp(join(tmpdir(), "crowdhook-tx-"));
     options = server ? { connection: server.url } : { dataDir };
-    const { sink } = start(options, () => {});
+    const sink = pgBossSink(options);
     await sink.ready();
+    // PGlite stays open as long as a sink uses it.
+    if (engine === "PGlite") keeper = sink;
+    else await sink.close();
   }, 120_000);
   afterAll(async () => {
+    await keeper?.close();
     await server?.close();
     if (dataDir) await rm(dataDir, { recursive: true, force: true });
   });
@@ -80,7 +85,8 @@ describe.each(ENGINES)("a transactional worker on $engine", ({ engine, skip }) =
   };
   const insert = (table: string) => `INSERT INTO ${table} VALUES ($1, $2)`;
 
-  const elsewhere = () => ({ ...options, attempts: 1, queue: `q${randomUUID().replaceAll("-", "")}` });
+  /** A queue of its own, so that no event of another test comes in between. */
+  const fresh = (attempts = 2) => ({ ...options, attempts, queue: `q${randomUUID().replaceAll("-", "")}` });
 
   /** Runs a statement. On PGlite only a worker of this process can. */
   async function sql(text: string): Promise<object[]> {
@@ -93,7 +99,7 @@ describe.each(ENGINES)("a transactional worker on $engine", ({ engine, skip }) =
         .finally(() => client.end());
     }
     const results: object[][] = [];
-    const { deliver } = start(elsewhere(), async (_id, { tx }) => results.push((await tx.query(text)).rows));
+    const { deliver } = start(fresh(1), async (_id, { tx }) => results.push((await tx.query(text)).rows));
     await deliver(tolokaEvent("POOL_CLOSED"));
     await vi.waitFor(() => expect(results).toHaveLength(1), PATIENCE);
     return results[0] ?? [];
@@ -104,7 +110,7 @@ describe.each(ENGINES)("a transactional worker on $engine", ({ engine, skip }) =
     async () => {
       const table = await newTable();
       const event = tolokaEvent("POOL_CLOSED");
-      const { deliver, errors } = start(options, async (id, { tx, attempt }) => {
+      const { deliver, errors } = start(fresh(), async (id, { tx, attempt }) => {
         await tx.query(insert(table), [id, attempt]);
         if (attempt === 1) throw new Error("the first attempt fails");
       });
@@ -123,7 +129,7 @@ describe.each(ENGINES)("a transactional worker on $engine", ({ engine, skip }) =
     async () => {
       const table = await newTable();
       const event = tolokaEvent("POOL_CLOSED");
-      const { deliver } = start(options, async (id, { tx }) => {
+      const { deliver } = start(fresh(), async (id, { tx }) => {
         await tx.query(insert(table), [id, 1]);
       });
       await deliver(event);
@@ -143,7 +149,7 @@ describe.each(ENGINES)("a transactional worker on $engine", ({ engine, skip }) =
       const late: unknown[] = [];
       let release = () => {};
       const { deliver, sink } = start(
-        elsewhere(),
+        fresh(1),
         async (id, { tx }) => {
           await tx.query(insert(table), [id, 1]);
           await new Promise<void>((resolve) => {
@@ -175,7 +181,7 @@ describe.each(ENGINES)("a transactional worker on $engine", ({ engine, skip }) =
   test.skipIf(skip)(
     "a listener that swallows the error of its own statement fails, and nothing is completed",
     async () => {
-      const { deliver, sink } = start(elsewhere(), async (_id, { tx }) => {
+      const { deliver, sink } = start(fresh(1), async (_id, { tx }) => {
         await tx.query("SELECT 1 / 0").catch(() => {});
       });
       await deliver(tolokaEvent("POOL_CLOSED"));
@@ -187,7 +193,7 @@ describe.each(ENGINES)("a transactional worker on $engine", ({ engine, skip }) =
 
   if (engine === "PGlite") {
     test("a listener that uses the sink outside tx fails at once, with the fix", async () => {
-      const { deliver, sink, errors } = start(options, async () => void (await sink.failed()));
+      const { deliver, sink, errors } = start(fresh(), async () => void (await sink.failed()));
       await deliver(tolokaEvent("POOL_CLOSED"));
       await vi.waitFor(
         () => expect(errors[0]).toMatch(/PGlite has one connection. Use context.tx/),
@@ -205,7 +211,7 @@ describe.each(ENGINES)("a transactional worker on $engine", ({ engine, skip }) =
           release = resolve;
         });
         const { deliver } = start(
-          options,
+          fresh(),
           async (_id, { tx }) => {
             most = Math.max(most, ++running);
             await tx.query("SELECT 1");
@@ -229,7 +235,7 @@ describe.each(ENGINES)("a transactional worker on $engine", ({ engine, skip }) =
         const event = tolokaEvent("POOL_CLOSED");
         let release: (() => void) | undefined;
         const { deliver, errors } = start(
-          options,
+          fresh(),
           async (id, { tx, attempt }) => {
             await tx.query(insert(table), [id, attempt]);
             if (attempt === 1) {
@@ -252,7 +258,6 @@ describe.each(ENGINES)("a transactional worker on $engine", ({ engine, skip }) =
             ).toEqual([{ one: 1 }]),
           PATIENCE,
         );
-        release();
         await vi.waitFor(
           async () => expect(await sql(`SELECT * FROM ${table}`)).toEqual([{ id: event.uuid, attempt: 2 }]),
           PATIENCE,
