@@ -39,6 +39,10 @@ describe("docs/errors.md quotes what a mistake at startup throws", () => {
   const mounted = (options: object) => () => mount(toloka, secret, options as WebhookOptions<never>);
   const { claim, settle, release } = memoryClaims();
   const listening = receiver as unknown as Pick<Webhook<Record<string, unknown>>, "on">;
+  const workWith = (options: object) => {
+    const receiver = createReceiver(toloka, { secret });
+    pgBossSink({ connection: "postgres://127.0.0.1:1/none" }).work(receiver, options);
+  };
   const workTwice = async (sink: DurableSink) => {
     vi.spyOn(console, "error").mockImplementation(() => {});
     try {
@@ -117,6 +121,12 @@ describe("docs/errors.md quotes what a mistake at startup throws", () => {
     ["neither a database nor a folder", () => pgBossSink({ connection: undefined })],
     ["a database and a folder", () => pgBossSink({ connection: "postgres://x", dataDir: "./data" })],
     ["a schema in quotes", () => pgBossSink({ dataDir: "./data", schema: '"Crowdhook"' })],
+    ["a schema of PostgreSQL", () => pgBossSink({ dataDir: "./data", schema: "pg_x" })],
+    ["a schema that is a word of SQL", () => pgBossSink({ dataDir: "./data", schema: "user" })],
+    ["an onFailed that is unknown", () => pgBossSink({ dataDir: "./data", onFailed: "drop" as never })],
+    ["an orderingKey that is a name", () => pgBossSink({ dataDir: "./data", orderingKey: "id" as never })],
+    ["transactional as text", () => workWith({ transactional: "yes" })],
+    ["a transaction without time", () => workWith({ transactional: true, transactionTimeout: 0 })],
     ["a Redis that is none", () => bullmqSink({ connection: undefined as never })],
     ["a queue with a colon", () => bullmqSink({ connection: "redis://x", queue: "a:b" })],
     ["no attempts", () => bullmqSink({ connection: "redis://x", attempts: 0 })],

@@ -1,0 +1,152 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as delay } from "node:timers/promises";
+import type { PgBossSinkOptions } from "@crowdhook/pg-boss";
+import { PGlite } from "@electric-sql/pglite";
+import pg from "pg";
+import { afterEach, expect, test } from "vitest";
+import { postgresMissing, postgresServer } from "./postgres-server.js";
+import { seededRandom } from "./seeded-random.js";
+import type { TransactionWorkerOptions } from "./transaction-worker.js";
+
+/** 300 kills on PostgreSQL take ten minutes, 100 on PGlite five. */
+const KILLS = {
+  postgres: Number(process.env.TX_KILLS ?? 20),
+  pglite: Number(process.env.TX_PGLITE_KILLS ?? 8),
+};
+const SEED = Number(process.env.TX_SEED ?? 20_261_128);
+const BATCH = 40;
+/** Many attempts, because each kill takes one. */
+const QUICK = { attempts: 1_000, backoff: 1, lease: 2 };
+const PATIENCE_MS = 120_000;
+const missing = postgresMissing("own");
+if (missing) console.warn(missing);
+
+const children = new Set<ChildProcess>();
+afterEach(async () => {
+  for (const child of children) await end(child, "SIGKILL");
+});
+
+async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exit = once(child, "exit");
+  child.kill(signal);
+  await exit;
+}
+
+/** Starts a process. `prints` resolves with the first line that fits. */
+function start(options: TransactionWorkerOptions) {
+  const child = spawn(
+    process.execPath,
+    ["--import", "tsx", "transaction-worker.ts", JSON.stringify(options)],
+    { cwd: import.meta.dirname, stdio: ["ignore", "pipe", process.env.WORKER_LOG ? "inherit" : "ignore"] },
+  );
+  children.add(child.once("exit", () => children.delete(child)));
+  const lines = createInterface(child.stdout);
+  return {
+    child,
+    async prints(fits: (line: string) => boolean) {
+      const late = AbortSignal.timeout(PATIENCE_MS);
+      for (;;) {
+        const [line] = await once(lines, "line", { signal: late });
+        if (fits(String(line))) return;
+      }
+    },
+  };
+}
+
+interface Database {
+  query(text: string): Promise<object[]>;
+  close(): Promise<void>;
+}
+
+/** Kills one process after the other while events keep coming, and compares the rows with the events. */
+async function killAgainAndAgain(
+  sink: PgBossSinkOptions,
+  kills: number,
+  workersAtOnce: number,
+  open: () => Promise<Database>,
+): Promise<void> {
+  const random = seededRandom(SEED);
+  const setUp = await open();
+  await setUp.query("CREATE TABLE wrote (id text)");
+  await setUp.close();
+  const sent: string[] = [];
+  const next = async () => {
+    const ids = Array.from({ length: BATCH }, () => randomUUID());
+    const worker = start({ sink: { ...QUICK, ...sink }, seed: SEED + sent.length, ids });
+    await worker.prints((line) => line === "stored");
+    sent.push(...ids);
+    return worker;
+  };
+  const workers = await Promise.all(Array.from({ length: workersAtOnce }, next));
+  for (let kill = 0; kill < kills; kill++) {
+    const i = Math.floor(random() * workers.length);
+    await delay(random() * 600);
+    await end((workers[i] as (typeof workers)[0]).child, "SIGKILL");
+    workers[i] = await next();
+  }
+  await Promise.all(workers.map(({ child }) => end(child, "SIGTERM")));
+  const before = await open();
+  const interrupted = await before.query("SELECT FROM crowdhook.job WHERE retry_count > 0");
+  await before.close();
+  const last = start({ sink: { ...QUICK, ...sink }, seed: SEED, ids: [], counts: true });
+  await last.prints((line) => line === `rows ${sent.length}`);
+  // The process completes its last events before it ends.
+  await end(last.child, "SIGTERM");
+  const database = await open();
+  const rows = (await database.query("SELECT id FROM wrote")) as { id: string }[];
+  const completed = await database.query(
+    "SELECT FROM crowdhook.job WHERE state = 'completed' AND data->>'type' = 'POOL_CLOSED'",
+  );
+  await database.close();
+  console.log({
+    kills,
+    events: sent.length,
+    rows: rows.length,
+    completed: completed.length,
+    retried: interrupted.length,
+  });
+  expect(rows.map(({ id }) => id).sort()).toEqual([...sent].sort());
+  expect(completed).toHaveLength(sent.length);
+  // Otherwise no kill and no listener interrupted a transaction.
+  expect(interrupted.length).toBeGreaterThan(0);
+}
+
+test.skipIf(missing)(
+  `${missing ?? ""} on PostgreSQL, ${KILLS.postgres} kills of transactional workers leave one row for each event`,
+  async () => {
+    const server = await postgresServer("own");
+    await killAgainAndAgain({ connection: server.url }, KILLS.postgres, 3, async () => {
+      const client = new pg.Client(server.url);
+      await client.connect();
+      return {
+        query: async (text) => (await client.query(text)).rows,
+        close: () => client.end(),
+      };
+    });
+    await server.close();
+  },
+  120_000 + KILLS.postgres * 10_000,
+);
+
+test(
+  `on PGlite, ${KILLS.pglite} kills of the only process leave one row for each event`,
+  async () => {
+    const dataDir = mkdtempSync(join(tmpdir(), "crowdhook-tx-kills-"));
+    await killAgainAndAgain({ dataDir }, KILLS.pglite, 1, async () => {
+      const db = await PGlite.create(dataDir);
+      return {
+        query: async (text) => (await db.query<object>(text)).rows,
+        close: () => db.close(),
+      };
+    });
+    rmSync(dataDir, { recursive: true, force: true });
+  },
+  180_000 + KILLS.pglite * 20_000,
+);
