@@ -29,7 +29,7 @@ worker.on("POOL_CLOSED", async ({ id }, { tx }) => {
   await delay(random() * 25);
   if (random() < 0.1) throw new Error("This attempt was chosen to fail.");
 });
-worker.on("POOL_OPENED", async (_event, { tx }) => {
+worker.on("ASSIGNMENT_SUBMITTED", async (_event, { tx }) => {
   const { rows } = await tx.query("SELECT count(*)::int AS count FROM wrote");
   console.log(`rows ${rows[0].count}`);
 });
@@ -44,6 +44,6 @@ if (options.ids.length > 0) await store(options.ids.map((uuid) => tolokaEvent("P
 console.log("stored");
 process.once("SIGTERM", () => sink.close().then(() => process.exit()));
 while (options.counts) {
-  await store([tolokaEvent("POOL_OPENED")]);
+  await store([tolokaEvent("ASSIGNMENT_SUBMITTED")]);
   await delay(500);
 }

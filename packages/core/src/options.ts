@@ -142,7 +142,7 @@ const RULES: Partial<Record<keyof ReceiverOptions, readonly [(value: unknown) =>
 /** The fix for each option that has no effect with a sink. */
 const FIXES = {
   concurrency: "Pass concurrency to sink.work instead.",
-  orderingKey: "Remove orderingKey.",
+  orderingKey: "Pass orderingKey to pgBossSink instead, or remove it.",
   detectStale: "Remove detectStale, and compare event.occurredAt in the listener.",
 };
 

@@ -62,7 +62,7 @@ describe("options", () => {
     [
       "an orderingKey beside a sink",
       { sink: { accept() {} }, orderingKey: () => "x" },
-      /orderingKey has no effect with a sink.*Remove orderingKey/,
+      /orderingKey has no effect with a sink.*Pass orderingKey to pgBossSink/,
     ],
   ])("createReceiver throws and names the mistake when it gets %s", (_, options, message) => {
     expect(() => receiverWith(options)).toThrow(message);
