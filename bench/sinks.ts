@@ -22,7 +22,7 @@ import { pgBossSink } from "@crowdhook/pg-boss";
 import { PGlite } from "@electric-sql/pglite";
 import { Queue, Worker } from "bullmq";
 import pg from "pg";
-import PgBoss from "pg-boss";
+import { type ConstructorOptions, type Db, PgBoss } from "pg-boss";
 import { postgresMissing, postgresServer } from "../test/postgres-server.js";
 import { redisMissing, redisServer } from "../test/redis-server.js";
 
@@ -65,21 +65,21 @@ function oursOn(sink: DurableSink): Side {
 }
 
 /** pg-boss with options as the sink's, on a database of `node-postgres` or PGlite. */
-async function bareBoss(options: PgBoss.ConstructorOptions, release: () => Promise<unknown>): Promise<Side> {
+async function bareBoss(options: ConstructorOptions, release: () => Promise<unknown>): Promise<Side> {
   const boss = new PgBoss({
     ...options,
     schema: `bare_${randomUUID().replaceAll("-", "")}`,
     schedule: false,
-    retryLimit: 9,
-    retryDelay: 5,
-    retryBackoff: true,
   });
   boss.on("error", console.error);
   await boss.start();
-  await boss.createQueue("bare");
+  await boss.createQueue("bare", { retryLimit: 9, retryDelay: 5, retryBackoff: true });
   return {
     store: (events) =>
-      boss.insert(events.map((event) => ({ id: randomUUID(), name: "bare", data: serializeEvent(event) }))),
+      boss.insert(
+        "bare",
+        events.map((event) => ({ id: randomUUID(), data: serializeEvent(event) })),
+      ),
     async work(concurrency, handled) {
       await boss.work(
         "bare",
@@ -133,7 +133,7 @@ async function pglite(): Promise<Engine> {
           return (await bareDb.exec(text)).at(-1) ?? { rows: [] };
         },
       };
-      return bareBoss({ db: db as PgBoss.Db }, async () => {});
+      return bareBoss({ db: db as Db }, async () => {});
     },
     async close() {
       await keeper.close();

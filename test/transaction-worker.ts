@@ -1,6 +1,7 @@
 /**
  * One process of transaction-kills.test.ts. It stores a batch of events, prints `stored` and runs a
- * transactional worker, until it is killed. Its listener inserts a row, waits, and sometimes throws.
+ * transactional worker, until it is killed. Its listener prints `begun`, inserts a row, waits, and
+ * sometimes throws.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { createReceiver } from "@crowdhook/core";
@@ -25,6 +26,7 @@ const sink = pgBossSink(options.sink);
 
 const worker = sink.work(createReceiver(toloka, { secret }), { transactional: true, concurrency: 4 });
 worker.on("POOL_CLOSED", async ({ id }, { tx }) => {
+  console.log("begun");
   await tx.query("INSERT INTO wrote (id) VALUES ($1)", [id]);
   await delay(random() * 25);
   if (random() < 0.1) throw new Error("This attempt was chosen to fail.");
