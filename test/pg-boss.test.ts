@@ -114,6 +114,24 @@ describe.skipIf(missing)(`pgBossSink on PostgreSQL ${missing ?? ""}`, () => {
     await check({ open: () => pgBossSink({ attempts: 3, backoff: 1, ...options }) });
   });
 
+  test("PostgreSQL notifies a worker of an event that another process stored", async () => {
+    const [web, worker] = [open(options), open(options)];
+    await web.ready();
+    const handled = work(worker);
+    await vi.waitFor(
+      async () =>
+        expect(await sql("SELECT 1 AS one FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")).toHaveLength(2),
+      PATIENCE,
+    );
+    // The worker polls every three seconds. So ten events one after another would take much longer.
+    const begun = performance.now();
+    for (let count = 1; count <= 10; count++) {
+      await deliver(web, tolokaEvent("POOL_CLOSED"));
+      await vi.waitFor(() => expect(handled).toHaveLength(count), PATIENCE);
+    }
+    expect(performance.now() - begun).toBeLessThan(10_000);
+  });
+
   test("the worker renews the lease while a slow listener runs", async () => {
     const sink = open({ ...options, lease: 1 });
     const other = open({ ...options, lease: 1 });

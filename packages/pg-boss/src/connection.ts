@@ -4,7 +4,7 @@ import type { Database } from "./database/database.js";
 import { checkSchema, SetupError } from "./schema.js";
 
 /** A started pg-boss and its database. */
-export interface Connected {
+interface Connected {
   readonly db: Database;
   readonly boss: PgBoss;
 }

@@ -40,7 +40,7 @@ export function inTransaction(tx: Transaction): Db {
 }
 
 /** The transaction took too long, or its listener uses it after its end. */
-export class TransactionOver extends Error {
+class TransactionOver extends Error {
   override readonly name = "TransactionOver";
 }
 
