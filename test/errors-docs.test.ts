@@ -123,6 +123,7 @@ describe("docs/errors.md quotes what a mistake at startup throws", () => {
     ["a schema in quotes", () => pgBossSink({ dataDir: "./data", schema: '"Crowdhook"' })],
     ["a schema of PostgreSQL", () => pgBossSink({ dataDir: "./data", schema: "pg_x" })],
     ["a schema that is a word of SQL", () => pgBossSink({ dataDir: "./data", schema: "user" })],
+    ["a lease of centuries", () => pgBossSink({ dataDir: "./data", lease: 1e10 })],
     ["an onFailed that is unknown", () => pgBossSink({ dataDir: "./data", onFailed: "drop" as never })],
     ["an orderingKey that is a name", () => pgBossSink({ dataDir: "./data", orderingKey: "id" as never })],
     ["transactional as text", () => workWith({ transactional: "yes" })],

@@ -47,6 +47,13 @@ test.each(["user", "order", "pg_x", "Upper", "with-dash", "1st", "", "x".repeat(
   },
 );
 
+test.each([{ attempts: 2 ** 31 }, { backoff: 1e9 }, { retention: 36_500 * 86_400 }, { lease: 1e10 }])(
+  "pgBossSink throws for %j, which PostgreSQL could not store",
+  (options) => {
+    expect(() => pgBossSink({ dataDir: "./none", ...options })).toThrow(/ must be at most \d+, not \d+\./);
+  },
+);
+
 describe.skipIf(missing)(`the database of pgBossSink ${missing ?? ""}`, () => {
   let server: PostgresServer;
   const newName = () => `test_${randomUUID().replaceAll("-", "")}`;

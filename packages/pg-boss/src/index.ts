@@ -106,6 +106,7 @@ export interface PgBossSink extends DurableSink {
 
 /** The first start of PGlite takes seconds, and a takeover of its folder ten more. */
 const STORE_TIMEOUT_MS = { postgres: 3_000, pglite: 30_000 };
+const YEAR_S = 365 * 24 * 60 * 60;
 /** In seconds. */
 const PGLITE_TRANSACTION_TIMEOUT = 5;
 
@@ -121,6 +122,7 @@ export function pgBossSink(options: PgBossSinkOptions): PgBossSink {
     throw new TypeError("pgBossSink takes either connection (PostgreSQL) or dataDir (PGlite). Pass one.");
   }
   checkSchemaName(schema);
+  checkLimits(options);
   const ordering = orderingOf(options);
   const isPglite = dataDir !== undefined;
   let engine: PgBossEngine | undefined;
@@ -152,6 +154,17 @@ export function pgBossSink(options: PgBossSinkOptions): PgBossSink {
     blockedKeys: async () => (await engine?.blockedKeys()) ?? [],
     migrate: async () => engine?.migrate(),
   };
+}
+
+/** @throws TypeError for numbers that do not fit into pg-boss' columns: storing events would fail. */
+function checkLimits(options: QueueOptions): void {
+  const limits = { attempts: 2 ** 31 - 1, backoff: YEAR_S, retention: 60 * YEAR_S, lease: YEAR_S };
+  for (const [option, limit] of Object.entries(limits)) {
+    const value = options[option as keyof typeof limits];
+    if (value !== undefined && value > limit) {
+      throw new TypeError(`${option} must be at most ${limit}, not ${value}.`);
+    }
+  }
 }
 
 function orderingOf({ orderingKey, onFailed = "block" }: PgBossSinkOptions): Ordering | undefined {

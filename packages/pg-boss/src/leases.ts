@@ -15,6 +15,9 @@ export interface Leases {
   close(): void;
 }
 
+/** Node runs a longer timer at once. */
+const TIMER_MAX_MS = 2 ** 31 - 1;
+
 interface Held {
   readonly controller: AbortController;
   /** When the lease was last known to hold. */
@@ -78,17 +81,20 @@ export function createLeases(
   }
 
   let renewing = false;
-  const timer = setInterval(async () => {
-    if (renewing) return abortExpired();
-    if (running.size === 0) return;
-    renewing = true;
-    // After a suspension the lease may still hold, so ask first.
-    await renewAll().catch((error) => {
-      onError(error);
-      abortExpired();
-    });
-    renewing = false;
-  }, lease / 3);
+  const timer = setInterval(
+    async () => {
+      if (renewing) return abortExpired();
+      if (running.size === 0) return;
+      renewing = true;
+      // After a suspension the lease may still hold, so ask first.
+      await renewAll().catch((error) => {
+        onError(error);
+        abortExpired();
+      });
+      renewing = false;
+    },
+    Math.min(lease / 3, TIMER_MAX_MS),
+  );
 
   return {
     hold(job) {

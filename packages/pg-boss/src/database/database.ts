@@ -47,11 +47,14 @@ class TransactionOver extends Error {
 /**
  * Runs `run` with a transaction that is usable until `run` settles. A listener that runs on after its
  * timeout must not write into the next user's transaction.
+ *
+ * @param check Runs before each statement. What it throws, the statement throws.
  */
 export async function whileOpen<T>(
   tx: Transaction,
   run: (tx: Transaction) => Promise<T>,
   timeLimit: number | undefined,
+  check: () => void = () => {},
 ): Promise<T> {
   let isOpen = true;
   const guarded: Transaction = new Proxy(tx, {
@@ -61,6 +64,7 @@ export async function whileOpen<T>(
           "The transaction of this listener has ended. Await every statement before the listener returns.",
         );
       }
+      check();
       const value = Reflect.get(target, property);
       return typeof value === "function" ? value.bind(target) : value;
     },

@@ -15,6 +15,7 @@ import { Worker } from "node:worker_threads";
 
 /** The right to use a folder. Only one process holds it. */
 export interface FolderLock {
+  isHeld(): boolean;
   /** @throws Error if another process has taken over the folder while this one stood still. */
   requireHeld(): void;
   release(): Promise<void>;
@@ -83,10 +84,12 @@ function holdLock(folder: string, own: string, next: string): FolderLock {
   // Without its heartbeat this process loses the lock, and `requireHeld` says so.
   heartbeat.on("error", () => {});
   heartbeat.unref();
+  // A process that was paused for longer than `STALE_MS` has lost the lock.
+  const isHeld = () => !existsSync(next) && existsSync(own);
   return {
+    isHeld,
     requireHeld() {
-      // A process that was paused or suspended for longer than `STALE_MS` has lost the lock.
-      if (existsSync(next) || !existsSync(own)) {
+      if (!isHeld()) {
         throw new Error(
           `Another process has taken over ${folder}, because this one stood still for more than ${STALE_MS / 1000} seconds. Restart this process.`,
         );

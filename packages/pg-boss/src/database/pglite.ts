@@ -82,7 +82,7 @@ function databaseOn(
       return db.transaction(async (tx) => {
         const state = { isOpen: true };
         try {
-          const result = await current.run(state, () => whileOpen(tx, run, timeLimit));
+          const result = await current.run(state, () => whileOpen(tx, run, timeLimit, lock.requireHeld));
           lock.requireHeld();
           return result;
         } finally {
@@ -98,7 +98,8 @@ function databaseOn(
     },
     exclusiveSince,
     async close() {
-      await db.close();
+      // Closing writes, which a process that has lost the folder must not do.
+      if (lock.isHeld()) await db.close();
       await lock.release();
     },
   };
