@@ -9,6 +9,7 @@ import type {
   EngineContext,
   EngineDefinition,
   EngineWorker,
+  QueueEngine,
   RunEvent,
   StoredFailure,
 } from "./queue-engine.js";
