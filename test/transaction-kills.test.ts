@@ -47,16 +47,25 @@ function start(options: TransactionWorkerOptions) {
     { cwd: import.meta.dirname, stdio: ["ignore", "pipe", process.env.WORKER_LOG ? "inherit" : "ignore"] },
   );
   children.add(child.once("exit", () => children.delete(child)));
-  const lines = createInterface(child.stdout);
+  const waiting = new Set<(line: string) => void>();
+  createInterface(child.stdout).on("line", (line) => {
+    for (const take of waiting) take(line);
+  });
   return {
     child,
     /** Resolves when so many lines that fit have come. */
-    async prints(fits: (line: string) => boolean, times = 1) {
-      const late = AbortSignal.timeout(PATIENCE_MS);
-      for (let left = times; left > 0; ) {
-        const [line] = await once(lines, "line", { signal: late });
-        if (fits(String(line))) left--;
-      }
+    prints(fits: (line: string) => boolean, times = 1) {
+      let left = times;
+      return new Promise<void>((resolve, reject) => {
+        const late = setTimeout(() => reject(new Error("The process does not go on.")), PATIENCE_MS).unref();
+        const take = (line: string) => {
+          if (!fits(line) || --left > 0) return;
+          clearTimeout(late);
+          waiting.delete(take);
+          resolve();
+        };
+        waiting.add(take);
+      });
     },
   };
 }
