@@ -83,7 +83,7 @@ describe("pgBossSink on PGlite", () => {
     expect(await second()).toMatch(/^Another process uses .*Only one process can use a dataDir/);
     await first.close();
     expect(await second()).toBe("0");
-  });
+  }, 90_000);
 });
 
 const missing = postgresMissing("own");
