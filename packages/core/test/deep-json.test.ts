@@ -14,11 +14,13 @@ describe("deepJson", () => {
     expect(deepJson(value)).toBe(JSON.stringify(value));
   });
 
-  test("writes a million levels, which JSON.stringify cannot", () => {
-    const text = `${'[{"a":'.repeat(500_000)}1${"}]".repeat(500_000)}`;
-    const value = JSON.parse(text);
+  const nested = (pairs: number) => `${'[{"a":'.repeat(pairs)}1${"}]".repeat(pairs)}`;
+
+  test("writes 100,000 levels, which JSON.stringify cannot, and no more", () => {
+    const value = JSON.parse(nested(50_000));
     expect(() => JSON.stringify(value)).toThrow(RangeError);
-    expect(deepJson(value) === text).toBe(true);
+    expect(deepJson(value) === nested(50_000)).toBe(true);
+    expect(() => deepJson([value])).toThrow("There are more than 100000 levels.");
   });
 
   test("throws for an object that contains itself, and for a bigint", () => {

@@ -6,11 +6,15 @@ interface Open {
   separator: "" | ",";
 }
 
+/** Each level that is being written takes memory: 5 MiB can hold two million levels. */
+const LEVELS_MAX = 100_000;
+
 /**
- * Does what `JSON.stringify` does, at any depth. `JSON.stringify` recurses, and overflows the stack at some
- * thousand levels; `JSON.parse` reads any depth.
+ * Does what `JSON.stringify` does, up to 100,000 levels deep. `JSON.stringify` recurses, and overflows the
+ * stack at some thousand levels; `JSON.parse` reads any depth.
  *
  * @throws TypeError for a `bigint`, or for an object that contains itself.
+ * @throws RangeError for more levels.
  */
 export function deepJson(root: unknown): string {
   const parts: string[] = [];
@@ -27,6 +31,7 @@ export function deepJson(root: unknown): string {
       return;
     }
     if (onPath.has(value)) throw new TypeError("An object contains itself.");
+    if (path.length === LEVELS_MAX) throw new RangeError(`There are more than ${LEVELS_MAX} levels.`);
     onPath.add(value);
     const isArray = Array.isArray(value);
     parts.push(isArray ? "[" : "{");
