@@ -138,7 +138,9 @@ describe("CHECKS", () => {
     });
     expect([...new Set(imported)].sort()).toEqual([
       "SENDERS from @crowdhook/core/testing",
+      "createHider from @crowdhook/core/internal",
       "describeValue from @crowdhook/core/internal",
+      "escapeControls from @crowdhook/core/internal",
       "toAscii from @crowdhook/core/inspect",
     ]);
   });

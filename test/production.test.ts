@@ -191,7 +191,7 @@ describe.each(TARGETS)("$name", (target) => {
       deliveries.unsubscribe(subscriber);
     }
     const durations = { verify: expect.any(Number), handle: expect.any(Number), total: expect.any(Number) };
-    const shared = { provider: "toloka", durations };
+    const shared = { provider: "toloka", source: "delivery", durations };
     const fine = { ...shared, status: 200, code: undefined, reason: undefined, bytes: delivery.body.length };
     const event = { id: "a", type: "ASSIGNMENT_SUBMITTED" };
     expect(records).toEqual([

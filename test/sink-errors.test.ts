@@ -86,7 +86,7 @@ describe.skipIf(noRedis)(`bullmqSink in a process that only receives ${noRedis ?
     const sink = opened(bullmqSink({ connection: await prepare() }));
     expect(await deliver(sink, events)).toBe(503);
     expect(printed).toContain(
-      `crowdhook: bullmq sink: unreachable: Redis failed (${code}). Check that it runs and is reachable.`,
+      `crowdhook: bullmq sink: unreachable: Redis failed (${code}). Check that it runs, is reachable and accepts the commands of this app.`,
     );
   });
 
@@ -176,11 +176,19 @@ describe.skipIf(noPostgres)(`pgBossSink in a process that only receives ${noPost
   afterAll(() => server?.close());
 
   test.each<[string, string, (url: string) => string]>([
-    ["does not exist", "3D000", (url) => url.replace(/postgres$/, "missing")],
-    ["forbids the app to create tables", "42501", (url) => url.replace("crowdhook@", "nobody@")],
-  ])("logs the code when the database %s: %s", async (_, code, urlOf) => {
+    [
+      "does not exist",
+      "unreachable: PostgreSQL failed (error 3D000).",
+      (url) => url.replace(/postgres$/, "missing"),
+    ],
+    [
+      "forbids the app to create tables",
+      "setup: The schema crowdhook does not exist, and the role nobody may not create it.",
+      (url) => url.replace("crowdhook@", "nobody@"),
+    ],
+  ])("logs the reason when the database %s: %s", async (_, reason, urlOf) => {
     const sink = opened(pgBossSink({ connection: urlOf(server.url) }));
     expect(await deliver(sink)).toBe(503);
-    expect(printed.filter((line) => line.includes("pg-boss sink: unreachable")).join()).toContain(code);
+    expect(printed.filter((line) => line.includes(`pg-boss sink: ${reason}`))).toHaveLength(1);
   });
 });

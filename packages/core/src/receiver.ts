@@ -139,7 +139,7 @@ export function createReceiver<Events extends EventMap>(
   const receiver: Receiver<Events> = {
     provider,
     ...listening,
-    handle: (incoming) => observed("delivery", incoming.headers, (trace) => handleDelivery(incoming, trace)),
+    handle: (incoming) => observed("delivery", incoming, (trace) => handleDelivery(incoming, trace)),
     ...(recoverable && { recovery: createRecovery(provider, store, { admission, dispatch, observed }) }),
     async dispatch(event, context) {
       const failures = await runListeners(event as ReceivedEvent<Events>, (limit) =>

@@ -139,7 +139,7 @@ describe("createDurableSink", () => {
     const engine = { store: () => new Promise<void>(() => {}) };
     const sink = memorySink({}, undefined, { storeTimeout: 1, engine });
     await expect(async () => sink.accept([eventOf("a")], NO_CONTEXT)).rejects.toThrow(
-      "The memory has not answered within 0 seconds. Check that it runs and is reachable.",
+      "The memory has not answered within 0 seconds. Check that it runs, is reachable and accepts the commands of this app.",
     );
   });
 
@@ -151,7 +151,7 @@ describe("createDurableSink", () => {
     });
     await expect(async () => sink.accept([eventOf("a")], NO_CONTEXT)).rejects.toThrow("a password");
     expect(log.mock.calls.flat()).toEqual([
-      "crowdhook: memory sink: unreachable: The memory failed (42501). Check that it runs and is reachable.",
+      "crowdhook: memory sink: unreachable: The memory failed (42501). Check that it runs, is reachable and accepts the commands of this app.",
     ]);
     log.mockRestore();
   });
@@ -234,7 +234,7 @@ describe("createDurableSink", () => {
     expect(log.mock.calls.flat()).toEqual(
       ["E_RANGE", "TypeError"].map(
         (code) =>
-          `crowdhook: memory sink: unreachable: The memory failed (${code}). Check that it runs and is reachable.`,
+          `crowdhook: memory sink: unreachable: The memory failed (${code}). Check that it runs, is reachable and accepts the commands of this app.`,
       ),
     );
     expect(context?.codeOf(new TypeError("a password"))).toBe("TypeError");

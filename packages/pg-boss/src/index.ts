@@ -131,7 +131,7 @@ export function pgBossSink(options: PgBossSinkOptions): PgBossSink {
     server: isPglite ? "PGlite" : "PostgreSQL",
     storeTimeout: isPglite ? STORE_TIMEOUT_MS.pglite : STORE_TIMEOUT_MS.postgres,
     // These messages hold no address and no password.
-    codeOf: (error) => (error instanceof SetupError ? error.message : undefined),
+    explain: (error) => (error instanceof SetupError ? error.message : undefined),
     createEngine(context) {
       engine = createPgBossEngine(
         context,

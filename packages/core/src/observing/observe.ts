@@ -31,7 +31,7 @@ interface Observers {
  */
 export type Observed = <Result>(
   source: EventSource,
-  headers: IncomingDelivery["headers"],
+  incoming: Pick<IncomingDelivery, "headers">,
   handle: (trace?: Trace) => Promise<Result>,
 ) => Promise<Result>;
 
@@ -42,7 +42,7 @@ export function createObserved(
 ): Observed {
   return <Result>(
     source: EventSource,
-    headers: IncomingDelivery["headers"],
+    incoming: Pick<IncomingDelivery, "headers">,
     handle: (trace?: Trace) => Promise<Result>,
   ) => {
     if (!observe && !instrumentation && !hasSubscribers()) return handle();
@@ -60,7 +60,7 @@ export function createObserved(
       return result.then(() => record);
     };
     return runInside(
-      (run) => instrumentation.delivery({ provider, headers: toHeaders(headers) }, run),
+      (run) => instrumentation.delivery({ provider, headers: toHeaders(incoming.headers) }, run),
       run,
       (trouble) => log("instrumentation", trouble),
     ).then(() => result as Promise<Result>);

@@ -86,7 +86,7 @@ export function createRecovery<Events extends EventMap>(
       const events = provider.parseEvents(body, headers);
       if (events === undefined) throw new TypeError("The recovered body is not an envelope of events.");
       const recovered = events.map((event) => ({ ...event, recovered: true }) as ReceivedEvent<Events>);
-      const attempts = await observed("recovery", headers, (trace) =>
+      const attempts = await observed("recovery", { headers }, (trace) =>
         handle(withOccurrences(provider, recovered), trace),
       );
       return attempts.map(({ event: { id, type }, outcome }) => ({ id, type, outcome: outcome as Outcome }));

@@ -20,6 +20,7 @@ const STORE_TIMEOUT_MS = 3_000;
 /** Added for each event: 10,000 of them are one statement, which takes seconds on a busy machine. */
 const STORE_TIMEOUT_PER_EVENT_MS = 1;
 const CLOSED = "The sink is closed. Create a new one.";
+const ADVICE = "Check that it runs, is reachable and accepts the commands of this app.";
 /** In UTF-16 units. */
 const MESSAGE_MAX = 2_000;
 
@@ -97,7 +98,7 @@ export function createDurableSink(options: QueueOptions, definition: EngineDefin
       try {
         await withDeadline(limit, engine.store(provider, events.map(serialize)), () => {
           throw new SlowServer(
-            `${server} has not answered within ${Math.round(limit / 1000)} seconds. Check that it runs and is reachable.`,
+            `${server} has not answered within ${Math.round(limit / 1000)} seconds. ${ADVICE}`,
           );
         });
       } catch (error) {
@@ -144,7 +145,7 @@ function idParts(id: string): [provider: string, eventId: string] {
 }
 
 function contextFor(
-  { server, codeOf }: EngineDefinition,
+  { server, codeOf, explain }: EngineDefinition,
   settings: QueueSettings,
   closing: AbortSignal,
   log: Log,
@@ -156,7 +157,9 @@ function contextFor(
     queueName: (provider) => `${settings.queue}-${provider}`,
     reportUnreachable(error) {
       const code = codeOrKind(error);
-      log("unreachable", `${server} failed (${code}). Check that it runs and is reachable.`, code);
+      const explanation = explain?.(error);
+      if (explanation !== undefined) log("setup", explanation);
+      else log("unreachable", `${server} failed (${code}). ${ADVICE}`, code);
     },
     codeOf: codeOrKind,
     messageOf,

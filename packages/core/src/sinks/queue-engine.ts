@@ -22,6 +22,11 @@ export interface EngineDefinition {
    * `code`.
    */
   readonly codeOf?: ((error: unknown) => string | undefined) | undefined;
+  /**
+   * Returns the cause and the fix of an error, in sentences for the operator; `undefined` if they are unknown.
+   * The sink logs them in place of the code. Never return a message of the server.
+   */
+  readonly explain?: ((error: unknown) => string | undefined) | undefined;
   /** Creates the engine. `createDurableSink` calls it once. It must not open a connection yet. */
   createEngine(context: EngineContext): QueueEngine;
 }
