@@ -47,11 +47,9 @@ export function createBullmqEngine(context: EngineContext, target: string | Redi
 
     failed: (limit) => request(LISTING_MS, ({ client }) => queues.failed(client, limit)),
 
-    replay: (provider, eventId) =>
-      request(ANSWER_MS, ({ client }) => queues.replay(client, provider, eventId)),
+    replay: (provider, key) => request(ANSWER_MS, ({ client }) => queues.replay(client, provider, key)),
 
-    discard: (provider, eventId) =>
-      request(ANSWER_MS, ({ client }) => queues.discard(client, provider, eventId)),
+    discard: (provider, key) => request(ANSWER_MS, ({ client }) => queues.discard(client, provider, key)),
 
     // A request waits until the connection is ready.
     ready: () => request(LISTING_MS, async ({ client }) => void (await client.ping())),

@@ -1,8 +1,8 @@
 import { createHash, randomUUID } from "node:crypto";
 
 /** Returns the id of the job to store an event in. Events without an id are never duplicates. */
-export function newJobId(eventId: string): string {
-  return eventId === "" ? `random-${randomUUID()}` : jobIdOf(eventId);
+export function newJobId(key: string): string {
+  return key === "" ? `random-${randomUUID()}` : jobIdOf(key);
 }
 
 /**
@@ -10,6 +10,6 @@ export function newJobId(eventId: string): string {
  * `meta` as a key of its own. The hash is over JSON text, because UTF-8 maps all halves of surrogate
  * pairs to one character, and JSON does not.
  */
-export function jobIdOf(eventId: string): string {
-  return `event-${createHash("sha256").update(JSON.stringify(eventId)).digest("base64url")}`;
+export function jobIdOf(key: string): string {
+  return `event-${createHash("sha256").update(JSON.stringify(key)).digest("base64url")}`;
 }

@@ -1,4 +1,9 @@
-import type { EngineContext, SerializedEvent, StoredFailure } from "@crowdhook/core/sink";
+import {
+  deduplicationKey,
+  type EngineContext,
+  type SerializedEvent,
+  type StoredFailure,
+} from "@crowdhook/core/sink";
 import { Job, type JobsOptions, Queue } from "bullmq";
 import type { Redis } from "ioredis";
 import type { Connection } from "./connection.js";
@@ -11,9 +16,9 @@ export interface Queues {
   /** Returns the `limit` oldest failures of each provider. */
   failed(client: Redis, limit: number): Promise<readonly StoredFailure[]>;
   /** Queues a failed event again. Resolves with whether it was found. */
-  replay(client: Redis, provider: string, eventId: string): Promise<boolean>;
+  replay(client: Redis, provider: string, key: string): Promise<boolean>;
   /** Deletes a failed event. Resolves with whether it was found. */
-  discard(client: Redis, provider: string, eventId: string): Promise<boolean>;
+  discard(client: Redis, provider: string, key: string): Promise<boolean>;
 }
 
 export function createQueues({ settings, queueName }: EngineContext): Queues {
@@ -48,11 +53,11 @@ export function createQueues({ settings, queueName }: EngineContext): Queues {
     return queue;
   }
 
-  async function findJob(client: Redis, provider: string, eventId: string): Promise<Job | undefined> {
+  async function findJob(client: Redis, provider: string, key: string): Promise<Job | undefined> {
     if ((await client.sismember(providersKey, provider)) === 0) return undefined;
     const queue = queueOf(provider, client);
-    const opaque = /^(?:event|random)-[\w-]{36,}$/.test(eventId) ? await queue.getJob(eventId) : undefined;
-    return (await queue.getJob(jobIdOf(eventId))) ?? opaque;
+    const opaque = /^(?:event|random)-[\w-]{36,}$/.test(key) ? await queue.getJob(key) : undefined;
+    return (await queue.getJob(jobIdOf(key))) ?? opaque;
   }
 
   return {
@@ -75,8 +80,8 @@ export function createQueues({ settings, queueName }: EngineContext): Queues {
       return failures.flat();
     },
 
-    async replay(client, provider, eventId) {
-      const job = await findJob(client, provider, eventId);
+    async replay(client, provider, key) {
+      const job = await findJob(client, provider, key);
       if (job === undefined) return false;
       try {
         await job.retry("failed", { resetAttemptsMade: true, resetAttemptsStarted: true });
@@ -89,8 +94,8 @@ export function createQueues({ settings, queueName }: EngineContext): Queues {
       }
     },
 
-    async discard(client, provider, eventId) {
-      const job = await findJob(client, provider, eventId);
+    async discard(client, provider, key) {
+      const job = await findJob(client, provider, key);
       if (job === undefined || !(await job.isFailed())) return false;
       await job.remove();
       return true;
@@ -107,7 +112,7 @@ async function addJobs(
   events: readonly SerializedEvent[],
   options: JobsOptions,
 ): Promise<void> {
-  const jobs = events.map((data) => ({ type: data.type, data, jobId: newJobId(data.id) }));
+  const jobs = events.map((data) => ({ type: data.type, data, jobId: newJobId(deduplicationKey(data)) }));
   const [first] = jobs;
   if (jobs.length === 1 && first) {
     await queue.add(first.type, first.data, { ...options, jobId: first.jobId });

@@ -45,7 +45,8 @@ export function createDispatcher<Events extends EventMap>(
   const { claims, sink, orderingKey, concurrency = 1, detectStale = false, tolerance = 300 } = options;
   const { recoverable = false, clock = Date.now } = options;
   const replayable = 2 * tolerance * 1000 + CLOCK_SKEW_MS;
-  const isShared = claims !== undefined;
+  // Recovery asks the store which events are done, so the store knows them all.
+  const isShared = claims !== undefined || recoverable;
   const claimer = createClaimer({
     store,
     isShared,

@@ -65,7 +65,8 @@ export function createReceiver<Events extends EventMap>(
   const verify = createVerifier(provider as Provider, options, log);
   const { run, ...listening } = createListeners<Events>(provider, timeout, createOperator(log));
   const runListeners = instrumented(options, log, run);
-  const store = options.claims ?? memoryClaims({ clock: options.clock ?? Date.now });
+  const { clock = Date.now } = options;
+  const store = options.claims ?? memoryClaims({ clock });
   const dispatch = createDispatcher(provider, options, store, runListeners, log);
   const observed = createObserved(provider.name, options, log);
 
@@ -140,7 +141,9 @@ export function createReceiver<Events extends EventMap>(
     provider,
     ...listening,
     handle: (incoming) => observed("delivery", incoming, (trace) => handleDelivery(incoming, trace)),
-    ...(recoverable && { recovery: createRecovery(provider, store, { admission, dispatch, observed }) }),
+    ...(recoverable && {
+      recovery: createRecovery(provider, store, { admission, dispatch, observed, clock }),
+    }),
     async dispatch(event, context) {
       const failures = await runListeners(event as ReceivedEvent<Events>, (limit) =>
         contextWithoutDelivery({ ...context, stale: false }, limit),

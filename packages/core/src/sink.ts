@@ -10,6 +10,7 @@ export type {
   StoredFailure,
 } from "./sinks/queue-engine.js";
 export {
+  deduplicationKey,
   deserializeEvent,
   type SerializedEvent,
   type SerializedText,

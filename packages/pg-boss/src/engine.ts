@@ -33,11 +33,11 @@ export function createPgBossEngine(
   );
 
   /** Runs a statement on the failed event with this id: `$1` is its queue, `$2` and `$3` its possible ids. */
-  async function changeFailed(statement: string, provider: string, eventId: string): Promise<boolean> {
+  async function changeFailed(statement: string, provider: string, key: string): Promise<boolean> {
     const { db } = await connection.open();
     const { rows } = await db.executeSql(
       `${statement} WHERE name = $1 AND id::text IN ($2, $3) AND state = 'failed' RETURNING id`,
-      [nameOf(provider), jobIdOf(provider, eventId), eventId],
+      [nameOf(provider), jobIdOf(provider, key), key],
     );
     return rows.length > 0;
   }
@@ -93,15 +93,15 @@ export function createPgBossEngine(
       return rows.map((row) => failureOf(row, row.name.slice(prefix.length)));
     },
 
-    replay: (provider, eventId) =>
+    replay: (provider, key) =>
       changeFailed(
         `UPDATE ${schema}.job
          SET state = 'retry', retry_count = 0, started_on = NULL, completed_on = NULL, start_after = now()`,
         provider,
-        eventId,
+        key,
       ),
 
-    discard: (provider, eventId) => changeFailed(`DELETE FROM ${schema}.job`, provider, eventId),
+    discard: (provider, key) => changeFailed(`DELETE FROM ${schema}.job`, provider, key),
 
     async migrate() {
       await moveOldEvents(await connection.openDatabase(), schema, settings.lease);

@@ -1,6 +1,11 @@
 import { createHash, randomUUID } from "node:crypto";
 import type { ReceivedEvent } from "@crowdhook/core";
-import { deserializeEvent, type QueueSettings, type SerializedEvent } from "@crowdhook/core/sink";
+import {
+  deduplicationKey,
+  deserializeEvent,
+  type QueueSettings,
+  type SerializedEvent,
+} from "@crowdhook/core/sink";
 import type { JobInsert } from "pg-boss";
 
 /**
@@ -29,7 +34,7 @@ export function jobsOf(
 ): JobInsert[] {
   const jobs = new Map<string, JobInsert>();
   for (const event of events) {
-    const id = newJobId(event.provider, event.id);
+    const id = newJobId(event.provider, deduplicationKey(event));
     const json = JSON.stringify(event);
     const key = ordering?.orderingKey(deserializeEvent(event));
     if (jobs.has(id)) continue;
@@ -65,17 +70,17 @@ export function orderingKeyOf(stored: string): string | undefined {
 }
 
 /** Returns the id of the row to store an event in. Events without an id are never duplicates. */
-function newJobId(provider: string, eventId: string): string {
-  return eventId === "" ? randomUUID() : jobIdOf(provider, eventId);
+function newJobId(provider: string, key: string): string {
+  return key === "" ? randomUUID() : jobIdOf(provider, key);
 }
 
 /**
  * Returns the UUID (version 8) that identifies an event. Source: RFC 9562, section 5.8. It hashes JSON
  * text, because UTF-8 maps all halves of surrogate pairs to one character, and JSON does not.
  */
-export function jobIdOf(provider: string, eventId: string): string {
+export function jobIdOf(provider: string, key: string): string {
   const bytes = createHash("sha256")
-    .update(JSON.stringify([provider, eventId]))
+    .update(JSON.stringify([provider, key]))
     .digest()
     .subarray(0, 16);
   bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x80;

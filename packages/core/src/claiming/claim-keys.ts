@@ -17,6 +17,15 @@ export interface ClaimKeys {
   readonly subject?: { readonly key: string; readonly occurredAt: number } | undefined;
 }
 
+type Identity = Pick<ReceivedEvent, "id" | "occurrence">;
+
+const isIdentified = ({ id, occurrence }: Identity) => id !== "" || occurrence !== undefined;
+
+/** Returns the key of an event that has an occurrence or an id. */
+export function eventKeyOf(provider: string, { id, occurrence }: Identity): string {
+  return occurrence === undefined ? `${provider}:${id}` : `${provider}/occurrence:${occurrence}`;
+}
+
 /**
  * Returns a function that gives the keys of an event, or `undefined` for an event that cannot be claimed.
  * `replayable` is how long a signature can be replayed, in milliseconds.
@@ -29,19 +38,14 @@ export function createClaimKeys(
     const signature = signsEventIds ? undefined : digest;
     // Without an id, the signature stands for the event: a provider that does not sign ids sends one event
     // per delivery.
-    if (event.id === "" && signature === undefined && event.occurrence === undefined) return undefined;
+    if (!isIdentified(event) && signature === undefined) return undefined;
     return {
-      event: eventKeyOf(event, signature),
+      event: isIdentified(event) ? eventKeyOf(name, event) : `${name}/without-id:${signature}`,
       signature:
         signature === undefined ? undefined : { key: `${name}/signature:${signature}`, lease: replayable },
       subject: detectStale ? tracked(event) : undefined,
     };
   };
-
-  function eventKeyOf({ id, occurrence }: ReceivedEvent, signature: string | undefined): string {
-    if (occurrence !== undefined) return `${name}/occurrence:${occurrence}`;
-    return id === "" ? `${name}/without-id:${signature}` : `${name}:${id}`;
-  }
 
   function tracked(event: ReceivedEvent): ClaimKeys["subject"] {
     if (!event.occurredAt || event.type.length > TRACKED_MAX) return undefined;

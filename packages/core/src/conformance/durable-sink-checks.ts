@@ -1,100 +1,23 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import type { ReceivedEvent } from "../event.js";
-import type { ListenerContext } from "../listeners/context.js";
 import { toloka } from "../providers/toloka/index.js";
 import { createReceiver } from "../receiver.js";
-import type { DurableSink } from "../sinks/durable-sink.js";
 import { signToloka, tolokaEvent } from "../testing.js";
+import {
+  DEEP,
+  type DurableSinksUnderTest,
+  deepJson,
+  eventFrom,
+  idsOf,
+  innermost,
+  NO_CONTEXT,
+  SECRET,
+  setUp,
+  until,
+} from "./durable-sinks-under-test.js";
 
-/** Creates the sinks to check. They share one store, as the sinks of several processes do. It starts empty. */
-export interface DurableSinksUnderTest {
-  /** Creates a sink with `attempts: 3` and `backoff: 1`. The check closes the sink. */
-  open(): DurableSink;
-}
-
-interface Handled {
-  readonly event: ReceivedEvent;
-  readonly context: ListenerContext;
-}
-
-const SECRET = "12345";
-/** The time limit for each wait. */
-const PATIENCE_MS = 30_000;
-const NO_CONTEXT = { signal: new AbortController().signal, stale: false } as ListenerContext;
-
-/** Polls `look` until it returns something other than `false`. */
-async function until<T>(expected: string, look: () => Promise<T | false>): Promise<T> {
-  for (const begun = performance.now(); performance.now() - begun < PATIENCE_MS; ) {
-    const found = await look();
-    if (found !== false) return found;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  throw new assert.AssertionError({ message: `Expected ${expected} within ${PATIENCE_MS / 1000} seconds.` });
-}
-
-function idsOf(handled: readonly Handled[]): unknown[] {
-  return handled.map(({ event }) => event.id).sort();
-}
-
-function eventFrom(data: object): ReceivedEvent {
-  const [event] = toloka.parseEvents({ events: [data] }, new Headers()) ?? [];
-  if (event === undefined) throw new TypeError("The sample is not a valid event.");
-  return event as ReceivedEvent;
-}
-
-/** More levels than `JSON.stringify`, PostgreSQL or Lua in Redis can take. */
-const DEEP = 20_000;
-
-/** Returns JSON of arrays and objects in each other, `DEEP` levels. */
-function deepJson(): string {
-  return `${'[{"a":'.repeat(DEEP / 2)}"deep"${"}]".repeat(DEEP / 2)}`;
-}
-
-/** Returns what lies in the innermost object of `deepJson`, and the number of levels around it. */
-function innermost(value: unknown): unknown[] {
-  let levels = 0;
-  let inner = value;
-  for (; typeof inner === "object" && inner !== null; levels++) inner = Object.values(inner)[0];
-  return [inner, levels];
-}
-
-/** Opens one sink that stores deliveries, and one more sink for each worker. */
-function setUp(open: DurableSinksUnderTest["open"]) {
-  const sink = open();
-  const sinks = [sink];
-  return {
-    sink,
-    /** Delivers the events to a new receiver, which has no claims yet. Returns the reply's status. */
-    async deliver(...events: readonly object[]): Promise<number> {
-      const receiver = createReceiver(toloka, { secret: SECRET, sink });
-      return (await receiver.handle(signToloka({ secret: SECRET, events }))).status;
-    },
-    worker(concurrency = 1, listener: (event: ReceivedEvent) => unknown = () => {}) {
-      const sink = open();
-      sinks.push(sink);
-      const handled: Handled[] = [];
-      const receiver = createReceiver(toloka, { secret: SECRET });
-      const listen = (event: ReceivedEvent, context: ListenerContext) => {
-        handled.push({ event, context });
-        return listener(event);
-      };
-      receiver.onAny(listen);
-      receiver.onUnrecognized((event, context) =>
-        event.problems.length > 0 ? listen(event, context) : undefined,
-      );
-      receiver.onError(() => {});
-      sink.work(receiver, { concurrency });
-      return {
-        sink,
-        handled,
-        /** Resolves with the events when at least `count` of them have started. */
-        handles: (count: number) => until(`${count} events`, async () => handled.length >= count && handled),
-      };
-    },
-    close: () => Promise.all(sinks.map((sink) => sink.close())),
-  };
-}
+export type { DurableSinksUnderTest } from "./durable-sinks-under-test.js";
 
 /**
  * The requirements for every `DurableSink`, for any test runner. `check` rejects if the sink does not meet
@@ -232,6 +155,39 @@ export const durableSinkChecks: readonly {
       assert.deepEqual(attempts(), [1, 2, 3, 1]);
       assert.deepEqual(await sink.failed(), []);
       assert.equal(await sink.replay(id), false);
+      await close();
+    },
+  },
+  {
+    name: "the queue stores a fact once, whether a webhook or recovery reports it, and replays it",
+    async check({ open }) {
+      const { sink, worker, close } = setUp(open);
+      const of = (uuid: string, occurrence: string) => ({
+        ...eventFrom(tolokaEvent("ASSIGNMENT_SUBMITTED", { uuid })),
+        occurrence,
+      });
+      const fact = `ASSIGNMENT_SUBMITTED:${randomUUID()}`;
+      const [webhook, recovered] = [of(randomUUID(), fact), { ...of(randomUUID(), fact), recovered: true }];
+      // Its id is the text of another event's occurrence.
+      const lookalike = eventFrom(tolokaEvent("ASSIGNMENT_SUBMITTED", { uuid: fact }));
+      await sink.accept([webhook, lookalike], NO_CONTEXT);
+      await sink.accept([recovered as ReceivedEvent], NO_CONTEXT);
+      let broken = true;
+      const { handled, handles } = worker(1, ({ id }) => {
+        if (broken && id === webhook.id) throw new Error("it is broken");
+      });
+      const [failed] = await until("a failed event", async () => {
+        const all = await sink.failed();
+        return all.length > 0 && all;
+      });
+      assert.equal(failed?.event.occurrence, fact);
+      await sink.accept([recovered as ReceivedEvent], NO_CONTEXT);
+      assert.equal((await sink.failed()).length, 1);
+      broken = false;
+      assert.equal(await sink.replay(failed?.id ?? ""), true);
+      await handles(5);
+      assert.deepEqual(idsOf(handled), [lookalike.id, ...Array(4).fill(webhook.id)].sort());
+      assert.deepEqual(await sink.failed(), []);
       await close();
     },
   },

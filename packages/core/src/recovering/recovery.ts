@@ -1,4 +1,5 @@
 import type { Admission } from "../admission.js";
+import { eventKeyOf } from "../claiming/claim-keys.js";
 import type { ClaimStore } from "../claiming/claim-store.js";
 import type { DeliveryHeaders } from "../delivery.js";
 import { type Dispatch, RECOVERABLE_MS } from "../dispatch.js";
@@ -11,11 +12,15 @@ import type { Provider } from "../provider.js";
 
 /** For how long a process that recovers keeps others from doing the same, unless it renews. In milliseconds. */
 const LEASE_MS = 30_000;
+/** How long the claim holds that asks whether an event is done, unless it is released. */
+const PROBE_MS = 1_000;
 
 /** The part of a recoverable receiver that takes events which no webhook has brought. */
 export interface Recovery {
   /** How far back recovery may go, in milliseconds. The receiver may have forgotten older events. */
   readonly reach: number;
+  /** The receiver's clock: returns Unix time in milliseconds. */
+  readonly clock: () => number;
   /**
    * Takes the events of one envelope through the same claims, listeners or sink as a delivery. The caller
    * vouches for them: nothing is verified.
@@ -26,6 +31,8 @@ export interface Recovery {
    * @throws Error if the receiver is closed.
    */
   dispatch(body: unknown, headers?: DeliveryHeaders): Promise<readonly EventRecord[]>;
+  /** Returns whether the receiver knows that an event was handled. An occurrence counts before an id. */
+  isHandled(event: Pick<ReceivedEvent, "id" | "occurrence">): Promise<boolean>;
   /** Returns the saved checkpoint: Unix time in milliseconds, or `undefined`. */
   checkpoint(): Promise<number | undefined>;
   /** Saves the time up to which all events are known. The later of two times stays. */
@@ -52,12 +59,13 @@ interface Stages<Events extends EventMap> {
   readonly admission: Admission;
   readonly dispatch: Dispatch<Events>;
   readonly observed: Observed;
+  readonly clock: () => number;
 }
 
 export function createRecovery<Events extends EventMap>(
   provider: Provider<Events>,
   store: ClaimStore,
-  { admission, dispatch, observed }: Stages<Events>,
+  { admission, dispatch, observed, clock }: Stages<Events>,
 ): Recovery {
   const checkpointKey = `${provider.name}/checkpoint`;
   const recoveryKey = `${provider.name}/recovery`;
@@ -81,6 +89,7 @@ export function createRecovery<Events extends EventMap>(
 
   return {
     reach: RECOVERABLE_MS,
+    clock,
 
     async dispatch(body, headers = new Map()) {
       const events = provider.parseEvents(body, headers);
@@ -90,6 +99,15 @@ export function createRecovery<Events extends EventMap>(
         handle(withOccurrences(provider, recovered), trace),
       );
       return attempts.map(({ event: { id, type }, outcome }) => ({ id, type, outcome: outcome as Outcome }));
+    },
+
+    async isHandled(event) {
+      const key = eventKeyOf(provider.name, event);
+      const owner = crypto.randomUUID();
+      // Only a claim tells on every store. Short, in case this process ends before it releases the claim.
+      const claim = await store.claim(key, owner, PROBE_MS);
+      if (claim === "won") await store.release(key, owner);
+      return claim === "done";
     },
 
     checkpoint: async () => store.latestOccurrence?.(checkpointKey),

@@ -13,7 +13,13 @@ import type {
   RunEvent,
   StoredFailure,
 } from "./queue-engine.js";
-import { deserializeEvent, type SerializedEvent, serializeEvent, withoutData } from "./serialized-event.js";
+import {
+  deduplicationKey,
+  deserializeEvent,
+  type SerializedEvent,
+  serializeEvent,
+  withoutData,
+} from "./serialized-event.js";
 import { type QueueOptions, type QueueSettings, queueSettings, requirePositiveInteger } from "./settings.js";
 
 const STORE_TIMEOUT_MS = 3_000;
@@ -75,13 +81,13 @@ export function createDurableSink(options: QueueOptions, definition: EngineDefin
     return done;
   }
 
-  async function replayOne(provider: string, eventId: string): Promise<boolean> {
-    const found = await engine.replay(provider, eventId);
+  async function replayOne(provider: string, key: string): Promise<boolean> {
+    const found = await engine.replay(provider, key);
     if (found) workers.get(provider)?.wake?.();
     return found;
   }
 
-  const discardOne: QueueEngine["discard"] = (provider, eventId) => engine.discard(provider, eventId);
+  const discardOne: QueueEngine["discard"] = (provider, key) => engine.discard(provider, key);
 
   async function close(): Promise<void> {
     await Promise.all([...workers.values()].map((worker) => worker.stop()));
@@ -139,7 +145,7 @@ export function createDurableSink(options: QueueOptions, definition: EngineDefin
 }
 
 /** Splits the id of a failed event into the provider and the event's id. */
-function idParts(id: string): [provider: string, eventId: string] {
+function idParts(id: string): [provider: string, key: string] {
   const [provider = "", ...rest] = String(id).split(":");
   return [provider, rest.join(":")];
 }
@@ -186,7 +192,7 @@ function failedEvent({ provider, jobId, data, type = "", ...failure }: StoredFai
     };
   }
   const { error, attempts, failedAt } = failure;
-  return { id: `${provider}:${event.id || jobId}`, event, error, attempts, failedAt };
+  return { id: `${provider}:${deduplicationKey(event) || jobId}`, event, error, attempts, failedAt };
 }
 
 class SlowServer extends Error {

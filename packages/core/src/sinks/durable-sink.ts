@@ -74,7 +74,10 @@ export interface FailedFilter {
 }
 
 export interface FailedEvent {
-  /** The id for `replay`: the provider and the event's id, such as `toloka:7b6c…`. */
+  /**
+   * The id for `replay`: the provider and the event's id, such as `toloka:7b6c…`. An event with an
+   * occurrence has that in place of its id, such as `toloka:occurrence/ASSIGNMENT_SUBMITTED:0001`.
+   */
   readonly id: string;
   readonly event: ReceivedEvent;
   /** The name and message of the last attempt's error. */

@@ -55,11 +55,11 @@ export interface EngineContext {
  */
 export interface QueueEngine {
   /**
-   * Stores all the events. If it rejects, it must have stored none. The queue deduplicates by event id: it
-   * ignores an event that waits, runs or has failed, or that was handled within `settings.retention`. It
-   * always stores an event with an empty id.
+   * Stores all the events. If it rejects, it must have stored none. The queue deduplicates by
+   * `deduplicationKey`: it ignores an event that waits, runs or has failed, or that was handled within
+   * `settings.retention`. It always stores an event whose key is empty.
    *
-   * @param events At least one, all of this provider. They may repeat an id. JSON can represent each of
+   * @param events At least one, all of this provider. They may repeat a key. JSON can represent each of
    *   them, in about 100 levels.
    */
   store(provider: string, events: readonly SerializedEvent[]): Promise<void>;
@@ -76,15 +76,15 @@ export interface QueueEngine {
   /**
    * Queues a failed event again, with its attempts starting from 1. Resolves with whether it was found.
    *
-   * @param eventId The event's id or, for an event without one, its `jobId`.
+   * @param key The event's `deduplicationKey` or, for an event without one, its `jobId`.
    */
-  replay(provider: string, eventId: string): Promise<boolean>;
+  replay(provider: string, key: string): Promise<boolean>;
   /**
    * Deletes a failed event, so that the queue no longer knows it. Resolves with whether it was found.
    *
-   * @param eventId The event's id or, for an event without one, its `jobId`.
+   * @param key The event's `deduplicationKey` or, for an event without one, its `jobId`.
    */
-  discard(provider: string, eventId: string): Promise<boolean>;
+  discard(provider: string, key: string): Promise<boolean>;
   /** Connects and creates what the queue needs. Rejects with the reason if it cannot. */
   ready?(): Promise<void>;
   /** Ends all connections. Called once, after every worker has stopped. */

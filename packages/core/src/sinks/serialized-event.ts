@@ -78,7 +78,10 @@ function isDeeper(value: unknown, levels: number): boolean {
   return levels === 0 || Object.values(value).some((child) => isDeeper(child, levels - 1));
 }
 
-/** Returns the text by which a queue deduplicates an event; empty if the event has no id. */
+/**
+ * Returns the text by which a queue deduplicates an event: its occurrence, else its id. Empty if it has
+ * neither. A webhook and a recovered event of the same fact have the same key.
+ */
 export function deduplicationKey({ id, occurrence }: Pick<SerializedEvent, "id" | "occurrence">): string {
   // With a prefix, because an id could be the same text.
   return occurrence === undefined ? id : `occurrence/${occurrence}`;
