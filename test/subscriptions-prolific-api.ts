@@ -6,6 +6,15 @@ interface Form {
   is_enabled?: boolean;
 }
 
+export interface ListedEvent {
+  id: string;
+  datetime_created: string;
+  event_type: string;
+  resource_id: string;
+  status: string;
+  payload: unknown;
+}
+
 export interface ProlificApi extends ApiServer {
   /** The workspace's subscriptions by id. */
   readonly subscriptions: Map<string, Record<string, unknown>>;
@@ -13,6 +22,10 @@ export interface ProlificApi extends ApiServer {
   readonly confirmed: Set<string>;
   /** The ids of the subscriptions that never had an event. */
   readonly unused: Set<string>;
+  /** The events of a subscription, by its id. Without a list it has three. */
+  readonly events: Map<string, ListedEvent[]>;
+  /** The largest page, whatever `limit` asks for. */
+  pageSize: number;
   /** Adds a subscription to the workspace and returns its id. */
   add(form: Form): string;
 }
@@ -42,6 +55,13 @@ export async function startProlificApi(
     subscriptions: workspace.subscriptions,
     confirmed: workspace.confirmed,
     unused: workspace.unused,
+    events: workspace.events,
+    get pageSize() {
+      return workspace.pageSize;
+    },
+    set pageSize(size) {
+      workspace.pageSize = size;
+    },
     add: workspace.add,
     reset() {
       server.reset();
@@ -56,12 +76,16 @@ function createWorkspace(id: string) {
   const subscriptions = new Map<string, Record<string, unknown>>();
   const confirmed = new Set<string>();
   const unused = new Set<string>();
+  const events = new Map<string, ListedEvent[]>();
   let count = 0;
   return {
     id,
     subscriptions,
     confirmed,
     unused,
+    events,
+    // Two per page, so that few items fill several pages.
+    pageSize: 2,
     add(form: Form): string {
       const hookId = `hook-${String(++count).padStart(4, "0")}`;
       subscriptions.set(hookId, { is_enabled: true, ...form, id: hookId, workspace_id: id });
@@ -71,6 +95,8 @@ function createWorkspace(id: string) {
       subscriptions.clear();
       confirmed.clear();
       unused.clear();
+      events.clear();
+      this.pageSize = 2;
       count = 0;
     },
   };
@@ -78,7 +104,7 @@ function createWorkspace(id: string) {
 
 /** Handles the calls whose path names no subscription. */
 function handleWorkspaceCall(
-  { id: workspace_id, subscriptions, add }: Workspace,
+  { id: workspace_id, subscriptions, add, pageSize }: Workspace,
   call: string,
   query: Record<string, string>,
   body: Record<string, unknown>,
@@ -93,7 +119,7 @@ function handleWorkspaceCall(
     case "GET /hooks/subscriptions": {
       const { is_enabled = "true" } = query;
       const all = [...subscriptions.values()].filter((each) => String(each.is_enabled) === is_enabled);
-      return page(all, query);
+      return page(all, query, pageSize);
     }
     case "POST /hooks/subscriptions/": {
       const { event_type, target_url, is_enabled } = body as Record<string, string>;
@@ -111,7 +137,7 @@ function handleWorkspaceCall(
 
 /** Handles the calls whose path names a subscription. */
 function handleSubscriptionCall(
-  { subscriptions, confirmed, unused }: Workspace,
+  { subscriptions, confirmed, unused, events, pageSize }: Workspace,
   method: string,
   path: string,
   query: Record<string, string>,
@@ -120,7 +146,10 @@ function handleSubscriptionCall(
   const [, id = "", rest] = /^\/hooks\/subscriptions\/([\w-]+)\/(events\/)?$/.exec(path) ?? [];
   const subscription = subscriptions.get(id);
   if (!subscription) return refused(404, "Not found", "No such thing.");
-  if (rest) return page(unused.has(id) ? [] : eventsOf(subscription, query.status), query);
+  if (rest) {
+    const all = events.get(id)?.filter(({ status }) => [undefined, status].includes(query.status));
+    return page(unused.has(id) ? [] : (all ?? eventsOf(subscription, query.status)), query, pageSize);
+  }
   switch (method) {
     case "GET":
       return { status: 200, body: subscription };
@@ -154,8 +183,12 @@ function refused(status: number, title: string, detail: unknown): ApiResponse {
   return { status, body: { error: { status, error_code: 140_000 + status, title, detail } } };
 }
 
-/** Returns one page of at most two items, whatever `limit` asks for. */
-function page(all: readonly object[], { limit = "20", offset = "0" }: Record<string, string>): ApiResponse {
-  const size = Math.min(2, Number(limit));
+/** Returns one page of at most `max` items, whatever `limit` asks for. */
+function page(
+  all: readonly object[],
+  { limit = "20", offset = "0" }: Record<string, string>,
+  max: number,
+): ApiResponse {
+  const size = Math.min(max, Number(limit));
   return { status: 200, body: { results: all.slice(Number(offset), Number(offset) + size) } };
 }

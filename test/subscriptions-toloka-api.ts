@@ -7,6 +7,11 @@ export interface TolokaApi extends ApiServer {
   readonly subscriptions: Map<string, Record<string, string>>;
   /** The secrets of the subscriptions by id. No response contains them. */
   readonly secrets: Map<string, string | undefined>;
+  /** The account's assignments, with the time of each transition, and its pools by id. */
+  readonly assignments: Record<string, string>[];
+  readonly pools: Map<string, Record<string, string>>;
+  /** The largest page of a search for assignments, whatever `limit` asks for. */
+  pageSize: number;
   /** Adds a subscription to the account and returns its id. */
   add(form: Record<string, string>): string;
   /** The requests that violate the OpenAPI file. */
@@ -17,6 +22,11 @@ export interface TolokaApi extends ApiServer {
 export async function startTolokaApi(key = "ApiKey test-key"): Promise<TolokaApi> {
   const account = createAccount();
   const invalidRequests: unknown[] = [];
+  const work = {
+    assignments: [] as Record<string, string>[],
+    pools: new Map<string, Record<string, string>>(),
+  };
+  let pageSize = 1_000;
   const api = new OpenAPIBackend({
     definition: await loadDefinition(),
     apiRoot: "/api/v1",
@@ -34,6 +44,13 @@ export async function startTolokaApi(key = "ApiKey test-key"): Promise<TolokaApi
 
   const server = await startApiServer(async ({ method, path, query, headers, body }) => {
     if (headers.authorization !== key) return refused(401, "AUTHENTICATION_FAILED", "Unknown key.");
+    // The OpenAPI file has only the webhook subscriptions.
+    if (path === "/assignments") return searchAssignments(work.assignments, query, pageSize);
+    const [, poolId] = /^\/pools\/(\w+)$/.exec(path) ?? [];
+    if (poolId !== undefined) {
+      const pool = work.pools.get(poolId);
+      return pool ? { status: 200, body: pool } : refused(404, "DOES_NOT_EXIST", "No such pool.");
+    }
     const request = {
       method,
       path: `/api/v1${path}`,
@@ -48,13 +65,57 @@ export async function startTolokaApi(key = "ApiKey test-key"): Promise<TolokaApi
     subscriptions: account.subscriptions,
     secrets: account.secrets,
     invalidRequests,
+    ...work,
+    get pageSize() {
+      return pageSize;
+    },
+    set pageSize(size) {
+      pageSize = size;
+    },
     add: (form) => account.upsert(form).body.id as string,
     reset() {
       server.reset();
       account.clear();
+      work.assignments.length = 0;
+      work.pools.clear();
+      pageSize = 1_000;
       invalidRequests.length = 0;
     },
   };
+}
+
+const RANGES: Record<string, (a: string, b: string) => boolean> = {
+  gt: (a, b) => a > b,
+  gte: (a, b) => a >= b,
+  lt: (a, b) => a < b,
+  lte: (a, b) => a <= b,
+};
+
+/** Searches as Toloka's Python SDK does. Refuses what that SDK cannot ask for. */
+function searchAssignments(
+  all: readonly Record<string, string>[],
+  { pool_id, sort = "id", limit = "50", ...ranges }: Record<string, string>,
+  pageSize: number,
+): ApiResponse {
+  let found = all.filter((each) => each.pool_id === pool_id);
+  for (const [name, value] of Object.entries(ranges)) {
+    const [, field = "", range = ""] =
+      /^(id|created|submitted|accepted|rejected|skipped|expired)_(gte?|lte?)$/.exec(name) ?? [];
+    const isInRange = RANGES[range];
+    if (isInRange === undefined) return refused(400, "VALIDATION_ERROR", `There is no ${name}.`);
+    // Times may differ in their digits after the second.
+    const comparable = (text: string) =>
+      field === "id" ? text : text.padEnd(19, "0").padEnd(20, ".").padEnd(23, "0");
+    found = found.filter(
+      (each) => each[field] !== undefined && isInRange(comparable(each[field]), comparable(value)),
+    );
+  }
+  // Items of the same time have no order. Here it differs from the order of the ids.
+  found = found
+    .reverse()
+    .sort((a, b) => (`${a[sort]}` < `${b[sort]}` ? -1 : `${a[sort]}` > `${b[sort]}` ? 1 : 0));
+  const size = Math.min(pageSize, Number(limit));
+  return { status: 200, body: { items: found.slice(0, size), has_more: found.length > size } };
 }
 
 function refused(status: number, code: string, message: string): ApiResponse {

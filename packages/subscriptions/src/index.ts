@@ -9,6 +9,8 @@ export type {
   ProlificSubscriptions,
   ProlificSubscriptionsOptions,
 } from "./prolific/subscriptions.js";
+export type { RecoverableReceiver, RecoveryOptions, RecoveryProgress } from "./recovery/options.js";
+export type { ListedEvent, RecoveryResult, UnrecoveredEvent } from "./recovery/result.js";
 export type { SyncOptions, SyncPlan } from "./sync.js";
 export { createTolokaSubscriptions } from "./toloka/client.js";
 export type { TolokaSubscriptionForm } from "./toloka/form.js";

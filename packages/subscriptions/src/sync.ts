@@ -42,7 +42,7 @@ export interface Identity<Form, S> {
 }
 
 /** Providers may change the spelling of a URL, such as the case of the host. */
-function normalizeUrl(url: string): string {
+export function normalizeUrl(url: string): string {
   return URL.canParse(url) ? new URL(url).href : url;
 }
 

@@ -4,7 +4,7 @@ import type { ListenerContext } from "../listeners/context.js";
 import { toloka } from "../providers/toloka/index.js";
 import { createReceiver } from "../receiver.js";
 import type { DurableSink } from "../sinks/durable-sink.js";
-import { signToloka, tolokaEvent } from "../testing.js";
+import { signToloka } from "../testing.js";
 
 /** Creates the sinks to check. They share one store, as the sinks of several processes do. It starts empty. */
 export interface DurableSinksUnderTest {

@@ -82,7 +82,7 @@ function isDeeper(value: unknown, levels: number): boolean {
  * Returns the text by which a queue deduplicates an event: its occurrence, else its id. Empty if it has
  * neither. A webhook and a recovered event of the same fact have the same key.
  */
-export function deduplicationKey({ id, occurrence }: Pick<SerializedEvent, "id" | "occurrence">): string {
+export function deduplicationKey({ id, occurrence }: Pick<ReceivedEvent, "id" | "occurrence">): string {
   // With a prefix, because an id could be the same text.
   return occurrence === undefined ? id : `occurrence/${occurrence}`;
 }

@@ -6,12 +6,14 @@ import { createApiClient } from "../http/client.js";
 import { malformed } from "../http/failures.js";
 import { parseResponse } from "../http/response.js";
 import { checkClientOptions, checkKey } from "../options.js";
+import { recover } from "../recovery/recover.js";
 import {
   checkProlificChange,
   checkProlificForm,
   type ProlificSubscriptionChange,
   type ProlificSubscriptionForm,
 } from "./form.js";
+import { prolificSource } from "./recover.js";
 import {
   EVENT_TYPE,
   PAGE_META,
@@ -184,6 +186,8 @@ export function createProlificSubscriptions(options: ProlificSubscriptionsOption
     events: (id, { status } = {}) =>
       listAllPages<ProlificSubscriptionEvent>(`${pathOf(id)}events/`, { status }, SUBSCRIPTION_EVENT),
     sync: async (desired, options = {}) => syncProlific(client, desired, options),
+    recover: async (receiver, options = {}) =>
+      recover("prolific", receiver, options, prolificSource(client, options)),
   };
   return client;
 }

@@ -1,4 +1,6 @@
 import type { ClientOptions } from "../options.js";
+import type { RecoverableReceiver, RecoveryOptions } from "../recovery/options.js";
+import type { RecoveryResult } from "../recovery/result.js";
 import type { SyncOptions, SyncPlan } from "../sync.js";
 import type { ProlificSubscriptionChange, ProlificSubscriptionForm } from "./form.js";
 
@@ -103,6 +105,21 @@ export interface ProlificSubscriptions {
     desired: readonly ProlificSubscriptionForm[],
     options?: ProlificSyncOptions,
   ): Promise<SyncPlan<ProlificSubscriptionForm, ProlificSubscription>>;
+  /**
+   * Hands a receiver the events that Prolific could not deliver. They go through the receiver's claims,
+   * so an event that was handled is a duplicate. Safe to run at every start and in several processes: one
+   * of them recovers, and an interrupted recovery begins again at the last checkpoint.
+   *
+   * If the receiver knows none of the delivered events by their listed id, `recover` takes only events that
+   * Prolific has given up, and lists those in `uncertain` that equal a delivered event.
+   *
+   * @throws TypeError for a receiver without `recoverable`, and for invalid options.
+   * @throws SubscriptionError if a call fails. The checkpoint then stays where it was.
+   */
+  recover(
+    receiver: RecoverableReceiver,
+    options?: RecoveryOptions<ProlificSubscription>,
+  ): Promise<RecoveryResult>;
 }
 
 export type ProlificSyncOptions = SyncOptions<ProlificSubscription> & {

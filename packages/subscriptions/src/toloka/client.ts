@@ -4,7 +4,10 @@ import { createApiClient } from "../http/client.js";
 import { malformed } from "../http/failures.js";
 import { hideSecrets } from "../http/secrets.js";
 import { checkClientOptions, checkKey } from "../options.js";
+import { recover } from "../recovery/recover.js";
 import { checkTolokaForm, checkTolokaForms, type TolokaSubscriptionForm } from "./form.js";
+import { createRecords } from "./records.js";
+import { tolokaSource } from "./recover.js";
 import {
   CREATED_SUBSCRIPTIONS,
   readTolokaError,
@@ -120,6 +123,8 @@ export function createTolokaSubscriptions(options: TolokaSubscriptionsOptions): 
       return testResultFrom(await api.request(call, TEST_RESULT));
     },
     sync: async (desired, options = {}) => syncToloka(client, desired, options),
+    recover: async (receiver, options = {}) =>
+      recover("toloka", receiver, options, tolokaSource({ list, ...createRecords(api) }, options)),
   };
   return client;
 }

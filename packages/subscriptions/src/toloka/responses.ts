@@ -16,6 +16,32 @@ export const SUBSCRIPTION = z.looseObject({
 
 export const SUBSCRIPTION_PAGE = z.looseObject({ items: z.array(SUBSCRIPTION), has_more: z.boolean() });
 
+const step = z.nullish(time);
+
+/** An assignment, with the time of each transition that it made. Source: Toloka's Python SDK. */
+export const ASSIGNMENT = z.looseObject({
+  id: text,
+  task_suite_id: text,
+  pool_id: text,
+  created: step,
+  submitted: step,
+  accepted: step,
+  rejected: step,
+  skipped: step,
+  expired: step,
+});
+
+export const ASSIGNMENT_PAGE = z.looseObject({ items: z.array(ASSIGNMENT), has_more: z.boolean() });
+
+/** A pool, as far as recovery reads it. Source: Toloka's Python SDK. */
+export const POOL = z.looseObject({
+  id: text,
+  project_id: text,
+  status: text,
+  last_close_reason: z.nullish(text),
+  last_stopped: step,
+});
+
 const FIELD_ERROR = z.looseObject({ code: z.optional(text), message: z.optional(text) });
 
 /** The response to a PUT of many forms. The keys are the positions of the forms. */

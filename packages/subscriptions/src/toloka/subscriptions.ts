@@ -1,4 +1,6 @@
 import type { ClientOptions } from "../options.js";
+import type { RecoverableReceiver, RecoveryOptions } from "../recovery/options.js";
+import type { RecoveryResult } from "../recovery/result.js";
 import type { SyncOptions, SyncPlan } from "../sync.js";
 import type { TolokaSubscribableType, TolokaSubscriptionForm } from "./form.js";
 
@@ -105,6 +107,21 @@ export interface TolokaSubscriptions {
     desired: readonly TolokaSubscriptionForm[],
     options?: TolokaSyncOptions,
   ): Promise<SyncPlan<TolokaSubscriptionForm, TolokaSubscription>>;
+  /**
+   * Hands a receiver the events that follow from assignments and pools, and that no delivery brought. They go through the receiver's claims,
+   * so an event that was handled is a duplicate. Safe to run at every start and in several processes: one
+   * of them recovers, and an interrupted recovery begins again at the last checkpoint.
+   *
+   * Toloka lists no events. A recovered event has a `uuid` of its own. `DYNAMIC_OVERLAP_COMPLETED` cannot be
+   * recovered, and of a pool only the last closing.
+   *
+   * @throws TypeError for a receiver without `recoverable`, and for invalid options.
+   * @throws SubscriptionError if a call fails. The checkpoint then stays where it was.
+   */
+  recover(
+    receiver: RecoverableReceiver,
+    options?: RecoveryOptions<TolokaSubscription>,
+  ): Promise<RecoveryResult>;
 }
 
 export type TolokaSyncOptions = SyncOptions<TolokaSubscription> & {
