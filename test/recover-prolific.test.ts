@@ -132,7 +132,7 @@ test("if listed ids are not those of deliveries, an event that equals a delivere
   expect(idsOf(handled.slice(before))).toContain("other resource");
   expect(idsOf(handled)).not.toContain("pending");
   expect(result.pending).toBe(1);
-  expect(result.notes.join()).toMatch(/knows none of the delivered events by the id that Prolific lists/);
+  expect(result.notes.join()).toMatch(/No delivered event is known by the id that Prolific lists/);
   // Prolific may still give up the pending event, so the next recovery has to look at it again.
   expect(Number(result.checkpoint)).toBeLessThan(clock() - 6 * MINUTE_MS);
 });

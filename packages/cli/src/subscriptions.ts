@@ -12,6 +12,7 @@ import { Failure, listed, marked, print, printError, printJson, UsageError } fro
 import { isPrivateUrl } from "./private-host.js";
 import { asked } from "./prompt.js";
 import { senderOf } from "./providers.js";
+import { type RecoverOptions, recoverInto } from "./recover.js";
 
 export interface SyncOptions extends TargetOptions {
   readonly yes?: boolean;
@@ -101,6 +102,11 @@ function warnOfPrivateUrl({ url }: TargetOptions): void {
   printError(
     `warning: --url ${url} is not reachable from the internet, so no delivery will arrive. Pass a public URL, such as that of a tunnel.`,
   );
+}
+
+/** Sends the events that never arrived to the app. */
+export async function recover(options: RecoverOptions): Promise<boolean> {
+  return withAccount(options, [], (account, opener) => recoverInto(account, opener, options));
 }
 
 /** Shows the plan, asks, and carries it out. */

@@ -106,7 +106,10 @@ export function answerOf(answer: Answer): string {
 const OUTCOMES = ["handled", "ignored", "duplicate", "failed", "busy", "unrecognized"];
 
 /** Reads the code and the counts in a reply of crowdhook. Other servers send other bodies. */
-function parseReply({ body }: Answer): { code?: string; outcomes: Record<string, number> } {
+export function parseReply({ body }: Pick<Answer, "body">): {
+  code?: string;
+  outcomes: Record<string, number>;
+} {
   let value: Record<string, unknown> = {};
   try {
     // Replies of crowdhook are smaller.

@@ -1,5 +1,10 @@
 import type { Provider } from "@crowdhook/core";
-import type { SyncPlan } from "@crowdhook/subscriptions";
+import type {
+  RecoverableReceiver,
+  RecoveryOptions,
+  RecoveryResult,
+  SyncPlan,
+} from "@crowdhook/subscriptions";
 import type { SecretOptions } from "../secrets.js";
 
 /** The options that every `subscriptions` command has. */
@@ -59,6 +64,7 @@ export interface Account {
   test?(id: string): Promise<TestResult>;
   /** Resolves with whether the subscription existed. */
   delete(id: string): Promise<boolean>;
+  recover(receiver: RecoverableReceiver, options: RecoveryOptions<Subscription>): Promise<RecoveryResult>;
   /** @param types The event types to subscribe to. */
   sync(types: readonly string[], options: TargetOptions): Promise<Sync>;
 }
@@ -75,6 +81,8 @@ export interface AccountOpener {
   readonly targetNote?: string;
   /** Returns what a list shows of a subscription after its id and event type. Falsy parts are left out. */
   describe(subscription: Subscription): readonly unknown[];
+  /** Returns where the provider sends a subscription's deliveries. */
+  urlOf(subscription: Subscription): unknown;
   /** Returns whether the environment holds a key of this provider. */
   hasKey(): boolean;
   /** @throws UsageError if the key is missing and cannot be asked for. */

@@ -16,6 +16,7 @@ export const prolificAccount: AccountOpener = {
   ],
   example: { create: "--event study.status.change", sync: "--event all" },
   describe: ({ target_url, is_enabled }) => [target_url, is_enabled === false && "disabled"],
+  urlOf: ({ target_url }) => target_url,
   hasKey: () => Boolean(process.env.PROLIFIC_TOKEN),
 
   async open({ baseUrl }: AccountOptions): Promise<Account> {
@@ -30,6 +31,7 @@ export const prolificAccount: AccountOpener = {
     });
     return {
       list: () => subscriptions.list(),
+      recover: (receiver, options) => subscriptions.recover(receiver, options),
       delete: (id) => subscriptions.delete(id),
       async create(types, options) {
         const created: Subscription[] = [];

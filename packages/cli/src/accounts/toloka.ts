@@ -40,6 +40,7 @@ export const tolokaAccount: AccountOpener = {
   example: { create: "--event POOL_CLOSED --pool 123", sync: "--event all --pool 123" },
   targetNote: "Toloka signs with the first secret in TOLOKA_SECRET.",
   describe: ({ pool_id, webhook_url }) => [`pool ${pool_id}`, webhook_url],
+  urlOf: ({ webhook_url }) => webhook_url,
   hasKey: () => Boolean(process.env.TOLOKA_API_KEY || process.env.TOLOKA_OAUTH_TOKEN),
 
   async open({ baseUrl, sandbox, yandexTasks }: TolokaAccountOptions): Promise<Account> {
@@ -53,6 +54,7 @@ export const tolokaAccount: AccountOpener = {
     return {
       list: () => subscriptions.list(),
       test: (id) => subscriptions.test(id),
+      recover: (receiver, options) => subscriptions.recover(receiver, options),
       delete: (id) => subscriptions.delete(id),
       async create(types, options) {
         const forms = await formsFor(types, options);

@@ -74,6 +74,17 @@ export function rate(value: string): number {
   return positive(value.replace(/\/s$/, ""));
 }
 
+const SPANS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** Parses a time: a span before now such as `2h`, or ISO 8601 with an offset. */
+export function since(value: string): Date {
+  const [, count = "", unit = ""] = /^([1-9]\d{0,5})([mhd])$/.exec(value) ?? [];
+  if (unit !== "") return new Date(Date.now() - Number(count) * (SPANS[unit] ?? 0));
+  const time = new Date(/^\d{4}-\d\d-\d\dT.*(?:Z|[+-]\d\d:?\d\d)$/.test(value) ? value : Number.NaN);
+  if (!Number.isNaN(Number(time))) return time;
+  throw new InvalidArgumentError("It must be a span such as 30m, 2h or 3d, or ISO 8601 with an offset.");
+}
+
 export function port(value: string): number {
   const number = Number(value);
   if (/^\d+$/.test(value) && number <= 65_535) return number;

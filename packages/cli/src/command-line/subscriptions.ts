@@ -2,7 +2,16 @@ import { type Command, Option } from "commander";
 import type { AccountFlag } from "../accounts/account.js";
 import { ACCOUNTS } from "../accounts/accounts.js";
 import type { End } from "./commands.js";
-import { EXIT_STATUS, jsonOption, providerOption, secretOption, several } from "./options.js";
+import {
+  EXIT_STATUS,
+  jsonOption,
+  providerOption,
+  SECRETS,
+  secretOption,
+  several,
+  since,
+  timeoutOption,
+} from "./options.js";
 
 const KEYS = `
 Keys are read from the environment:
@@ -17,7 +26,7 @@ const URL_EXAMPLE = `--url https://example.com${provider.defaultPath}`;
 export function addSubscriptions(program: Command, end: End): void {
   const subscriptions = program
     .command("subscriptions")
-    .description("list, create, test, delete or sync the subscriptions of an account")
+    .description("list, create, test, delete or sync the subscriptions of an account, or recover lost events")
     .addHelpText("after", help(`list --provider ${provider.name}`));
 
   account(subscriptions, "list")
@@ -43,6 +52,8 @@ export function addSubscriptions(program: Command, end: End): void {
     .addHelpText("after", help(`delete 8f3c --provider ${provider.name} --yes`))
     .action(async (ids, options) => end((await import("../subscriptions.js")).remove(ids, options)));
 
+  addRecover(subscriptions, end);
+
   const sync = target(subscriptions, "sync")
     .description("create the missing subscriptions, after showing the plan and asking")
     .option("--yes", "do not ask")
@@ -54,6 +65,33 @@ export function addSubscriptions(program: Command, end: End): void {
       help(`sync ${URL_EXAMPLE} ${example.sync} --provider ${provider.name} --dry-run`, NOTES),
     )
     .action(async (options) => end((await import("../subscriptions.js")).sync(options)));
+}
+
+const RECOVERY_NOTES = `
+The receiver at --url must be recoverable: without { recoverable: true } it
+cannot tell which events it has handled, and runs them again. Inside the app,
+call recover of @crowdhook/subscriptions instead: it also keeps a checkpoint.
+${SECRETS}
+`;
+
+function addRecover(subscriptions: Command, end: End): void {
+  account(subscriptions, "recover")
+    .description("send the events that never arrived to the app, as signed deliveries")
+    .requiredOption("--url <url>", "where to send them")
+    .option("--subscribed-url <url>", "the URL of the subscriptions, if it is not --url")
+    .addOption(
+      new Option("--since <time>", "how far back: a span such as 2h, or ISO 8601 (default: 24h)").argParser(
+        since,
+      ),
+    )
+    .option("--dry-run", "show the events and send none")
+    .addOption(secretOption())
+    .addOption(timeoutOption())
+    .addHelpText(
+      "after",
+      help(`recover ${URL_EXAMPLE} --provider ${provider.name} --since 2h`, RECOVERY_NOTES),
+    )
+    .action(async (options) => end((await import("../subscriptions.js")).recover(options)));
 }
 
 function account(subscriptions: Command, name: string): Command {

@@ -19,7 +19,7 @@ type Listed = ProlificSubscriptionEvent & ListedEvent;
 const PROBES_MAX = 100;
 
 const IDS_UNKNOWN =
-  "The receiver knows none of the delivered events by the id that Prolific lists. Events that Prolific still tries to deliver were left to it.";
+  "No delivered event is known by the id that Prolific lists. Events that Prolific still tries to deliver were left to it.";
 
 /**
  * Finds the events that Prolific could not deliver.

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import type { Recovery } from "@crowdhook/core";
 import { parseTolokaTime, toloka } from "@crowdhook/core/toloka";
 import type { RecoveryOptions } from "../recovery/options.js";
@@ -42,7 +41,7 @@ export function tolokaSource(
         continue;
       }
       yield* batchesOf(eventsOf(account, pool, byType, report));
-      const closing = closingOf(pool, byType.get("POOL_CLOSED"), report);
+      const closing = await closingOf(pool, byType.get("POOL_CLOSED"), report);
       if (closing === undefined) continue;
       if (await isKnownClosing(closing, recovery)) report.knows(listedOf(closing));
       else yield batchOf([closing]);
@@ -75,7 +74,7 @@ async function* eventsOf(
   const { since, until } = window;
   for await (const step of inTime(account, transitions, { poolId: id, since, until })) {
     const { assignment, transition }: Step = step;
-    yield derive({
+    yield await derive({
       type: TRANSITIONS[transition],
       subject: assignment.id,
       occurredAt: step.occurredAt,
@@ -91,11 +90,11 @@ async function* eventsOf(
 }
 
 /** Returns the event of a pool's last closing, if that lies in the window. */
-function closingOf(
+async function closingOf(
   { id, project_id, status, last_close_reason, last_stopped }: TolokaPoolView,
   subscription: TolokaSubscription | undefined,
   { window }: Report,
-): Derived | undefined {
+): Promise<Derived | undefined> {
   const occurredAt = parseTolokaTime(last_stopped ?? "");
   const isClosed = status === "CLOSED" || status === "ARCHIVED";
   if (subscription === undefined || !isClosed || !last_close_reason || occurredAt === undefined)
@@ -118,29 +117,31 @@ async function isKnownClosing(
 }
 
 /** Completes an event with a `uuid` of its own, which is the same each time that the event is derived. */
-function derive({
+async function derive({
   type,
   subject,
   occurredAt,
   subscription,
   data,
-}: Omit<Derived, "id"> & { readonly subscription: TolokaSubscription | undefined }): Derived {
+}: Omit<Derived, "id"> & { readonly subscription: TolokaSubscription | undefined }): Promise<Derived> {
   const event = {
     event_time: formatTime(Number(occurredAt)),
     ...data,
     webhook_subscription_id: subscription?.id,
     type,
   };
-  const uuid = uuidOf(JSON.stringify(["toloka", occurrenceOf(event)]));
+  const uuid = await uuidOf(JSON.stringify(["toloka", occurrenceOf(event)]));
   return { id: uuid, type, subject, occurredAt, data: { uuid, ...event } };
 }
 
 /** Returns the UUID (version 8) that is the hash of a text. Source: RFC 9562, section 5.8. */
-function uuidOf(text: string): string {
-  const bytes = createHash("sha256").update(text).digest().subarray(0, 16);
+async function uuidOf(text: string): Promise<string> {
+  const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+  const bytes = new Uint8Array(hash, 0, 16);
   bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x80;
   bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
-  return bytes.toString("hex").replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
 
 function occurrenceOf(data: Readonly<Record<string, unknown>>): string | undefined {

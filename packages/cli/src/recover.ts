@@ -1,0 +1,130 @@
+import type { DeliveryHeaders, EventRecord, Outcome, Recovery } from "@crowdhook/core";
+import { signDelivery } from "@crowdhook/core/testing";
+import type { RecoveryProgress } from "@crowdhook/subscriptions";
+import type { Account, AccountOpener, AccountOptions } from "./accounts/account.js";
+import { agentFor, endpoint, exchange, trouble } from "./exchange.js";
+import { Failure, print, printError, printJson } from "./output.js";
+import { senderOf } from "./providers.js";
+import { askedSecrets, type SecretOptions, secretsFor } from "./secrets.js";
+import { parseReply, progress } from "./tally.js";
+
+export interface RecoverOptions extends AccountOptions, SecretOptions {
+  readonly url: string;
+  readonly subscribedUrl?: string;
+  readonly since?: Date;
+  readonly dryRun?: boolean;
+  readonly timeout: number;
+}
+
+/** As far back as a recoverable receiver remembers, in milliseconds. */
+const REACH_MS = 7 * 24 * 60 * 60 * 1000;
+/** Without a terminal, progress is a line for so many events. */
+const LINE_EVERY = 100;
+
+/** Sends an account's lost events to the app. Resolves with whether the app took all of them. */
+export async function recoverInto(
+  account: Account,
+  opener: AccountOpener,
+  options: RecoverOptions,
+): Promise<boolean> {
+  const { url, since, dryRun = false, json, timeout } = options;
+  const to = endpoint(url, "--url")(opener.provider.defaultPath);
+  const isOurs = await subscriptionsAt(account, opener, options.subscribedUrl ?? to.href);
+  const [secret] = dryRun ? [""] : await askedSecrets(opener.provider, secretsFor(opener.provider, options));
+  const agent = agentFor(to, 1);
+  const receiver = {
+    provider: opener.provider,
+    recovery: receiverAt(to, { opener, secret, agent, timeout }),
+  };
+  const how = { since, scope: isOurs };
+  // The bar needs to know how many events there are.
+  const hasBar = process.stderr.isTTY && !json && !dryRun;
+  const bar = hasBar
+    ? await progress((await account.recover(receiver, { ...how, dryRun: true })).found)
+    : undefined;
+  let shown = 0;
+  const onProgress = ({ dispatched }: RecoveryProgress) => {
+    if (bar) bar.update(dispatched);
+    else if (!dryRun && !json && dispatched - shown >= LINE_EVERY) {
+      shown = dispatched;
+      printError(`${dispatched} events sent`);
+    }
+  };
+  try {
+    const result = await account.recover(receiver, { ...how, dryRun, onProgress });
+    bar?.stop();
+    if (json) printJson(result);
+    else for (const line of `${result}`.split("\n")) print(line);
+    return result.failed + result.busy === 0;
+  } finally {
+    bar?.stop();
+    agent.destroy();
+  }
+}
+
+/** @throws Failure if no subscription delivers to the URL. */
+async function subscriptionsAt(account: Account, { provider, urlOf }: AccountOpener, url: string) {
+  const isOurs = (subscription: Parameters<typeof urlOf>[0]) =>
+    normalized(urlOf(subscription)) === normalized(url);
+  for await (const subscription of account.list()) if (isOurs(subscription)) return isOurs;
+  throw new Failure(
+    `No subscription at ${provider.title} delivers to ${url}. Pass --subscribed-url with the URL of the subscriptions.`,
+  );
+}
+
+function normalized(url: unknown): string {
+  return URL.canParse(String(url)) ? new URL(String(url)).href : String(url);
+}
+
+interface Sending extends Pick<RecoverOptions, "timeout"> {
+  readonly opener: AccountOpener;
+  readonly secret: string;
+  readonly agent: ReturnType<typeof agentFor>;
+}
+
+/** Returns a recovery whose receiver is behind a URL. That receiver alone knows what it has handled. */
+function receiverAt(url: URL, { opener: { provider }, secret, agent, timeout }: Sending): Recovery {
+  async function dispatch(
+    body: unknown,
+    headers: DeliveryHeaders = new Map(),
+  ): Promise<readonly EventRecord[]> {
+    const events = provider.parseEvents(body, headers) ?? [];
+    const signed = signDelivery(senderOf(provider), {
+      secret,
+      events: events.map(({ id, data }) => ({ id, content: data as Record<string, unknown> })),
+    });
+    const lines = Object.entries(signed.headers).map(
+      ([name, value]) => [name, headers.get(name) ?? value] as const,
+    );
+    const outgoing = { method: signed.method, url, headers: lines, body: Buffer.from(signed.body) };
+    const answer = await exchange(outgoing, { agent, timeout }).catch((error) => {
+      throw trouble(error, url);
+    });
+    const { code, outcomes } = parseReply(answer);
+    const isAccepted = answer.status >= 200 && answer.status < 300;
+    const counted = Object.entries(outcomes).flatMap(([outcome, count]) =>
+      Array<Outcome>(count).fill(outcome as Outcome),
+    );
+    if (!isAccepted && counted.length === 0) {
+      throw new Failure(
+        `${url.host} answered ${[answer.status, code].filter(Boolean).join(" ")}. The rest was not sent.`,
+      );
+    }
+    // Another server's reply has no counts.
+    return events.map(({ id, type }, index) => ({
+      id,
+      type,
+      outcome: counted[index] ?? (isAccepted ? "handled" : "failed"),
+    }));
+  }
+
+  return {
+    reach: REACH_MS,
+    clock: Date.now,
+    dispatch,
+    isHandled: async () => false,
+    checkpoint: async () => undefined,
+    saveCheckpoint: async () => {},
+    exclusively: (work) => work(new AbortController().signal),
+  };
+}
