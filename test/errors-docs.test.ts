@@ -67,6 +67,7 @@ describe("docs/errors.md quotes what a mistake at startup throws", () => {
     ["claims that are none", made({ claims: {} })],
     ["a sink that is a function", made({ sink: () => {} })],
     ["detectStale with a store that cannot", made({ detectStale: true, claims: { claim, settle, release } })],
+    ["recoverable with a store that cannot", made({ recoverable: true, claims: { claim, settle, release } })],
     ["a Redis client in place of a function", () => redisClaims({} as never)],
     ["a tolerance that is not a number", made({ tolerance: Number.NaN })],
     ["a maxBodySize in words", made({ maxBodySize: "5mb" })],

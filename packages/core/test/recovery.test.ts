@@ -136,6 +136,26 @@ describe("a recoverable receiver", () => {
     expect(error).toBeInstanceOf(TypeError);
   });
 
+  test.each([
+    ["its own memory", undefined],
+    ["a claim store", memoryClaims()],
+  ])("knows from %s which events were handled, and asking changes nothing", async (_, claims) => {
+    const { receiver, recovery, deliver } = setUp({ claims });
+    receiver.on("ASSIGNMENT_APPROVED", () => {
+      throw new Error("the database is down");
+    });
+    receiver.onError(() => {});
+    await deliver(submitted("1"));
+    await deliver(tolokaEvent("ASSIGNMENT_APPROVED", { assignment_id: "a-1" }));
+    const isHandled = (occurrence: string) => recovery.isHandled({ id: "", occurrence });
+    expect(await isHandled("ASSIGNMENT_SUBMITTED:a-1")).toBe(true);
+    expect(await isHandled("ASSIGNMENT_APPROVED:a-1")).toBe(false);
+    expect(await isHandled("ASSIGNMENT_SUBMITTED:a-2")).toBe(false);
+    // Its id is not its occurrence.
+    expect(await recovery.isHandled({ id: "1" })).toBe(false);
+    expect(await deliver(submitted("2", "a-2"))).toMatchObject({ handled: 1, busy: 0 });
+  });
+
   test("keeps the latest checkpoint, and lets one process at a time recover", async () => {
     const claims = memoryClaims();
     const [one, other] = [setUp({ claims }), setUp({ claims })];
