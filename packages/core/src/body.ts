@@ -10,6 +10,10 @@ export function isEncoded(contentEncoding: string | null | undefined): boolean {
   return Boolean(contentEncoding) && !NO_ENCODING.test(contentEncoding as string);
 }
 
+/** The reason for a body that is not bytes, unless the adapter names a better one. */
+export const NO_BYTES =
+  "handle got a body that is neither bytes nor text, such as a parsed object. Pass the raw bytes of the request.";
+
 const UNAVAILABLE: BodyFailure = { code: "BODY_UNAVAILABLE" };
 const ABORTED: BodyFailure = { code: "BODY_ABORTED" };
 const FAILURES: ReadonlySet<unknown> = new Set(["BODY_TOO_LARGE", "BODY_ABORTED", "BODY_UNAVAILABLE"]);

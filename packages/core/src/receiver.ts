@@ -1,5 +1,5 @@
 import { createAdmission } from "./admission.js";
-import { isEncoded, readBody } from "./body.js";
+import { isEncoded, NO_BYTES, readBody } from "./body.js";
 import { memoryClaims } from "./claiming/memory-claims.js";
 import { type BodyFailure, type Delivery, type IncomingDelivery, toHeaders } from "./delivery.js";
 import { createDispatcher } from "./dispatch.js";
@@ -59,16 +59,17 @@ export function createReceiver<Events extends EventMap>(
   checkProvider(provider);
   checkOptions(options);
   const { maxBodySize = 5 * 1024 * 1024, maxEvents, maxInFlight, timeout, recoverable = false } = options;
-  const log = createLog(provider.name, options.logger);
+  const { clock = Date.now, logger } = options;
+  const log = createLog(provider.name, logger);
   warnOfMistakes(options, log);
   const admission = createAdmission(maxInFlight);
   const verify = createVerifier(provider as Provider, options, log);
   const { run, ...listening } = createListeners<Events>(provider, timeout, createOperator(log));
   const runListeners = instrumented(options, log, run);
-  const { clock = Date.now } = options;
   const store = options.claims ?? memoryClaims({ clock });
   const dispatch = createDispatcher(provider, options, store, runListeners, log);
   const observed = createObserved(provider.name, options, log);
+  const stages = { admission, dispatch, observed, clock };
 
   /** Takes one delivery from its head to its reply. Never rejects. */
   async function handleDelivery(incoming: IncomingDelivery, trace?: Trace): Promise<Reply> {
@@ -141,9 +142,7 @@ export function createReceiver<Events extends EventMap>(
     provider,
     ...listening,
     handle: (incoming) => observed("delivery", incoming, (trace) => handleDelivery(incoming, trace)),
-    ...(recoverable && {
-      recovery: createRecovery(provider, store, { admission, dispatch, observed, clock }),
-    }),
+    ...(recoverable && { recovery: createRecovery(provider, store, stages) }),
     async dispatch(event, context) {
       const failures = await runListeners(event as ReceivedEvent<Events>, (limit) =>
         contextWithoutDelivery({ ...context, stale: false }, limit),
@@ -155,9 +154,6 @@ export function createReceiver<Events extends EventMap>(
   };
   return keepLog(receiver, log);
 }
-
-const NO_BYTES =
-  "handle got a body that is neither bytes nor text, such as a parsed object. Pass the raw bytes of the request.";
 
 const UNREADABLE =
   "a delivery was accepted, but its body is not an envelope of events in JSON. Its events are lost unless the provider sends them again in a readable form.";
