@@ -8,6 +8,7 @@ import { createReceiver } from "../src/receiver.js";
 import {
   createDurableSink,
   type DurableSink,
+  deduplicationKey,
   deserializeEvent,
   type EngineContext,
   type EngineDefinition,
@@ -32,7 +33,7 @@ function memoryEngine({ settings, messageOf }: EngineContext, jobs: Map<string, 
       // Serialize all events before storing one: JSON.stringify can throw.
       const texts = events.map((event) => JSON.stringify(event));
       for (const [i, event] of events.entries()) {
-        const id = event.id || randomUUID();
+        const id = deduplicationKey(event) || randomUUID();
         const job = { provider, id, text: texts[i] ?? "", attempts: 0, error: "", failedAt: new Date(0) };
         const key = `${provider}:${id}`;
         if (!jobs.has(key)) jobs.set(key, { ...job, state: "waiting" });
