@@ -1,15 +1,13 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import type { PgBossSinkOptions } from "@crowdhook/pg-boss";
 import { PGlite } from "@electric-sql/pglite";
 import pg from "pg";
 import { afterEach, expect, test } from "vitest";
+import { type KilledProcess, killAll, startProcess } from "./killed-process.js";
 import { postgresMissing, postgresServer } from "./postgres-server.js";
 import { seededRandom } from "./seeded-random.js";
 import type { TransactionWorkerOptions } from "./transaction-worker.js";
@@ -23,52 +21,12 @@ const SEED = Number(process.env.TX_SEED ?? 20_261_128);
 const BATCH = 40;
 /** Many attempts, because each kill takes one. */
 const QUICK = { attempts: 1_000, backoff: 1, lease: 2 };
-const PATIENCE_MS = 120_000;
 const missing = postgresMissing("own");
 if (missing) console.warn(missing);
 
-const children = new Set<ChildProcess>();
-afterEach(async () => {
-  for (const child of children) await end(child, "SIGKILL");
-});
+afterEach(killAll);
 
-async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const exit = once(child, "exit");
-  child.kill(signal);
-  await exit;
-}
-
-/** Starts a process. */
-function start(options: TransactionWorkerOptions) {
-  const child = spawn(
-    process.execPath,
-    ["--import", "tsx", "transaction-worker.ts", JSON.stringify(options)],
-    { cwd: import.meta.dirname, stdio: ["ignore", "pipe", process.env.WORKER_LOG ? "inherit" : "ignore"] },
-  );
-  children.add(child.once("exit", () => children.delete(child)));
-  const waiting = new Set<(line: string) => void>();
-  createInterface(child.stdout).on("line", (line) => {
-    for (const take of waiting) take(line);
-  });
-  return {
-    child,
-    /** Resolves when so many lines that fit have come. */
-    prints(fits: (line: string) => boolean, times = 1) {
-      let left = times;
-      return new Promise<void>((resolve, reject) => {
-        const late = setTimeout(() => reject(new Error("The process does not go on.")), PATIENCE_MS).unref();
-        const take = (line: string) => {
-          if (!fits(line) || --left > 0) return;
-          clearTimeout(late);
-          waiting.delete(take);
-          resolve();
-        };
-        waiting.add(take);
-      });
-    },
-  };
-}
+const start = (options: TransactionWorkerOptions) => startProcess("transaction-worker.ts", options);
 
 interface Database {
   query(text: string): Promise<object[]>;
@@ -97,19 +55,19 @@ async function killAgainAndAgain(
   const workers = await Promise.all(Array.from({ length: workersAtOnce }, next));
   for (let kill = 0; kill < kills; kill++) {
     const i = Math.floor(random() * workers.length);
-    const worker = workers[i] as (typeof workers)[0];
+    const worker = workers[i] as KilledProcess;
     // Then a listener has just begun, and its transaction is open. Unless all events are handled.
     const begun = worker.prints((line) => line === "begun", 1 + Math.floor(random() * 10)).catch(() => {});
     await Promise.race([begun, delay(3_000)]);
     await delay(random() * 25);
-    await end(worker.child, "SIGKILL");
+    await worker.end("SIGKILL");
     workers[i] = await next();
   }
-  await Promise.all(workers.map(({ child }) => end(child, "SIGTERM")));
+  await Promise.all(workers.map((worker) => worker.end("SIGTERM")));
   const last = start({ sink: { ...QUICK, ...sink }, seed: SEED, ids: [], counts: true });
   await last.prints((line) => line === `rows ${sent.length}`);
   // The process completes its last events before it ends.
-  await end(last.child, "SIGTERM");
+  await last.end("SIGTERM");
   const database = await open();
   const rows = (await database.query("SELECT id FROM wrote")) as { id: string }[];
   const completed = await database.query(

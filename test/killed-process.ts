@@ -1,0 +1,54 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+
+const PATIENCE_MS = 120_000;
+const children = new Set<ChildProcess>();
+
+/** A process that a test may kill at any moment. */
+export interface KilledProcess {
+  /** Resolves when the process has printed so many lines that fit. */
+  prints(fits: (line: string) => boolean, times?: number): Promise<void>;
+  end(signal: NodeJS.Signals): Promise<void>;
+}
+
+/** Starts a script of this folder. Its argument is the JSON of `options`. */
+export function startProcess(script: string, options: object): KilledProcess {
+  const child = spawn(process.execPath, ["--import", "tsx", script, JSON.stringify(options)], {
+    cwd: import.meta.dirname,
+    stdio: ["ignore", "pipe", process.env.WORKER_LOG ? "inherit" : "ignore"],
+  });
+  children.add(child.once("exit", () => children.delete(child)));
+  const waiting = new Set<(line: string) => void>();
+  createInterface(child.stdout).on("line", (line) => {
+    for (const take of waiting) take(line);
+  });
+  return {
+    prints(fits, times = 1) {
+      let left = times;
+      return new Promise<void>((resolve, reject) => {
+        const late = setTimeout(() => reject(new Error("The process does not go on.")), PATIENCE_MS).unref();
+        const take = (line: string) => {
+          if (!fits(line) || --left > 0) return;
+          clearTimeout(late);
+          waiting.delete(take);
+          resolve();
+        };
+        waiting.add(take);
+      });
+    },
+    end: (signal) => end(child, signal),
+  };
+}
+
+/** For `afterEach`: a test that fails leaves its processes behind. */
+export async function killAll(): Promise<void> {
+  for (const child of children) await end(child, "SIGKILL");
+}
+
+async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exit = once(child, "exit");
+  child.kill(signal);
+  await exit;
+}
