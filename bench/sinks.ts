@@ -1,8 +1,7 @@
 /**
- * What the durable sinks do on this machine, each beside its bare engine in the same rounds of the same
- * process: events a second that are stored, and worked off; and how soon deliveries are answered while
- * the listeners take 30 seconds. `pnpm bench sinks`, with `--pglite`,
- * `--postgres` or `--redis` for one of them.
+ * Measures the durable sinks next to their bare engines, in the same rounds of one process: events stored
+ * per second, events handled per second, and how soon deliveries are answered while the listeners take 30
+ * seconds. `pnpm bench sinks`, with `--pglite`, `--postgres` or `--redis` for one of them.
  */
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
@@ -22,7 +21,7 @@ import { pgBossSink } from "@crowdhook/pg-boss";
 import { PGlite } from "@electric-sql/pglite";
 import { Queue, Worker } from "bullmq";
 import pg from "pg";
-import { type ConstructorOptions, type Db, PgBoss } from "pg-boss";
+import { type ConstructorOptions, type Db, PgBoss, type WorkOptions } from "pg-boss";
 import { postgresMissing, postgresServer } from "../test/postgres-server.js";
 import { redisMissing, redisServer } from "../test/redis-server.js";
 
@@ -30,6 +29,8 @@ const SECRET = "12345";
 const ROUNDS = 3;
 /** In milliseconds: how long one measurement takes. */
 const MEASURED_MS = 1_500;
+/** In milliseconds: bare pg-boss needs a second to notice that jobs wait. */
+const WARM_UP_MS = 1_500;
 const ANSWERED_MS = 15_000;
 const NO_CONTEXT = {} as ListenerContext;
 
@@ -40,9 +41,12 @@ interface Side {
   close(): Promise<unknown>;
 }
 
+/** `bare` is what the others are compared with. */
+type Sides = Readonly<Record<string, () => Promise<Side>>>;
+
 interface Engine {
-  ours(): Promise<Side>;
-  bare(): Promise<Side>;
+  readonly stores: Sides;
+  readonly workers: Sides;
   sink(): DurableSink;
   close(): Promise<unknown>;
 }
@@ -52,24 +56,48 @@ function eventsOf(count: number): ReceivedEvent[] {
   return toloka.parseEvents({ events }, new Headers()) as ReceivedEvent[];
 }
 
-function oursOn(sink: DurableSink): Side {
+function oursOn(sink: DurableSink, options: object = {}): Side {
   return {
     store: async (events) => sink.accept(events, NO_CONTEXT),
     async work(concurrency, handled) {
       const receiver = createReceiver(toloka, { secret: SECRET });
       receiver.onAny(handled);
-      sink.work(receiver, { concurrency });
+      sink.work(receiver, { concurrency, ...options });
     },
     close: () => sink.close(),
   };
 }
 
-/** pg-boss with options as the sink's, on a database of `node-postgres` or PGlite. */
-async function bareBoss(options: ConstructorOptions, release: () => Promise<unknown>): Promise<Side> {
+/** How pg-boss' own worker runs `concurrency` jobs at once, without a pause while jobs wait. */
+const BARE_WORK = {
+  /** One job after the other, as our worker does. */
+  single: (concurrency: number) => ({
+    batchSize: 1,
+    localConcurrency: concurrency,
+    burstWhenReadyExceeds: 1,
+  }),
+  /** All jobs of a batch succeed or fail together. */
+  batches: (concurrency: number) => ({
+    batchSize: concurrency,
+    burstWhenBatchFull: true,
+    burstWhenReadyExceeds: 1,
+  }),
+};
+
+/** pg-boss with the options of the sink. */
+async function bareBoss(
+  options: ConstructorOptions,
+  work: (concurrency: number) => WorkOptions,
+  release: () => Promise<unknown>,
+): Promise<Side> {
   const boss = new PgBoss({
     ...options,
     schema: `bare_${randomUUID().replaceAll("-", "")}`,
     schedule: false,
+    // How soon `burstWhenReadyExceeds` notices jobs.
+    superviseIntervalSeconds: 1,
+    monitorIntervalSeconds: 1,
+    queueCacheIntervalSeconds: 1,
   });
   boss.on("error", console.error);
   await boss.start();
@@ -81,13 +109,10 @@ async function bareBoss(options: ConstructorOptions, release: () => Promise<unkn
         events.map((event) => ({ id: randomUUID(), data: serializeEvent(event) })),
       ),
     async work(concurrency, handled) {
-      await boss.work(
-        "bare",
-        { batchSize: concurrency, pollingIntervalSeconds: 0.5 },
-        async (jobs: unknown[]) => {
-          for (const _job of jobs) handled();
-        },
-      );
+      const settings = { pollingIntervalSeconds: 0.5, ...work(concurrency) };
+      await boss.work("bare", settings, async (jobs: unknown[]) => {
+        for (const _job of jobs) handled();
+      });
     },
     async close() {
       await boss.stop({ graceful: false });
@@ -100,13 +125,20 @@ async function postgres(): Promise<Engine> {
   const server = await postgresServer("own");
   const sink = () =>
     pgBossSink({ connection: server.url, schema: `ours_${randomUUID().replaceAll("-", "")}` });
+  const ours = async () => oursOn(sink());
+  const bare = (work: keyof typeof BARE_WORK) => async () => {
+    const pool = new pg.Pool({ connectionString: server.url });
+    const db = { executeSql: (text: string, values?: unknown[]) => pool.query(text, values) };
+    return bareBoss({ db }, BARE_WORK[work], () => pool.end());
+  };
   return {
     sink,
-    ours: async () => oursOn(sink()),
-    async bare() {
-      const pool = new pg.Pool({ connectionString: server.url });
-      const db = { executeSql: (text: string, values?: unknown[]) => pool.query(text, values) };
-      return bareBoss({ db }, () => pool.end());
+    stores: { ours, bare: bare("single") },
+    workers: {
+      ours,
+      transactional: async () => oursOn(sink(), { transactional: true }),
+      bare: bare("single"),
+      "bare, batches": bare("batches"),
     },
     close: () => server.close(),
   };
@@ -114,26 +146,32 @@ async function postgres(): Promise<Engine> {
 
 async function pglite(): Promise<Engine> {
   const folder = mkdtempSync(path.join(tmpdir(), "crowdhook-bench-"));
-  let folders = 0;
-  // It takes some seconds to make one.
+  let queues = 0;
+  // The first start of PGlite takes seconds, so all sides keep theirs open.
   const bareDb = await PGlite.create(path.join(folder, "bare"));
-  const schema = () => `ours_${randomUUID().replaceAll("-", "")}`;
   const dataDir = path.join(folder, "ours");
-  // Kept open by one that nobody uses.
   const keeper = pgBossSink({ dataDir });
-  await keeper.failed();
-  const sink = () => pgBossSink({ dataDir, schema: schema(), queue: `q${folders++}` });
+  await keeper.ready();
+  const sink = () =>
+    pgBossSink({ dataDir, schema: `ours_${randomUUID().replaceAll("-", "")}`, queue: `q${queues++}` });
+  const ours = async () => oursOn(sink());
+  const bare = (work: keyof typeof BARE_WORK) => async () => {
+    const db = {
+      async executeSql(text: string, values?: unknown[]) {
+        if (values?.length) return bareDb.query(text, values) as Promise<{ rows: unknown[] }>;
+        return { rows: (await bareDb.exec(text)).flatMap(({ rows }) => rows ?? []) };
+      },
+    };
+    return bareBoss({ db: db as Db, backend: "pglite" }, BARE_WORK[work], async () => {});
+  };
   return {
     sink,
-    ours: async () => oursOn(sink()),
-    async bare() {
-      const db = {
-        async executeSql(text: string, values?: unknown[]) {
-          if (values?.length) return bareDb.query(text, values) as Promise<{ rows: unknown[] }>;
-          return (await bareDb.exec(text)).at(-1) ?? { rows: [] };
-        },
-      };
-      return bareBoss({ db: db as Db }, async () => {});
+    stores: { ours, bare: bare("single") },
+    workers: {
+      ours,
+      transactional: async () => oursOn(sink(), { transactional: true }),
+      bare: bare("single"),
+      "bare, batches": bare("batches"),
     },
     async close() {
       await keeper.close();
@@ -150,10 +188,9 @@ async function redis(): Promise<Engine> {
   const sink = () =>
     bullmqSink({ connection: server.url, queue: `ours_${randomUUID().replaceAll("-", "")}` });
   const opts = { attempts: 10, removeOnComplete: { age: 604_800 } };
-  return {
-    sink,
+  const sides = {
     ours: async () => oursOn(sink()),
-    async bare() {
+    async bare(): Promise<Side> {
       const name = `bare-${randomUUID()}`;
       const queue = new Queue(name, { connection });
       let worker: Worker | undefined;
@@ -175,6 +212,11 @@ async function redis(): Promise<Engine> {
         },
       };
     },
+  };
+  return {
+    sink,
+    stores: sides,
+    workers: sides,
     async close() {
       await server.close();
       rmSync(folder, { recursive: true, force: true });
@@ -204,48 +246,47 @@ async function storing(side: Side, events: number, inFlight: number): Promise<nu
 /** Events a second, of those that wait. */
 async function working(side: Side, concurrency: number, waiting: number): Promise<number> {
   for (let stored = 0; stored < waiting; stored += 1_000) await side.store(eventsOf(1_000));
-  let handled = 0;
+  let first = 0;
   let begun = 0;
-  let ended = 0;
-  await new Promise<void>((resolve, reject) => {
-    const over = setTimeout(() => reject(new Error("nothing was handled")), 30_000);
+  let handled = 0;
+  let left = waiting - concurrency;
+  return new Promise<number>((resolve, reject) => {
+    const over = setTimeout(() => reject(new Error("Too few events were handled.")), 60_000);
     side
       .work(concurrency, () => {
-        if (ended) return;
         const now = performance.now();
+        left--;
+        first ||= now;
+        if (now - first < WARM_UP_MS) return;
         if (begun === 0) begun = now;
         else handled++;
-        // To the end of a batch, or what it waited for would not count.
-        if (now - begun < 2 * MEASURED_MS && handled < waiting - concurrency) return;
-        ended = now;
+        if (now - begun < MEASURED_MS && left > 0) return;
         clearTimeout(over);
-        resolve();
+        // Later calls change nothing.
+        resolve((handled / (now - begun)) * 1000);
       })
       .catch(reject);
   });
-  return (handled / (ended - begun)) * 1000;
 }
 
 const show = (rate: number) => (rate < 100 ? rate.toFixed(1) : Math.round(rate).toLocaleString("en"));
 
-async function compare(
-  what: string,
-  engine: Engine,
-  measure: (side: Side) => Promise<number>,
-): Promise<void> {
-  const rates = { ours: [] as number[], bare: [] as number[] };
+/** Prints the median rate of each side, and in brackets its ratio to `bare` in the same round. */
+async function compare(what: string, sides: Sides, measure: (side: Side) => Promise<number>): Promise<void> {
+  const rates = new Map(Object.keys(sides).map((name) => [name, [] as number[]]));
   for (let round = 0; round < ROUNDS; round++) {
-    for (const name of ["ours", "bare"] as const) {
-      const side = await engine[name]();
-      rates[name].push(await measure(side));
+    for (const [name, open] of Object.entries(sides)) {
+      const side = await open();
+      rates.get(name)?.push(await measure(side));
       await side.close();
     }
   }
-  const [ours, bare] = [median(rates.ours), median(rates.bare)];
-  const ratios = rates.ours.map((rate, i) => rate / (rates.bare[i] ?? Number.NaN));
-  console.log(
-    `  ${what.padEnd(34)} ${show(ours).padStart(9)} ${show(bare).padStart(9)} ${median(ratios).toFixed(2).padStart(8)}`,
-  );
+  const bare = rates.get("bare") ?? [];
+  console.log(`  ${what}`);
+  for (const [name, measured] of rates) {
+    const ratio = median(measured.map((rate, round) => rate / (bare[round] ?? Number.NaN)));
+    console.log(`    ${name.padEnd(16)} ${show(median(measured)).padStart(9)}  (${ratio.toFixed(2)})`);
+  }
 }
 
 /** How soon 50 deliveries a second are answered while ten listeners hold an event each for 30 s. */
@@ -304,9 +345,7 @@ if (missing) {
   process.exit(1);
 }
 const chosen = process.argv.slice(2);
-console.log(
-  `\nevents a second                            ours      bare    ratio   (Node ${process.version})`,
-);
+console.log(`\nevents a second, and the ratio to the bare engine (Node ${process.version})`);
 for (const [name, open] of Object.entries(ENGINES)) {
   if (chosen.length > 0 && !chosen.includes(`--${name}`)) continue;
   const engine = await open();
@@ -316,12 +355,12 @@ for (const [name, open] of Object.entries(ENGINES)) {
     [1, 16],
     [100, 4],
   ] as const) {
-    await compare(`stored, ${events} a delivery, ${inFlight} in flight`, engine, (side) =>
+    await compare(`stored, ${events} a delivery, ${inFlight} in flight`, engine.stores, (side) =>
       storing(side, events, inFlight),
     );
   }
-  for (const concurrency of [1, 16, 100]) {
-    await compare(`worked off, concurrency ${concurrency}`, engine, (side) =>
+  for (const concurrency of [1, 16]) {
+    await compare(`worked off, concurrency ${concurrency}`, engine.workers, (side) =>
       working(side, concurrency, concurrency === 1 ? 5_000 : 20_000),
     );
   }
