@@ -103,10 +103,9 @@ export function createRecovery<Events extends EventMap>(
 
     async isHandled(event) {
       const key = eventKeyOf(provider.name, event);
-      const owner = crypto.randomUUID();
       // Only a claim tells on every store. Short, in case this process ends before it releases the claim.
-      const claim = await store.claim(key, owner, PROBE_MS);
-      if (claim === "won") await store.release(key, owner);
+      const claim = await store.claim(key, "probe", PROBE_MS);
+      if (claim === "won") await store.release(key, "probe");
       return claim === "done";
     },
 
