@@ -80,7 +80,7 @@ describe("the example in the help of", () => {
     "verify",
     "audit",
     "subscriptions",
-    ...["list", "create", "test", "delete", "sync"].map((name) => `subscriptions ${name}`),
+    ...["list", "create", "test", "delete", "recover", "sync"].map((name) => `subscriptions ${name}`),
   ])("crowdhook %s runs", async (command) => {
     const { stdout } = await run([...command.split(" ").filter(Boolean), "--help"]);
     const examples = [...stdout.matchAll(/^ {2}\$ (.*)/gm)].map(([, example = ""]) => example);
@@ -121,7 +121,16 @@ describe("the example in the help of", () => {
           0: { id: "8f3c", created: "2026-01-01T00:00:00", webhook_url: "u", event_type: "t", pool_id: "1" },
         },
       });
-      const list = JSON.stringify({ items: [], has_more: false });
+      const subscription = {
+        id: "1",
+        created: "2026-01-01T00:00:00",
+        webhook_url: "https://example.com/toloka-webhook",
+        event_type: "POOL_CLOSED",
+        pool_id: "123",
+      };
+      const items = request.url?.startsWith("/webhook-subscriptions") ? [subscription] : [];
+      const pool = { id: "123", project_id: "1", status: "OPEN" };
+      const list = JSON.stringify({ items, has_more: false, ...pool });
       response.writeHead(request.method === "DELETE" ? 204 : 200, { "content-type": "application/json" });
       response.end(request.method === "DELETE" ? "" : request.method === "GET" ? list : success);
     });
