@@ -80,6 +80,8 @@ describe("the example in the help of", () => {
     "verify",
     "audit",
     "subscriptions",
+    "queue",
+    "queue migrate",
     ...["list", "create", "test", "delete", "recover", "sync"].map((name) => `subscriptions ${name}`),
   ])("crowdhook %s runs", async (command) => {
     const { stdout } = await run([...command.split(" ").filter(Boolean), "--help"]);

@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { version } from "../package.json";
 import { addAudit, addListen, addReplay, addSend, addVerify } from "./command-line/commands.js";
 import { EXIT_STATUS, SECRET_VARIABLES, TITLES } from "./command-line/options.js";
+import { addQueue } from "./command-line/queue.js";
 import { addSubscriptions } from "./command-line/subscriptions.js";
 import { colours, Failure, print, printBug, printError, UsageError } from "./output.js";
 
@@ -27,7 +28,8 @@ Example, in two terminals with ${SECRET_VARIABLES} set:
 ${EXIT_STATUS}`,
   );
 
-for (const add of [addSend, addListen, addReplay, addVerify, addAudit, addSubscriptions]) add(program, end);
+for (const add of [addSend, addListen, addReplay, addVerify, addAudit, addSubscriptions, addQueue])
+  add(program, end);
 
 // A reader such as head closes the pipe when it has read enough.
 process.stdout.on("error", ({ code }: NodeJS.ErrnoException) => process.exit(code === "EPIPE" ? 0 : 1));

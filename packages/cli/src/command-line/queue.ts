@@ -1,0 +1,27 @@
+import type { Command } from "commander";
+import type { End } from "./commands.js";
+import { EXIT_STATUS, jsonOption } from "./options.js";
+
+export function addQueue(program: Command, end: End): void {
+  const queue = program
+    .command("queue")
+    .description("manage the tables of the sink @crowdhook/pg-boss")
+    .addHelpText("after", HELP);
+
+  queue
+    .command("migrate")
+    .description("create the tables or bring them up to date")
+    .option("--schema <name>", "the schema of the tables", "crowdhook")
+    .option("--sql", "print the SQL that creates the tables, for an administrator, and connect to nothing")
+    .addOption(jsonOption())
+    .addHelpText("after", HELP)
+    .action(async (options) => end((await import("../queue.js")).migrate(options)));
+}
+
+const HELP = `
+Example:
+  $ crowdhook queue migrate --sql > crowdhook.sql
+
+The URL of PostgreSQL is read from the environment: DATABASE_URL.
+Before an update from pg-boss 10, stop all processes that use the tables.
+${EXIT_STATUS}`;
