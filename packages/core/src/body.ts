@@ -1,6 +1,6 @@
 import type { BodyFailure, Bytes, IncomingDelivery } from "./delivery.js";
+import { decodeUtf8, encodeUtf8 } from "./text/utf8.js";
 import { isThenable, type MaybePromise } from "./values/maybe-promise.js";
-import { decodeUtf8, encodeUtf8 } from "./values/utf8.js";
 
 /** `UTF-8` is no encoding in the sense of this header, but proxies and frameworks write it there. */
 const NO_ENCODING = /^\s*(?:identity|utf-?8)(?:\s*,\s*(?:identity|utf-?8))*\s*$/i;

@@ -11,7 +11,7 @@ import { type Log, quote } from "./observing/log.js";
 import type { ReceiverOptions, Sink } from "./options.js";
 import type { Outcome } from "./outcome.js";
 import type { Provider } from "./provider.js";
-import { typeName } from "./values/describe.js";
+import { typeName } from "./text/describe.js";
 import { andThen, isThenable, type MaybePromise } from "./values/maybe-promise.js";
 import { createSemaphore } from "./values/semaphore.js";
 

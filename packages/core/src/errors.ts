@@ -1,4 +1,4 @@
-import { startOf } from "./values/describe.js";
+import { startOf } from "./text/describe.js";
 
 /**
  * Every reason for a reply other than 200, with its status and its message to the sender. The messages

@@ -6,9 +6,9 @@ import type { Instrumentation } from "./observing/observe.js";
 import type { DeliveryRecord } from "./observing/trace.js";
 import type { Provider } from "./provider.js";
 import type { SecretSource } from "./signature/secrets.js";
-import { describeValue, typeName } from "./values/describe.js";
+import { describeValue, typeName } from "./text/describe.js";
+import { suggestion } from "./text/nearest.js";
 import type { MaybePromise } from "./values/maybe-promise.js";
-import { suggestion } from "./values/nearest.js";
 
 /** Accepts the events of a delivery in place of the listeners, for example to queue them for a worker. */
 export interface Sink {

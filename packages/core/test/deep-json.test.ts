@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { deepJson } from "../src/values/deep-json.js";
+import { deepJson } from "../src/text/deep-json.js";
 
 describe("deepJson", () => {
   test.each<[string, unknown]>([

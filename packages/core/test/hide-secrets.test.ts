@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { createHider } from "../src/values/hide-secrets.js";
+import { createHider } from "../src/text/hide-secrets.js";
 
 const SECRETS = [
   "test-key-12345",

@@ -1,5 +1,5 @@
 import type { ReceivedEvent } from "../event.js";
-import { startOf } from "../values/describe.js";
+import { startOf } from "../text/describe.js";
 import { isThenable, type MaybePromise } from "../values/maybe-promise.js";
 
 // biome-ignore lint/suspicious/noExplicitAny: the registry's public signatures state a listener's parameters

@@ -1,4 +1,4 @@
-import { startOf } from "../values/describe.js";
+import { startOf } from "../text/describe.js";
 import { isThenable } from "../values/maybe-promise.js";
 import { RecentMap } from "../values/recent-map.js";
 

@@ -1,7 +1,7 @@
 import { ERRORS, type ErrorCode } from "../errors.js";
 import type { Counts, Outcome } from "../outcome.js";
 import { isRefusal, type Result, summarize } from "../reply.js";
-import { startOf } from "../values/describe.js";
+import { startOf } from "../text/describe.js";
 
 /**
  * One delivery and its outcome, as plain data without payload or secret. Events are listed only if the

@@ -1,7 +1,7 @@
 import * as z from "zod/mini";
 import { kindOf } from "../errors.js";
 import type { EventMap, EventType, ParsedEvent } from "../event.js";
-import { startOf } from "../values/describe.js";
+import { startOf } from "../text/describe.js";
 
 /** Removes the index signature, so that the compiler requires a schema to state all documented fields. */
 type Documented<Data> = { [Field in keyof Data as string extends Field ? never : Field]: Data[Field] };

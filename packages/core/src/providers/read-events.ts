@@ -3,7 +3,7 @@ import type { Delivery } from "../delivery.js";
 import type { EventMap, ReceivedEvent } from "../event.js";
 import type { Provider } from "../provider.js";
 import type { Refusal } from "../reply.js";
-import { isObject } from "../values/describe.js";
+import { isObject } from "../text/describe.js";
 
 /** The largest accepted number of events by default. Far more than a platform sends in one delivery. */
 const EVENTS_MAX = 10_000;

@@ -1,7 +1,7 @@
 import type { EventMap } from "../event.js";
 import { checkNames } from "../options.js";
 import type { Provider } from "../provider.js";
-import { typeName } from "../values/describe.js";
+import { typeName } from "../text/describe.js";
 
 /** A signed request for `fetch`, supertest, Fastify's `inject` or a receiver's `handle`. */
 export interface SignedDelivery {

@@ -1,8 +1,8 @@
 import { prepareKey, verify } from "#hmac";
 import type { DeliveryHeaders } from "../delivery.js";
 import type { Provider, SignatureFormat, SignatureParts } from "../provider.js";
+import { decodeUtf8 } from "../text/utf8.js";
 import { createPace } from "../values/pace.js";
-import { decodeUtf8 } from "../values/utf8.js";
 import { type Candidate, candidatesFor, type Suspect, type Variant } from "./mistakes.js";
 
 /** A usual mistake, and whether the search found it. */

@@ -1,6 +1,6 @@
 import type { webcrypto } from "node:crypto";
+import { encodeUtf8, nodeModule } from "../text/utf8.js";
 import { createPace, needsPace } from "../values/pace.js";
-import { encodeUtf8, nodeModule } from "../values/utf8.js";
 
 /** A prepared secret, so that a delivery does not have to prepare it. */
 export type HmacKey = webcrypto.CryptoKey;

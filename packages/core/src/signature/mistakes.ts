@@ -1,6 +1,6 @@
 import type { DeliveryHeaders } from "../delivery.js";
 import type { SignatureFormat, SignatureParts } from "../provider.js";
-import { decodeUtf8, encodeUtf8 } from "../values/utf8.js";
+import { decodeUtf8, encodeUtf8 } from "../text/utf8.js";
 import { rewriteJson } from "./json-spellings.js";
 
 /** A secret, a body and a signed prefix, one of them changed as a mistake would change it. */

@@ -1,5 +1,5 @@
 import type { ReceivedEvent } from "../event.js";
-import { deepJson } from "../values/deep-json.js";
+import { deepJson } from "../text/deep-json.js";
 
 /**
  * An event as plain data, for an engine to store as JSON. The data of a deeply nested event is in `json`:

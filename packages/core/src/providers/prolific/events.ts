@@ -1,7 +1,7 @@
 import * as z from "zod/mini";
 import type { DeliveryHeaders } from "../../delivery.js";
 import type { ParsedEvent, ReceivedEvent } from "../../event.js";
-import { isObject } from "../../values/describe.js";
+import { isObject } from "../../text/describe.js";
 import { createEventValidator, idOf, type Schemas } from "../event-validator.js";
 
 /** The documented statuses of a submission, and one that Prolific's CLI knows. Prolific may add others. */

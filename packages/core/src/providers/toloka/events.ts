@@ -1,6 +1,6 @@
 import * as z from "zod/mini";
 import type { ParsedEvent, ReceivedEvent } from "../../event.js";
-import { isObject } from "../../values/describe.js";
+import { isObject } from "../../text/describe.js";
 import { createEventValidator, type EventFields, idOf, listOf, type Schemas } from "../event-validator.js";
 import { parseTolokaTime } from "./time.js";
 
