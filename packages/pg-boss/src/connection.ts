@@ -19,6 +19,8 @@ export interface Connection {
   openQueue(name: string): Promise<Connected>;
   /** Makes the next `openQueue` create the queue again. */
   forgetQueue(name: string): void;
+  /** Tells the workers of all processes that an event was stored in the queue. */
+  announce(name: string): void;
   /** Calls `wake` when an event was stored in the queue by any process. */
   onStored(name: string, wake: () => void): void;
   /** Whether `onStored` works. Otherwise workers have to poll. */
@@ -45,6 +47,9 @@ export function createConnection(
   const { settings, closing, reportUnreachable } = context;
   const queues = new Map<string, Promise<void>>();
   const wakers = new Map<string, () => void>();
+  /** Queues with a notification under way. `true`: another event was stored meanwhile. */
+  const announcing = new Map<string, boolean>();
+  let channel: string | undefined;
   let notified = false;
   let database: Promise<Database> | undefined;
   let starting: Promise<Connected> | undefined;
@@ -62,12 +67,13 @@ export function createConnection(
   function notifying(db: Database): Db {
     return {
       executeSql: db.executeSql,
-      async listen(channel, onNotification, onReconnect) {
+      async listen(name, onNotification, onReconnect) {
+        channel = name;
         const handle = await db.listen(
-          channel,
-          (name) => {
-            wakers.get(name)?.();
-            onNotification(name);
+          name,
+          (queue) => {
+            wakers.get(queue)?.();
+            onNotification(queue);
           },
           () => {
             for (const wake of wakers.values()) wake();
@@ -112,6 +118,24 @@ export function createConnection(
     return { db, boss };
   }
 
+  /**
+   * Sends one notification at a time, after the events are stored. PostgreSQL commits transactions that
+   * notify one after another, so notifying while storing halved the number of deliveries per second. A
+   * notification that is lost delays an event until the worker polls.
+   */
+  async function notify(name: string): Promise<void> {
+    if (announcing.has(name)) return void announcing.set(name, true);
+    try {
+      do {
+        announcing.set(name, false);
+        const { db } = await open();
+        if (channel !== undefined) await db.executeSql("SELECT pg_notify($1, $2)", [channel, name]);
+      } while (announcing.get(name));
+    } finally {
+      announcing.delete(name);
+    }
+  }
+
   /** Deletes events that were handled longer than `retention` ago. */
   async function forgetHandled(db: Database): Promise<void> {
     await db.executeSql(
@@ -136,7 +160,7 @@ export function createConnection(
   }
 
   async function prepareQueue({ db, boss }: Connected, name: string): Promise<void> {
-    await boss.createQueue(name, { policy, notify: true });
+    await boss.createQueue(name, { policy });
     if (db.exclusiveSince === undefined) return;
     // A job that was active before this process opened PGlite belongs to a dead process: no lease to wait for.
     const { rows } = await db.executeSql(
@@ -170,6 +194,10 @@ export function createConnection(
       return connected;
     },
     forgetQueue: (name) => void queues.delete(name),
+    announce: (name) =>
+      void notify(name).catch((error) => {
+        if (!closing.aborted) reportUnreachable(error);
+      }),
     onStored: (name, wake) => void wakers.set(name, wake),
     isNotified: () => notified,
     close: () =>

@@ -62,6 +62,7 @@ export function createPgBossEngine(
         connection.forgetQueue(name);
         throw error;
       }
+      connection.announce(name);
     },
 
     work(provider, run, concurrency, options) {

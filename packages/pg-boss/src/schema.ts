@@ -83,7 +83,7 @@ export async function moveOldEvents(db: Database, schema: string, lease: number)
   await db.executeSql(`BEGIN;
     ALTER SCHEMA ${schema} RENAME TO ${old};
     ${creation.slice(0, end)}
-    SELECT ${schema}.create_queue(name, '{"policy": "standard", "notify": true}') FROM ${old}.queue;
+    SELECT ${schema}.create_queue(name, '{"policy": "standard"}') FROM ${old}.queue;
     INSERT INTO ${schema}.job (
       id, name, data, priority, state, retry_limit, retry_count, retry_delay, retry_backoff, start_after,
       started_on, created_on, completed_on, keep_until, output, policy, expire_seconds, deletion_seconds,
