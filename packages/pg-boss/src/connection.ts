@@ -114,7 +114,10 @@ export function createConnection(
       throw error;
     }
     const forgetEvery = Math.max(1, Math.min(FORGET_S, settings.retention / 4)) * 1000;
-    forgetting = setInterval(() => void forgetHandled(db).catch(reportUnreachable), forgetEvery).unref();
+    forgetting = setInterval(
+      () => void forgetHandled(db, schema, prefix, settings.retention).catch(reportUnreachable),
+      forgetEvery,
+    ).unref();
     return { db, boss };
   }
 
@@ -134,19 +137,6 @@ export function createConnection(
     } finally {
       announcing.delete(name);
     }
-  }
-
-  /** Deletes events that were handled longer than `retention` ago. */
-  async function forgetHandled(db: Database): Promise<void> {
-    await db.executeSql(
-      `DELETE FROM ${schema}.job WHERE (name, id) IN (
-         SELECT name, id FROM ${schema}.job
-         WHERE name IN (SELECT name FROM ${schema}.queue WHERE starts_with(name, $1))
-           AND completed_on < now() - $2 * interval '1 second' AND state = 'completed'
-         LIMIT ${FORGET_COUNT} FOR UPDATE SKIP LOCKED
-       )`,
-      [prefix, settings.retention],
-    );
   }
 
   function open(): Promise<Connected> {
@@ -205,4 +195,17 @@ export function createConnection(
         throw new Error("The database did not close in time.");
       }).catch(reportUnreachable),
   };
+}
+
+/** Deletes events that were handled longer than `retention` ago, in seconds. */
+async function forgetHandled(db: Database, schema: string, prefix: string, retention: number): Promise<void> {
+  await db.executeSql(
+    `DELETE FROM ${schema}.job WHERE (name, id) IN (
+       SELECT name, id FROM ${schema}.job
+       WHERE name IN (SELECT name FROM ${schema}.queue WHERE starts_with(name, $1))
+         AND completed_on < now() - $2 * interval '1 second' AND state = 'completed'
+       LIMIT ${FORGET_COUNT} FOR UPDATE SKIP LOCKED
+     )`,
+    [prefix, retention],
+  );
 }
