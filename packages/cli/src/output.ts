@@ -41,6 +41,11 @@ export function print(line = ""): void {
   write(process.stdout, escaped(line));
 }
 
+/** Prints the lines of a text on standard output, each of any length. */
+export function printText(text: string): void {
+  for (const line of text.split("\n")) write(process.stdout, escapeControls(line));
+}
+
 /** Prints a line on standard error. */
 export function printError(line: string): void {
   write(process.stderr, escaped(line));

@@ -1,4 +1,4 @@
-import { Failure, marked, print, printJson, UsageError } from "./output.js";
+import { Failure, marked, print, printJson, printText, UsageError } from "./output.js";
 
 export interface MigrateOptions {
   readonly schema: string;
@@ -12,7 +12,7 @@ export async function migrate({ schema, sql, json }: MigrateOptions): Promise<bo
   if (sql) {
     const text = usable(() => schemaSql(schema));
     if (json) printJson({ sql: text });
-    else process.stdout.write(`${text}\n`);
+    else printText(text);
     return true;
   }
   const connection = process.env.DATABASE_URL;
