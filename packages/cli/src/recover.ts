@@ -1,4 +1,5 @@
 import type { DeliveryHeaders, EventRecord, Outcome, Recovery } from "@crowdhook/core";
+import { RECOVERABLE_MS } from "@crowdhook/core/internal";
 import { signDelivery } from "@crowdhook/core/testing";
 import type { RecoveryProgress } from "@crowdhook/subscriptions";
 import type { Account, AccountOpener, AccountOptions } from "./accounts/account.js";
@@ -16,8 +17,6 @@ export interface RecoverOptions extends AccountOptions, SecretOptions {
   readonly timeout: number;
 }
 
-/** As far back as a recoverable receiver remembers, in milliseconds. */
-const REACH_MS = 7 * 24 * 60 * 60 * 1000;
 /** Without a terminal, progress is a line for so many events. */
 const LINE_EVERY = 100;
 
@@ -119,7 +118,7 @@ function receiverAt(url: URL, { opener: { provider }, secret, agent, timeout }: 
   }
 
   return {
-    reach: REACH_MS,
+    reach: RECOVERABLE_MS,
     clock: Date.now,
     dispatch,
     isHandled: async () => false,

@@ -2,6 +2,7 @@ import { Attempt, type Batch } from "./claiming/attempt.js";
 import { createClaimKeys } from "./claiming/claim-keys.js";
 import type { ClaimStore } from "./claiming/claim-store.js";
 import { createClaimer } from "./claiming/claimer.js";
+import { DONE_MS, RECOVERABLE_MS } from "./claiming/retention.js";
 import { kindOf, UnfitEventError } from "./errors.js";
 import type { EventMap, ReceivedEvent } from "./event.js";
 import type { ContextFor } from "./listeners/context.js";
@@ -15,13 +16,6 @@ import { typeName } from "./text/describe.js";
 import { andThen, isThenable, type MaybePromise } from "./values/maybe-promise.js";
 import { createSemaphore } from "./values/semaphore.js";
 
-/** How long a settled event counts as done, unless its signature can be replayed for longer. */
-const DONE_MS = 24 * 60 * 60 * 1000;
-/**
- * How long a recoverable receiver remembers handled events. Recovery goes back no further, because it would
- * run older events again.
- */
-export const RECOVERABLE_MS = 7 * DONE_MS;
 /** Added to the time for which a signature can be replayed, because clocks differ. */
 const CLOCK_SKEW_MS = 60_000;
 
@@ -61,7 +55,7 @@ export function createDispatcher<Events extends EventMap>(
   return function dispatch(events, digest, contextFor) {
     const batch = claimer.batch();
     const attempts = events.map((event) => attemptOf(event, digest, batch));
-    // All claims are requested at once, so that the store's client can send them together.
+    // The claims are requested before the first one is awaited, so that the store's client can send many together.
     for (const attempt of attempts) claimer.begin(attempt);
     return claimer.renewing(
       attempts,

@@ -1,4 +1,5 @@
 /** Shared by crowdhook's own packages. Not public API: anything here may change in any release. */
+export { RECOVERABLE_MS } from "./claiming/retention.js";
 export { kindOf } from "./errors.js";
 export { checkNames } from "./options.js";
 export { describeValue, isObject, typeName } from "./text/describe.js";

@@ -1,8 +1,9 @@
 import type { Admission } from "../admission.js";
 import { eventKeyOf } from "../claiming/claim-keys.js";
 import type { ClaimStore } from "../claiming/claim-store.js";
+import { RECOVERABLE_MS } from "../claiming/retention.js";
 import type { DeliveryHeaders } from "../delivery.js";
-import { type Dispatch, RECOVERABLE_MS } from "../dispatch.js";
+import type { Dispatch } from "../dispatch.js";
 import type { EventMap, ReceivedEvent } from "../event.js";
 import { contextWithoutDelivery } from "../listeners/context.js";
 import type { Observed } from "../observing/observe.js";
