@@ -121,16 +121,9 @@ async function bareBoss(
   };
 }
 
-async function postgres(): Promise<Engine> {
-  const server = await postgresServer("own");
-  const sink = () =>
-    pgBossSink({ connection: server.url, schema: `ours_${randomUUID().replaceAll("-", "")}` });
+/** All sides on one database: the sink's, and bare pg-boss with each of its ways to work. */
+function sidesOf(sink: () => DurableSink, bare: (work: keyof typeof BARE_WORK) => () => Promise<Side>) {
   const ours = async () => oursOn(sink());
-  const bare = (work: keyof typeof BARE_WORK) => async () => {
-    const pool = new pg.Pool({ connectionString: server.url });
-    const db = { executeSql: (text: string, values?: unknown[]) => pool.query(text, values) };
-    return bareBoss({ db }, BARE_WORK[work], () => pool.end());
-  };
   return {
     sink,
     stores: { ours, bare: bare("single") },
@@ -140,6 +133,20 @@ async function postgres(): Promise<Engine> {
       bare: bare("single"),
       "bare, batches": bare("batches"),
     },
+  };
+}
+
+async function postgres(): Promise<Engine> {
+  const server = await postgresServer("own");
+  const sink = () =>
+    pgBossSink({ connection: server.url, schema: `ours_${randomUUID().replaceAll("-", "")}` });
+  const bare = (work: keyof typeof BARE_WORK) => async () => {
+    const pool = new pg.Pool({ connectionString: server.url });
+    const db = { executeSql: (text: string, values?: unknown[]) => pool.query(text, values) };
+    return bareBoss({ db }, BARE_WORK[work], () => pool.end());
+  };
+  return {
+    ...sidesOf(sink, bare),
     close: () => server.close(),
   };
 }
@@ -154,7 +161,6 @@ async function pglite(): Promise<Engine> {
   await keeper.ready();
   const sink = () =>
     pgBossSink({ dataDir, schema: `ours_${randomUUID().replaceAll("-", "")}`, queue: `q${queues++}` });
-  const ours = async () => oursOn(sink());
   const bare = (work: keyof typeof BARE_WORK) => async () => {
     const db = {
       async executeSql(text: string, values?: unknown[]) {
@@ -165,14 +171,7 @@ async function pglite(): Promise<Engine> {
     return bareBoss({ db: db as Db, backend: "pglite" }, BARE_WORK[work], async () => {});
   };
   return {
-    sink,
-    stores: { ours, bare: bare("single") },
-    workers: {
-      ours,
-      transactional: async () => oursOn(sink(), { transactional: true }),
-      bare: bare("single"),
-      "bare, batches": bare("batches"),
-    },
+    ...sidesOf(sink, bare),
     async close() {
       await keeper.close();
       await bareDb.close();

@@ -1,9 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { writeFileSync } from "node:fs";
-import pg from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { useCli } from "./cli-fixture.js";
-import { type PostgresServer, postgresMissing, postgresServer } from "./postgres-server.js";
+import { type PostgresServer, postgresMissing, postgresServer, queryPostgres } from "./postgres-server.js";
 
 const { path, run } = useCli();
 const missing = postgresMissing("own");
@@ -16,11 +15,7 @@ describe.skipIf(missing)(`crowdhook queue migrate on PostgreSQL ${missing ?? ""}
   }, 60_000);
   afterAll(() => server?.close());
 
-  const sql = async (text: string) => {
-    const client = new pg.Client(server.url);
-    await client.connect();
-    return client.query(text).finally(() => client.end());
-  };
+  const sql = (text: string) => queryPostgres(server.url, text);
 
   /** Creates a role without rights. Returns its name and the environment of a command that uses it. */
   async function newRole() {
@@ -38,7 +33,7 @@ describe.skipIf(missing)(`crowdhook queue migrate on PostgreSQL ${missing ?? ""}
     const args = ["queue", "migrate", "--schema", role];
     const done = { code: 0, stdout: `✓ The tables in the schema ${role} are up to date.\n`, stderr: "" };
     expect(await run(args, { env })).toEqual(done);
-    const { rows } = await sql(
+    const rows = await sql(
       `SELECT tableowner FROM pg_tables WHERE schemaname = '${role}' AND tablename = 'job'`,
     );
     expect(rows).toEqual([{ tableowner: role }]);

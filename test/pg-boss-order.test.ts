@@ -4,9 +4,8 @@ import { durableSinkChecks } from "@crowdhook/core/conformance";
 import { signToloka, tolokaEvent } from "@crowdhook/core/testing";
 import { toloka } from "@crowdhook/core/toloka";
 import { type PgBossSink, type PgBossSinkOptions, pgBossSink } from "@crowdhook/pg-boss";
-import pg from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import { type PostgresServer, postgresMissing, postgresServer } from "./postgres-server.js";
+import { type PostgresServer, postgresMissing, postgresServer, queryPostgres } from "./postgres-server.js";
 import { seededRandom } from "./seeded-random.js";
 
 const SECRET = "12345";
@@ -53,14 +52,7 @@ describe.skipIf(missing)(`pgBossSink with orderingKey ${missing ?? ""}`, () => {
     sink.work(receiver, { concurrency: 8 });
   }
 
-  const sql = async (text: string) => {
-    const client = new pg.Client(server.url);
-    await client.connect();
-    return client
-      .query(text)
-      .then(({ rows }) => rows)
-      .finally(() => client.end());
-  };
+  const sql = (text: string) => queryPostgres(server.url, text);
 
   test.each(durableSinkChecks)("$name", async ({ check }) => {
     await check({ open: () => pgBossSink({ ...options, orderingKey: () => undefined }) });

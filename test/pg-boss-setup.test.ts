@@ -3,11 +3,10 @@ import { createReceiver } from "@crowdhook/core";
 import { signToloka, tolokaEvent } from "@crowdhook/core/testing";
 import { toloka } from "@crowdhook/core/toloka";
 import { type PgBossSink, type PgBossSinkOptions, pgBossSink, schemaSql } from "@crowdhook/pg-boss";
-import pg from "pg";
 import PgBoss10 from "pg-boss-10";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { pgbouncer, pgbouncerMissing } from "./pgbouncer-server.js";
-import { type PostgresServer, postgresMissing, postgresServer } from "./postgres-server.js";
+import { type PostgresServer, postgresMissing, postgresServer, queryPostgres } from "./postgres-server.js";
 
 const SECRET = "12345";
 const PATIENCE = { timeout: 30_000, interval: 20 };
@@ -57,14 +56,7 @@ test.each([{ attempts: 2 ** 31 }, { backoff: 1e9 }, { retention: 36_500 * 86_400
 describe.skipIf(missing)(`the database of pgBossSink ${missing ?? ""}`, () => {
   let server: PostgresServer;
   const newName = () => `test_${randomUUID().replaceAll("-", "")}`;
-  const sql = async (text: string, url = server.url) => {
-    const client = new pg.Client(url);
-    await client.connect();
-    return client
-      .query(text)
-      .then((result) => [result].flat().at(-1)?.rows ?? [])
-      .finally(() => client.end());
-  };
+  const sql = (text: string, url = server.url) => queryPostgres(url, text);
   /** Returns the URL with another role or database. */
   const urlOf = (changes: { role?: string; database?: string }) => {
     const url = new URL(server.url);

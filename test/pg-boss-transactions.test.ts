@@ -12,9 +12,8 @@ import {
   type TransactionalContext,
   type TransactionalWorkOptions,
 } from "@crowdhook/pg-boss";
-import pg from "pg";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
-import { type PostgresServer, postgresMissing, postgresServer } from "./postgres-server.js";
+import { type PostgresServer, postgresMissing, postgresServer, queryPostgres } from "./postgres-server.js";
 
 const SECRET = "12345";
 const PATIENCE = { timeout: 30_000, interval: 20 };
@@ -90,14 +89,7 @@ describe.each(ENGINES)("a transactional worker on $engine", ({ engine, skip }) =
 
   /** Runs a statement. On PGlite only a worker of this process can. */
   async function sql(text: string): Promise<object[]> {
-    if (server) {
-      const client = new pg.Client(server.url);
-      await client.connect();
-      return client
-        .query(text)
-        .then(({ rows }) => rows)
-        .finally(() => client.end());
-    }
+    if (server) return queryPostgres(server.url, text);
     const results: object[][] = [];
     const { deliver } = start(fresh(1), async (_id, { tx }) => results.push((await tx.query(text)).rows));
     await deliver(tolokaEvent("POOL_CLOSED"));

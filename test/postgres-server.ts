@@ -20,6 +20,18 @@ export interface PostgresServer {
   close(): Promise<void>;
 }
 
+/** Runs statements on a connection of their own. Returns the rows of the last one. */
+export async function queryPostgres(url: string, text: string, options: pg.ClientConfig = {}) {
+  const client = new pg.Client({ connectionString: url, ...options });
+  client.on("error", () => {});
+  await client.connect();
+  try {
+    return [await client.query(text)].flat().at(-1)?.rows ?? [];
+  } finally {
+    await client.end();
+  }
+}
+
 /** Returns the folder of the binaries: on the PATH, or where Debian installs them. */
 function binaries(): string | undefined {
   const debian = "/usr/lib/postgresql";
@@ -63,16 +75,7 @@ export async function postgresServer(need: "any" | "own" = "any"): Promise<Postg
   const port = await freePort();
   const url = `postgres://crowdhook@127.0.0.1:${port}/postgres`;
 
-  const query = async (text: string) => {
-    const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 1_000 });
-    client.on("error", () => {});
-    await client.connect();
-    try {
-      return (await client.query(text)).rows;
-    } finally {
-      await client.end();
-    }
-  };
+  const query = (text: string) => queryPostgres(url, text, { connectionTimeoutMillis: 1_000 });
   let server: ChildProcess;
   const start = async () => {
     const options = ["-D", data, "-p", `${port}`, "-h", "127.0.0.1", "-k", directory];

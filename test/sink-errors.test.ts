@@ -5,9 +5,8 @@ import { signToloka, tolokaEvent } from "@crowdhook/core/testing";
 import { toloka } from "@crowdhook/core/toloka";
 import { pgBossSink } from "@crowdhook/pg-boss";
 import { Redis } from "ioredis";
-import pg from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import { type PostgresServer, postgresMissing, postgresServer } from "./postgres-server.js";
+import { type PostgresServer, postgresMissing, postgresServer, queryPostgres } from "./postgres-server.js";
 import { type RedisServer, redisMissing, redisServer } from "./redis-server.js";
 
 const SECRET = "12345";
@@ -168,10 +167,7 @@ describe.skipIf(noPostgres)(`pgBossSink in a process that only receives ${noPost
   let server: PostgresServer;
   beforeAll(async () => {
     server = await postgresServer("own");
-    const client = new pg.Client({ connectionString: server.url });
-    await client.connect();
-    await client.query("CREATE ROLE nobody LOGIN");
-    await client.end();
+    await queryPostgres(server.url, "CREATE ROLE nobody LOGIN");
   });
   afterAll(() => server?.close());
 

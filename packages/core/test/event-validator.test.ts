@@ -43,7 +43,7 @@ function isObject(value: unknown): boolean {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** As in `UnrecognizedEvent.problems`. */
+/** The limits of `UnrecognizedEvent.problems`. */
 const PROBLEMS_MAX = 10;
 const PROBLEM_LENGTH_MAX = 255;
 
