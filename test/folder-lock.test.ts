@@ -31,7 +31,7 @@ afterEach(async () => {
 
 interface Holder {
   readonly child: ChildProcess;
-  /** What the process printed first. */
+  /** The first line that the process printed. */
   readonly first: string;
   /** Sends a line and resolves with the next line that the process prints. */
   ask(line?: string): Promise<string>;

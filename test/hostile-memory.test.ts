@@ -3,7 +3,7 @@ import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { HOSTILE, type HostileOptions } from "./hostile-worker.js";
 
-/** Of the heap, in MB: about 48 times the largest body. Node ends a process that needs more. */
+/** The limit of the heap in MB, about 48 times the largest body. Node ends a process that needs more. */
 const HEAP_MAX = 256;
 
 async function handle(options: HostileOptions) {

@@ -15,7 +15,7 @@ import { type PostgresServer, postgresMissing, postgresServer } from "./postgres
 import { type RedisServer, redisMissing, redisServer } from "./redis-server.js";
 
 const SECRET = "12345";
-/** As many events as a receiver accepts in one delivery by default. */
+/** The largest number of events that a receiver accepts in one delivery by default. */
 const COUNT = 10_000;
 
 const closing: (() => unknown)[] = [];

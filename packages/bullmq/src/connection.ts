@@ -94,7 +94,7 @@ export function codeOf(error: unknown): string | undefined {
     previousErrors?: readonly unknown[];
   };
   if (typeof code === "string") return code;
-  // Of a transaction that Redis did not execute: the error of the first command that it refused.
+  // Redis did not execute a transaction: take the error of the first command that it refused.
   const [refused] = previousErrors ?? [];
   if (refused !== undefined) return codeOf(refused);
   // Redis' own messages begin with a code, such as `OOM` or `NOAUTH`.

@@ -32,7 +32,7 @@ export interface WorkSettings {
 /** Matches what PostgreSQL's `text` rejects. */
 const NOT_IN_TEXT = /\0|\p{Surrogate}/gu;
 
-/** What pg-boss resolves a change of jobs with. Its types leave these out. */
+/** The result of `complete` and `fail`, with fields that pg-boss' types leave out. */
 interface Settled {
   readonly affected: number;
   readonly settled?: readonly string[];

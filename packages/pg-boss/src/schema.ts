@@ -20,7 +20,7 @@ interface SchemaState {
   readonly version: number | null;
 }
 
-/** What pg-boss may do to the schema when it starts. */
+/** The changes that pg-boss may make to the schema when it starts. */
 export interface Permitted {
   readonly createSchema: boolean;
   readonly migrate: boolean;

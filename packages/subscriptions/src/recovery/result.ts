@@ -8,7 +8,7 @@ import { iso, type Window } from "./options.js";
 export interface ListedEvent {
   readonly id: string;
   readonly type: string;
-  /** What the event is about: the id of an assignment, pool, study or submission. */
+  /** The id of the assignment, pool, study or submission that the event is about. */
   readonly subject: string;
   readonly occurredAt: Date;
 }
@@ -18,7 +18,7 @@ export interface UnrecoveredEvent extends ListedEvent {
   readonly reason: string;
 }
 
-/** What a recovery did. Has the number of events for each outcome. `String(result)` is readable text. */
+/** The result of a recovery, with the number of events for each outcome. `String(result)` is readable text. */
 export interface RecoveryResult extends Readonly<Record<Outcome, number>> {
   /**
    * Finished: the receiver has taken all events that were found. Busy: another process recovers now, so

@@ -8,7 +8,7 @@ import { type ASSIGNMENT, ASSIGNMENT_PAGE, POOL } from "./responses.js";
 export type TolokaAssignmentView = z.output<typeof ASSIGNMENT>;
 export type TolokaPoolView = z.output<typeof POOL>;
 
-/** What Toloka keeps about the work in its pools. */
+/** Reads the records that Toloka keeps about the work in its pools. */
 export interface TolokaRecords {
   /** Returns one page of a search. */
   assignments(query: NonNullable<ApiCall["query"]>): Promise<z.output<typeof ASSIGNMENT_PAGE>>;
