@@ -230,13 +230,23 @@ describe("nothing that is printed contains a control character from elsewhere", 
   test("mistyped commands and options, with the suggestions for them", LIMIT, async () => {
     for (let i = 0; i < 4; i++) {
       await runHarmless([`sen${argument()}`]);
-      await runHarmless(["send", "POOL_CLOSED", `--t${argument()}`]);
+      await runHarmless(["listen", `--t${argument()}`]);
       await runHarmless(["listen", "--port", argument()]);
+      await runHarmless(["listen", `--port=${argument()}`]);
       await runHarmless(["listen", "--forward", argument()]);
       await runHarmless(["listen", "--port", "0", "--save", `/dev/null/${argument()}`]);
       await runHarmless(["listen", "--provider", argument()]);
       await runHarmless(["send", "POOL_CLOS", "--to", argument()]);
     }
+  });
+
+  test.for([
+    [["listen", "--t$&\n✓ x"], "unknown option '--t$&\\u{a}✓ x'"],
+    [["listen", "--port=\n✓ x"], "argument '\\u{a}✓ x' is invalid"],
+    [["lister\n"], "unknown command 'lister\\u{a}'\n(Did you mean listen?)"],
+  ] as const)("an error message has no line break of its argument: %j", async ([args, message]) => {
+    const { stderr } = await run(args, { env });
+    expect(stderr).toContain(message);
   });
 
   test("thousands of texts were tried", () => {

@@ -32,8 +32,8 @@ import { programs, run, setups } from "./fuzz-model.js";
 
 /** How long to fuzz, in seconds; without it a fixed number of cases. */
 const SECONDS = numberIn("FUZZ");
-/** Repeats a run: a failing property prints its seed. */
-const SEED = numberIn("FUZZ_SEED");
+/** Repeats a run: a failing property prints its seed. A run with FUZZ has a new seed, other runs have the same one. */
+const SEED = numberIn("FUZZ_SEED") ?? (SECONDS === undefined ? 1 : undefined);
 
 function numberIn(name: string): number | undefined {
   const text = process.env[name];

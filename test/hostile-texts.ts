@@ -1,7 +1,8 @@
 import { expect } from "vitest";
 import { seededRandom } from "./seeded-random.js";
 
-const seed = Number(process.env.FUZZ_SEED ?? Date.now() % 2 ** 31);
+/** The same texts in each run, so that a run that fails can be repeated. Another seed tries other texts. */
+const seed = Number(process.env.FUZZ_SEED ?? 1);
 const random = seededRandom(seed);
 export const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T;
 

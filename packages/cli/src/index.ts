@@ -49,11 +49,10 @@ function eachLine(text: string, run: (line: string) => void): void {
   for (const line of text.replace(/\n$/, "").split("\n")) run(line);
 }
 
-/** Returns commander's message about the arguments, with the line breaks in the arguments themselves escaped. */
+/** Returns commander's message with the line breaks escaped that an argument brought. Only its suggestion has a line of its own. */
 function withoutLineBreaks(message: string): string {
-  return process.argv
-    .filter((argument) => argument.includes("\n"))
-    .reduce((text, argument) => text.replaceAll(argument, argument.replaceAll("\n", "\\u{a}")), message);
+  const [, text = message, suggestion = ""] = /^(.*?)(\n\(Did you mean [^\n]*\?\))?\n?$/s.exec(message) ?? [];
+  return `${text.replaceAll("\n", "\\u{a}")}${suggestion}\n`;
 }
 
 async function end(succeeded: Promise<boolean>): Promise<void> {
