@@ -193,8 +193,8 @@ const stripe = new Stripe("sk_test");
 /** Toloka's, but that no event has an id: there is nothing to claim it by, and so no claims. */
 const withoutIds: Provider<TolokaEvents> = {
   ...toloka,
-  parseEvents(body, headers) {
-    const events = toloka.parseEvents(body, headers);
+  parseEvents(body, headers, receivedAt) {
+    const events = toloka.parseEvents(body, headers, receivedAt);
     for (const event of events ?? []) (event as { id: string }).id = "";
     return events;
   },

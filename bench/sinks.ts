@@ -53,7 +53,7 @@ interface Engine {
 
 function eventsOf(count: number): ReceivedEvent[] {
   const events = Array.from({ length: count }, () => tolokaEvent("ASSIGNMENT_SUBMITTED"));
-  return toloka.parseEvents({ events }, new Headers()) as ReceivedEvent[];
+  return toloka.parseEvents({ events }, new Headers(), Date.now()) as ReceivedEvent[];
 }
 
 function oursOn(sink: DurableSink, options: object = {}): Side {

@@ -174,7 +174,7 @@ describe("SENDERS signs as the provider does", () => {
   const prolific = senderOf("prolific");
 
   test.each(vectors("toloka"))("Toloka: $name", ({ secret, body, ts, v, header }) => {
-    const signed = { time: toloka.formatTime(ts), version: String(v) };
+    const signed = { time: toloka.formatTime(ts), version: String(v), id: "" };
     const digest = toloka.computeDigest(secret, signed, Buffer.from(body));
     expect(digest).toMatch(/^[0-9a-f]{64}$/);
     const shortened = digest.replace(/^0+/, "");
@@ -184,8 +184,8 @@ describe("SENDERS signs as the provider does", () => {
   test.each(vectors("prolific"))("Prolific: $name", ({ secret, body, headers }) => {
     const time = headers["X-Prolific-Request-Timestamp"] ?? "";
     expect(prolific.formatTime(Number(time) * 1000 + 999)).toBe(time);
-    const digest = prolific.computeDigest(secret, { time, version: "" }, Buffer.from(body));
-    const written = prolific.signatureHeaders({ time, version: "", digest });
+    const digest = prolific.computeDigest(secret, { time, version: "", id: "" }, Buffer.from(body));
+    const written = prolific.signatureHeaders({ time, version: "", id: "", digest });
     const { "X-Event-ID": id, "X-Timestamp": occurred, ...signature } = headers;
     expect(Object.fromEntries(written)).toEqual(signature);
   });

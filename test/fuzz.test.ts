@@ -707,7 +707,7 @@ describe("events", () => {
           events: [edited(tolokaEvent(type, { uuid: "uuid-1", event_time }), changes)],
         });
         const data = JSON.parse(text).events[0];
-        const events = toloka.parseEvents(JSON.parse(text), { get: () => null }) ?? [];
+        const events = toloka.parseEvents(JSON.parse(text), { get: () => null }, 0) ?? [];
         assert.equal(events.length, 1);
         const time = timeIn(data.event_time);
         assertJudged("toloka", events[0] as ReceivedEvent | undefined, {
@@ -737,7 +737,7 @@ describe("events", () => {
         const text = JSON.stringify({ ...edited(sample, changes), event_type });
         const data = JSON.parse(text);
         const headers = { get: (header: string) => ({ "x-event-id": id, "x-timestamp": seconds })[header] };
-        const events = prolific.parseEvents(JSON.parse(text), headers) ?? [];
+        const events = prolific.parseEvents(JSON.parse(text), headers, 0) ?? [];
         assert.equal(events.length, 1);
         const time = isSeconds(seconds) ? Number(seconds) * 1000 : undefined;
         const all = { ...data, "X-Event-ID": id, "X-Timestamp": seconds };
@@ -785,8 +785,11 @@ describe("events", () => {
         const event_time =
           new Date(written).toISOString().slice(0, decimals === 0 ? 19 : 20 + decimals) + offset;
         const [event] =
-          toloka.parseEvents({ events: [tolokaEvent("POOL_CLOSED", { event_time })] }, { get: () => null }) ??
-          [];
+          toloka.parseEvents(
+            { events: [tolokaEvent("POOL_CLOSED", { event_time })] },
+            { get: () => null },
+            0,
+          ) ?? [];
         assert.equal(event?.problems, undefined);
         assert.equal(event?.occurredAt?.getTime(), written);
       },
@@ -826,8 +829,16 @@ describe("node:crypto and WebCrypto", () => {
         ).toString("hex");
         const sent = (mistake && wrong[mistake]?.(digest, at)) ?? digest;
         const verdicts = [
-          node.verify(secrets.map(node.prepareKey), prefix, body, sent),
-          await web.verify(await Promise.all(secrets.map(web.prepareKey)), prefix, body, sent),
+          node.verify(
+            secrets.map((secret) => node.prepareKey(secret)),
+            { prefix, digest: sent },
+            body,
+          ),
+          await web.verify(
+            await Promise.all(secrets.map((secret) => web.prepareKey(secret))),
+            { prefix, digest: sent },
+            body,
+          ),
         ];
         const isRight = secrets[signer] !== undefined && sent === digest;
         assert.deepEqual(verdicts, [isRight, isRight]);

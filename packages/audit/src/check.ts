@@ -58,6 +58,11 @@ export function sendsManyEvents({ provider }: Sender): boolean {
   return provider.eventsPerDelivery === "many";
 }
 
+/** Returns whether the signature covers a time. */
+export function signsTime({ provider }: Sender): boolean {
+  return provider.signatureFormat.timestamp !== undefined;
+}
+
 export function dropsLeadingZeros(sender: Sender): boolean {
   return sender.dropsLeadingZeros;
 }

@@ -61,7 +61,7 @@ export function composeDelivery({ sender, secrets }: Signing, draft: Draft): Aud
   const { events = [sender.sample(sender.defaultType)], headers = [] } = draft;
   const body = toBuffer(draft.body ?? sender.composeBody(events));
   const signedBody = draft.signedBody === undefined ? body : toBuffer(draft.signedBody);
-  const { signature, now } = sign({ sender, secrets }, draft, signedBody);
+  const { signature, now } = sign({ sender, secrets }, draft, signedBody, events[0]?.id ?? "");
   const sent = { ...signature, ...draft.alterSignature?.(signature) };
   const lines = [
     ...DEFAULT_HEADERS,
@@ -92,14 +92,15 @@ function sign(
   { sender, secrets }: Signing,
   draft: Draft,
   body: Uint8Array,
+  id: string,
 ): { signature: SignatureValues; now: number } {
   const { secret = secrets[0], version = "1", timeOffset = 0 } = draft;
   const pattern = draft.digestPattern ?? defaultPattern(sender, draft);
   const first = Date.now() + timeOffset;
   for (let now = first; now > first - MAX_SIGNING_ATTEMPTS; now--) {
     const time = draft.time ?? sender.formatTime(now);
-    const digest = sender.computeDigest(secret, { time, version }, body);
-    if (pattern.test(digest)) return { signature: { time, version, digest }, now };
+    const digest = sender.computeDigest(secret, { time, version, id }, body);
+    if (pattern.test(digest)) return { signature: { time, version, id, digest }, now };
   }
   throw new CheckSkipped(`no signature that matches ${pattern} was found`);
 }

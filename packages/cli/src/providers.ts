@@ -37,7 +37,7 @@ function readingsOf(headers: DeliveryHeaders, body: Uint8Array) {
   try {
     const json: unknown = JSON.parse(new TextDecoder().decode(body));
     return PROVIDERS.flatMap((provider) => {
-      const events = provider.parseEvents(json, headers);
+      const events = provider.parseEvents(json, headers, Date.now());
       return events ? [{ provider, events }] : [];
     });
   } catch {

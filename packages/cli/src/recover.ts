@@ -87,7 +87,7 @@ function receiverAt(url: URL, { opener: { provider }, secret, agent, timeout }: 
     body: unknown,
     headers: DeliveryHeaders = new Map(),
   ): Promise<readonly EventRecord[]> {
-    const events = provider.parseEvents(body, headers) ?? [];
+    const events = provider.parseEvents(body, headers, Date.now()) ?? [];
     const signed = signDelivery(senderOf(provider), {
       secret,
       events: events.map(({ id, data }) => ({ id, content: data as Record<string, unknown> })),

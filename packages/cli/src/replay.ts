@@ -88,7 +88,7 @@ async function signerFor(stored: readonly Stored[], options: SecretOptions) {
 /** Returns the headers with a new signature. Those of the event, such as its id, stay: a redelivery has the same. */
 function resign({ headers, body }: StoredDelivery, provider: Provider, secret: string): HeaderLines {
   const sender = senderOf(provider);
-  const signed = { time: sender.formatTime(Date.now()), version: "1" };
+  const signed = { time: sender.formatTime(Date.now()), version: "1", id: "" };
   const lines = sender.signatureHeaders({ ...signed, digest: sender.computeDigest(secret, signed, body) });
   const replaced = new Set(lines.map(([name]) => name.toLowerCase()));
   return [...headers.filter(([name]) => !replaced.has(name.toLowerCase())), ...lines];

@@ -1,6 +1,12 @@
-import { createHmac, timingSafeEqual } from "node:crypto";
-import type { DeliveryHeaders, Provider, SignatureParts } from "@crowdhook/core";
-import { findMistakes, type Inspection, inspect, type Mistake, type Suspect } from "@crowdhook/core/inspect";
+import type { DeliveryHeaders, Provider } from "@crowdhook/core";
+import {
+  findMistakes,
+  fitsSecret,
+  type Inspection,
+  inspect,
+  type Mistake,
+  type Suspect,
+} from "@crowdhook/core/inspect";
 import type { HeaderLines } from "@crowdhook/core/testing";
 import { shownEvents } from "./events.js";
 import { headersOf } from "./exchange.js";
@@ -126,18 +132,13 @@ async function judge(
   if (typeof signature === "string") {
     return { code: signature, secret: -1, age: undefined, isInWrongUnit, mistakes };
   }
-  const secret = secrets.findIndex((secret) => fits(secret, signature, body));
-  const age = (receivedAt - signature.timestamp) / 1000;
-  const isOutOfTolerance = isInWrongUnit || Math.abs(age) > tolerance;
+  const fits = await Promise.all(secrets.map((secret) => fitsSecret(provider, secret, signature, body)));
+  const secret = fits.indexOf(true);
+  const age = signature.timestamp === undefined ? undefined : (receivedAt - signature.timestamp) / 1000;
+  const isOutOfTolerance = isInWrongUnit || (age !== undefined && Math.abs(age) > tolerance);
   const code =
     secret < 0 ? "SIGNATURE_MISMATCH" : isOutOfTolerance ? "TIMESTAMP_OUT_OF_TOLERANCE" : undefined;
   return { code, secret, age, isInWrongUnit, mistakes };
-}
-
-/** Unlike `inspect`, takes a secret with white space around it: that is one of the mistakes to find. */
-function fits(secret: string, { prefix, digest }: SignatureParts, body: Uint8Array): boolean {
-  const computed = createHmac("sha256", secret).update(prefix).update(body).digest();
-  return timingSafeEqual(computed, Buffer.from(digest, "hex"));
 }
 
 function printVerdict(

@@ -2,7 +2,7 @@ import { Attempt, type Batch } from "./claiming/attempt.js";
 import { createClaimKeys } from "./claiming/claim-keys.js";
 import type { ClaimStore } from "./claiming/claim-store.js";
 import { createClaimer } from "./claiming/claimer.js";
-import { DONE_MS, RECOVERABLE_MS } from "./claiming/retention.js";
+import { DONE_MS, RECOVERABLE_MS, UNTIMED_MS } from "./claiming/retention.js";
 import { kindOf, UnfitEventError } from "./errors.js";
 import type { EventMap, ReceivedEvent } from "./event.js";
 import type { ContextFor } from "./listeners/context.js";
@@ -38,7 +38,8 @@ export function createDispatcher<Events extends EventMap>(
 ): Dispatch<Events> {
   const { claims, sink, orderingKey, concurrency = 1, detectStale = false, tolerance = 300 } = options;
   const { recoverable = false, clock = Date.now } = options;
-  const replayable = 2 * tolerance * 1000 + CLOCK_SKEW_MS;
+  const isTimed = provider.signatureFormat.timestamp !== undefined;
+  const replayable = isTimed ? 2 * tolerance * 1000 + CLOCK_SKEW_MS : UNTIMED_MS;
   // Recovery asks the store which events are done, so the store knows them all.
   const isShared = claims !== undefined || recoverable;
   const claimer = createClaimer({

@@ -24,7 +24,19 @@ export type { Instrumentation } from "./observing/observe.js";
 export type { DeliveryRecord, EventRecord, EventSource } from "./observing/trace.js";
 export type { ReceiverOptions, Sink } from "./options.js";
 export type { Counts, Outcome } from "./outcome.js";
-export type { Provider, SignatureFormat, SignatureParts } from "./provider.js";
+export type { Provider } from "./provider.js";
+export { defineProvider } from "./providers/defining/define-provider.js";
+export type {
+  CustomSignature,
+  EnvelopeDefinition,
+  FieldPath,
+  HeaderName,
+  ProviderDefinition,
+  SignatureDefinition,
+  TimeUnit,
+} from "./providers/defining/definition.js";
+export type { HmacFormat, SignatureFormat, SignatureParts } from "./providers/signature-format.js";
+export type { StandardSchema } from "./providers/standard-schema.js";
 export { createReceiver, type Receiver } from "./receiver.js";
 export type { Recovery } from "./recovering/recovery.js";
 export type { Reply } from "./reply.js";

@@ -1,4 +1,4 @@
 export { type Effort, findMistakes, type Mistake } from "./signature/explain.js";
-export { type Inspection, type InspectOptions, inspect } from "./signature/inspect.js";
+export { fitsSecret, type Inspection, type InspectOptions, inspect } from "./signature/inspect.js";
 export { toAscii, toPythonJson } from "./signature/json-spellings.js";
 export type { Suspect } from "./signature/mistakes.js";

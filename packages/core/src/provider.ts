@@ -1,36 +1,7 @@
 import type { DeliveryHeaders } from "./delivery.js";
 import type { EventMap, EventType, ParsedEvent, ReceivedEvent } from "./event.js";
-
-/** The signature that a delivery's headers state. The receiver verifies it later. */
-export interface SignatureParts {
-  /** The signed text in front of the raw body, in ASCII. */
-  readonly prefix: string;
-  /** HMAC-SHA256 in lower-case hex, 64 digits. */
-  readonly digest: string;
-  /** When the delivery was signed: Unix time in milliseconds. */
-  readonly timestamp: number;
-}
-
-/** Describes the provider's signature headers for messages to the operator and for tools. */
-export interface SignatureFormat {
-  /** The names of the headers. The first one is the header with the digest. */
-  readonly headers: readonly [string, ...string[]];
-  /** The fix if the headers are missing: an instruction or a question, without a capital letter and full stop. */
-  readonly whenMissing: string;
-  /** Completes the message "A complete header is …", with an example or a description. */
-  readonly example: string;
-  /** Matches a header with a whole digest. A header that it does not match was probably cut off. */
-  readonly complete: RegExp;
-  /** The time of signing: its name in messages, its header, and a pattern that captures its digits. */
-  readonly timestamp: {
-    readonly name: string;
-    readonly header: string;
-    readonly pattern: RegExp;
-    readonly unit: "seconds" | "milliseconds";
-  };
-  /** The signed parts in order, such as "the time and the body". */
-  readonly signs: string;
-}
+import type { ProviderDefinition } from "./providers/defining/definition.js";
+import type { HmacFormat, SignatureFormat, SignatureParts } from "./providers/signature-format.js";
 
 /**
  * Describes how a platform signs deliveries and writes events. A provider has no state. It never sees a
@@ -58,6 +29,10 @@ export interface Provider<Events extends EventMap = EventMap> {
    */
   readonly signsEventIds: boolean;
   readonly signatureFormat: SignatureFormat;
+  /** Default: HMAC-SHA256 with the UTF-8 bytes of the secret as the key. */
+  readonly hmac?: HmacFormat;
+  /** The data of `defineProvider`, from which tools sign samples and print contracts. */
+  readonly definition?: ProviderDefinition<Events>;
   /** Returns whether the request has a header of this provider, valid or not. */
   matches(headers: DeliveryHeaders): boolean;
   /** Parses the signature headers. Must not throw, whatever the headers hold. */
@@ -71,8 +46,15 @@ export interface Provider<Events extends EventMap = EventMap> {
   /**
    * Returns the events in a parsed body; `undefined` if the body is not an envelope. Must not throw: the
    * receiver calls it after verification, but `inspect` also calls it for deliveries that are not verified.
+   *
+   * @param receivedAt When the receiver got the delivery: Unix time in milliseconds. It stands for the time
+   *   of the events if the provider sends none.
    */
-  parseEvents(body: unknown, headers: DeliveryHeaders): readonly ParsedEvent<Events>[] | undefined;
+  parseEvents(
+    body: unknown,
+    headers: DeliveryHeaders,
+    receivedAt: number,
+  ): readonly ParsedEvent<Events>[] | undefined;
   /**
    * Returns a text that identifies what the event is about, such as an assignment or a study; `undefined`
    * if the event names nothing. The default ordering key. With `detectStale`, an event is stale if a later event

@@ -98,7 +98,7 @@ export function createReceiver<Events extends EventMap>(
       if (typeof digest === "object") return reply(digest, trace);
 
       // 4. The events. None is parsed before the delivery is verified.
-      const events = readEvents(provider, delivery, maxEvents);
+      const events = readEvents(provider, delivery, clock(), maxEvents);
       if ("code" in events) return reply(refuse(events.code, events.reason ?? UNREADABLE), trace);
 
       // 5. Dispatch: claim each event, run its listeners or give it to the sink, settle or release the claim.

@@ -1,4 +1,5 @@
 export { type TestClock, testClock } from "./conformance/test-clock.js";
+export { createSender, type SenderOptions } from "./providers/defined-sender.js";
 export {
   prolificEvent,
   type SignProlificOptions,

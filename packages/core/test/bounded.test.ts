@@ -49,7 +49,7 @@ describe("maxEvents", () => {
     ({
       ...toloka,
       countEvents: undefined,
-      parseEvents: vi.fn((body: unknown) => toloka.parseEvents(body, new Headers())),
+      parseEvents: vi.fn((body: unknown) => toloka.parseEvents(body, new Headers(), 0)),
       ...changes,
     }) as Provider;
 

@@ -1,30 +1,31 @@
 import { describe, expect, test } from "vitest";
-import * as prolificEvents from "../src/providers/prolific/events.js";
-import * as tolokaEvents from "../src/providers/toloka/events.js";
+import { type ProlificEventType, prolific } from "../src/providers/prolific/index.js";
+import { type TolokaEventType, toloka } from "../src/providers/toloka/index.js";
 import { prolificEvent, tolokaEvent } from "../src/testing.js";
 
 /** Every kind of JSON value, and a missing one. */
 const VALUES = [undefined, null, true, 0, 1.5, "", "text", [], ["a"], [1], {}, { a: 1 }, [{ a: 1 }], [[]]];
 
+const HEADERS = {
+  get: (name: string) => (name === "x-event-id" ? "event-1" : "1700000000"),
+};
+
 const providers = [
   {
     name: "toloka",
-    types: tolokaEvents.EVENT_TYPES as readonly string[],
+    types: toloka.eventTypes as readonly string[],
     sample: (type: string): Record<string, unknown> => ({
-      ...tolokaEvent(type as tolokaEvents.TolokaEventType),
+      ...tolokaEvent(type as TolokaEventType),
     }),
-    read: (data: object) => tolokaEvents.parseEvents({ events: [data] })?.[0]?.problems,
+    read: (data: object) => toloka.parseEvents({ events: [data] }, new Headers(), 0)?.[0]?.problems,
   },
   {
     name: "prolific",
-    types: prolificEvents.EVENT_TYPES as readonly string[],
+    types: prolific.eventTypes as readonly string[],
     sample: (type: string): Record<string, unknown> => ({
-      ...prolificEvent(type as prolificEvents.ProlificEventType),
+      ...prolificEvent(type as ProlificEventType),
     }),
-    read: (data: object) =>
-      prolificEvents.parseEvents(data, {
-        get: (name) => (name === "x-event-id" ? "event-1" : "1700000000"),
-      })?.[0]?.problems,
+    read: (data: object) => prolific.parseEvents(data, HEADERS, 0)?.[0]?.problems,
   },
 ];
 
@@ -91,23 +92,17 @@ describe("problems", () => {
         throw new RangeError("Maximum call stack size exceeded");
       },
     });
-    const events = tolokaEvents.parseEvents({ events: [overlap, broken, overlap] });
+    const events = toloka.parseEvents({ events: [overlap, broken, overlap] }, new Headers(), 0);
     expect(events?.map(({ problems }) => problems)).toEqual([
       undefined,
-      ["validation failed (RangeError)"],
+      ["validation failed or is asynchronous. Use a schema that validates synchronously"],
       undefined,
     ]);
   });
 
   test("a record of many fields fits, and is passed on as it is", () => {
     const metadata = Object.fromEntries(many.map((i) => [`field-${i}`, i]));
-    const [event] =
-      prolificEvents.parseEvents(
-        { ...study, metadata },
-        {
-          get: (name) => (name === "x-event-id" ? "event-1" : "1700000000"),
-        },
-      ) ?? [];
+    const [event] = prolific.parseEvents({ ...study, metadata }, HEADERS, 0) ?? [];
     expect(event?.problems).toBeUndefined();
     expect((event?.data as { metadata?: unknown } | undefined)?.metadata).toBe(metadata);
   });

@@ -1,18 +1,14 @@
 import crypto, { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, expect, test, vi } from "vitest";
+import type { SignedText } from "../src/providers/signature-format.js";
 import * as node from "../src/signature/hmac.node.js";
 import * as web from "../src/signature/hmac.web.js";
 import { turnsDuring } from "./event-loop.js";
 
 interface Hmac {
-  prepareKey(secret: string): object | Promise<object>;
-  verify(
-    keys: readonly never[],
-    prefix: string,
-    body: Uint8Array,
-    digest: string,
-  ): boolean | Promise<boolean>;
+  prepareKey(secret: string | Uint8Array, algorithm?: "sha256" | "sha1"): object | Promise<object>;
+  verify(keys: readonly never[], signature: SignedText, body: Uint8Array): boolean | Promise<boolean>;
 }
 
 const implementations: [string, Hmac][] = [
@@ -36,8 +32,8 @@ const genuine: { name: string; secret: string; ts: number; v: number; body: stri
 describe.each(implementations)("%s", (_, hmac) => {
   const bytes = (text: string) => new TextEncoder().encode(text);
   const verify = async (secrets: string[], prefix: string, body: Uint8Array, digest: string) => {
-    const keys = await Promise.all(secrets.map(hmac.prepareKey));
-    return hmac.verify(keys as never[], prefix, body, digest);
+    const keys = await Promise.all(secrets.map((secret) => hmac.prepareKey(secret)));
+    return hmac.verify(keys as never[], { prefix, digest }, body);
   };
 
   test.each(RFC_4231)("verify agrees with RFC 4231 for the key %j", async (secret, data, digest) => {
@@ -110,8 +106,10 @@ describe.each(implementations)("%s", (_, hmac) => {
       ["a", "b", "c", "d", "secret"],
       ["a", "b", "c", "d", "e"],
     ]) {
-      const keys = (await Promise.all(secrets.map(hmac.prepareKey))) as never[];
-      const { result, turns } = await turnsDuring(() => hmac.verify(keys, "1.", body, sign));
+      const keys = (await Promise.all(secrets.map((secret) => hmac.prepareKey(secret)))) as never[];
+      const { result, turns } = await turnsDuring(() =>
+        hmac.verify(keys, { prefix: "1.", digest: sign }, body),
+      );
       expect(result).toBe(secrets.includes("secret"));
       expect(turns).toBeGreaterThanOrEqual(4);
     }
@@ -127,14 +125,14 @@ describe.each(implementations)("%s", (_, hmac) => {
 });
 
 test("verify of node:crypto is synchronous for up to 1 MiB in total, and for one key", () => {
-  const keys = ["a", "b", "c", "d"].map(node.prepareKey);
+  const keys = ["a", "b", "c", "d"].map((secret) => node.prepareKey(secret));
   for (const [count, size] of [
     [4, 256 * 1024],
     [1, 5 * 1024 * 1024],
   ] as const) {
     const body = new Uint8Array(size);
     const digest = createHmac("sha256", "a").update(body).digest("hex");
-    expect(node.verify(keys.slice(0, count), "", body, digest)).toBe(true);
+    expect(node.verify(keys.slice(0, count), { prefix: "", digest }, body)).toBe(true);
   }
 });
 
@@ -144,8 +142,8 @@ test("verify agrees with RFC 4231 when node:crypto has no one-call hash", async 
   const old: typeof node = await import("../src/signature/hmac.node.js");
   for (const [secret, data, digest] of RFC_4231) {
     const body = new TextEncoder().encode(data);
-    expect(old.verify([old.prepareKey(secret)], "", body, digest)).toBe(true);
-    expect(old.verify([old.prepareKey(`${secret}x`)], "", body, digest)).toBe(false);
+    expect(old.verify([old.prepareKey(secret)], { prefix: "", digest }, body)).toBe(true);
+    expect(old.verify([old.prepareKey(`${secret}x`)], { prefix: "", digest }, body)).toBe(false);
   }
   vi.doUnmock("node:crypto");
 });

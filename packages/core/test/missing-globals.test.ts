@@ -36,8 +36,8 @@ test("WebCrypto verifies without global crypto.subtle", async () => {
   const key = await hmac.prepareKey("Jefe");
   const digest = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
   const body = Buffer.from("do ya want for nothing?");
-  expect(await hmac.verify([key], "what ", body, digest)).toBe(true);
-  expect(await hmac.verify([key], "why ", body, digest)).toBe(false);
+  expect(await hmac.verify([key], { prefix: "what ", digest }, body)).toBe(true);
+  expect(await hmac.verify([key], { prefix: "why ", digest }, body)).toBe(false);
 });
 
 test("import succeeds and use names the fix when Node cannot provide what is missing", async () => {

@@ -1,7 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { type ProlificEventType, parseEvents } from "../src/providers/prolific/events.js";
-import { prolific } from "../src/providers/prolific/index.js";
-import { parseSignature } from "../src/providers/prolific/signature.js";
+import { type ProlificEventType, prolific } from "../src/providers/prolific/index.js";
 import { prolificEvent } from "../src/testing.js";
 
 /** 32 bytes in base64, and below in hex. */
@@ -10,7 +8,7 @@ const DIGEST = "609af3eefd4c12b6aff43ab30456efcd21fe82f4247d3340151a3ca0c97a6cbb
 
 describe("parseSignature", () => {
   const read = (signature: string | null | undefined, timestamp: string | null | undefined) =>
-    parseSignature({
+    prolific.parseSignature({
       get: (name) =>
         ({
           "x-prolific-request-signature": signature,
@@ -62,7 +60,7 @@ describe("parseEvents", () => {
     body: unknown,
     id: string | null | undefined = "event-1",
     time: string | null | undefined = "1700000000",
-  ) => parseEvents(body, { get: (name) => ({ "x-event-id": id, "x-timestamp": time })[name] });
+  ) => prolific.parseEvents(body, { get: (name) => ({ "x-event-id": id, "x-timestamp": time })[name] }, 0);
 
   test("the provider has four event types, its own name and default path, and unsigned event ids", () => {
     expect(prolific.eventTypes).toHaveLength(4);
@@ -94,9 +92,11 @@ describe("parseEvents", () => {
     "parseEvents returns an empty id and a problem when the id header is %j",
     (id) => {
       expect(
-        parseEvents(prolificEvent("study.progress.change"), {
-          get: (name) => (name === "x-event-id" ? id : "1700000000"),
-        }),
+        prolific.parseEvents(
+          prolificEvent("study.progress.change"),
+          { get: (name) => (name === "x-event-id" ? id : "1700000000") },
+          0,
+        ),
       ).toMatchObject([{ id: "", problems: ["X-Event-ID: expected a header of 1 to 255 characters"] }]);
     },
   );
@@ -135,6 +135,6 @@ describe("parseEvents", () => {
     const subjectOf = (data: unknown) => prolific.subjectOf(read(data)?.[0] as never);
     expect(subjectOf(prolificEvent("study.progress.change", { resource_id: "study-1" }))).toBe("study-1");
     expect(subjectOf({ event_type: "NEW" })).toBeUndefined();
-    expect(subjectOf({ event_type: "NEW", resource_id: 7 })).toBeUndefined();
+    expect(subjectOf({ event_type: "NEW", resource_id: [7] })).toBeUndefined();
   });
 });

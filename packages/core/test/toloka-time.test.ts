@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { parseTolokaTime } from "../src/providers/toloka/time.js";
+import { parseIsoTime as parseTolokaTime } from "../src/text/iso-time.js";
 
 describe("parseTolokaTime", () => {
   test.each([

@@ -1,13 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { parseEvents, type TolokaEventType } from "../src/providers/toloka/events.js";
-import { toloka } from "../src/providers/toloka/index.js";
-import { parseSignature } from "../src/providers/toloka/signature.js";
+import { type TolokaEventType, toloka } from "../src/providers/toloka/index.js";
 import { tolokaEvent } from "../src/testing.js";
 
 const SIGN = "609af3eefd4c12b6afad30ab456efcd21fe82f4247d3340151a3ca0c97a6cbcb";
 
 describe("parseSignature", () => {
-  const read = (header: string | null | undefined) => parseSignature({ get: () => header });
+  const read = (header: string | null | undefined) => toloka.parseSignature({ get: () => header });
   const parts = { prefix: "946728000000.1.", digest: SIGN, timestamp: 946728000000 };
 
   test.each([
@@ -85,6 +83,7 @@ describe("parseSignature", () => {
 });
 
 describe("parseEvents", () => {
+  const parseEvents = (body: unknown) => toloka.parseEvents(body, { get: () => undefined }, 0);
   test("the provider has nine event types, its own name and default path, and signed event ids", () => {
     expect(toloka.eventTypes).toHaveLength(9);
     expect(toloka).toMatchObject({ name: "toloka", defaultPath: "/toloka-webhook", signsEventIds: true });

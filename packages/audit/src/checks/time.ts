@@ -1,5 +1,5 @@
 import type { HeaderLines, Sender, SignatureValues } from "@crowdhook/core/testing";
-import type { RunnableCheck } from "../check.js";
+import { type RunnableCheck, signsTime } from "../check.js";
 import { SIGNATURES } from "../sources.js";
 
 const HOUR_MS = 60 * 60 * 1000;
@@ -10,8 +10,9 @@ const UNLIMITED = `${SIGNATURES}: the time is signed, no limit is given`;
 /** Writes the signature headers without the time of signing. */
 function writeWithoutTime(sender: Sender, signature: SignatureValues): HeaderLines {
   const { headers, timestamp } = sender.provider.signatureFormat;
-  const isTime = (name: string) => name.toLowerCase() === timestamp.header.toLowerCase();
   const lines = sender.signatureHeaders(signature);
+  if (timestamp === undefined) return lines;
+  const isTime = (name: string) => name.toLowerCase() === timestamp.header.toLowerCase();
   if (!isTime(headers[0])) return lines.filter(([name]) => !isTime(name));
   // The digest and the time share a header, so only the field with the time goes.
   const field = new RegExp(`(?:${timestamp.pattern.source}),? *`);
@@ -22,6 +23,7 @@ export const TIME_CHECKS: readonly RunnableCheck[] = [
   {
     id: "time-changed",
     group: "time",
+    appliesTo: signsTime,
     level: "MUST",
     requirement: "A time that was changed after signing is refused.",
     reason: "Otherwise a captured delivery can be sent again and again, each time with a new time.",
@@ -38,6 +40,7 @@ export const TIME_CHECKS: readonly RunnableCheck[] = [
   {
     id: "time-missing",
     group: "time",
+    appliesTo: signsTime,
     level: "MUST",
     requirement: "A delivery whose time was removed after signing is refused.",
     reason: "Otherwise a captured delivery can be sent again without the time that shows its age.",
@@ -51,6 +54,7 @@ export const TIME_CHECKS: readonly RunnableCheck[] = [
   {
     id: "time-old",
     group: "time",
+    appliesTo: signsTime,
     level: "SHOULD",
     requirement: "A delivery that was signed an hour or years ago is refused.",
     reason:
@@ -61,6 +65,7 @@ export const TIME_CHECKS: readonly RunnableCheck[] = [
   {
     id: "time-ahead",
     group: "time",
+    appliesTo: signsTime,
     level: "SHOULD",
     requirement: "A delivery that is signed with a time an hour or years ahead is refused.",
     reason: "Otherwise it counts as fresh until then. A limit on age alone does not stop it.",
@@ -70,6 +75,7 @@ export const TIME_CHECKS: readonly RunnableCheck[] = [
   {
     id: "time-unit",
     group: "time",
+    appliesTo: signsTime,
     level: "SHOULD",
     requirement:
       "A time in the wrong unit is refused: Toloka sends milliseconds, Prolific sends seconds, and the endpoint does not guess.",
@@ -77,13 +83,15 @@ export const TIME_CHECKS: readonly RunnableCheck[] = [
     source: SIGNATURES,
     run: (session) => {
       const now = Date.now();
-      const { unit } = session.sender.provider.signatureFormat.timestamp;
-      return session.expectRefused({ time: String(unit === "milliseconds" ? Math.floor(now / 1000) : now) });
+      const { timestamp } = session.sender.provider.signatureFormat;
+      const isMilliseconds = timestamp?.unit === "milliseconds";
+      return session.expectRefused({ time: String(isMilliseconds ? Math.floor(now / 1000) : now) });
     },
   },
   {
     id: "time-unreadable",
     group: "time",
+    appliesTo: signsTime,
     level: "SHOULD",
     requirement: "A malformed time is refused, even if it is signed.",
     reason: "In most languages every comparison with NaN is false, so such a time passes every limit.",
@@ -96,6 +104,7 @@ export const TIME_CHECKS: readonly RunnableCheck[] = [
   {
     id: "time-close",
     group: "time",
+    appliesTo: signsTime,
     level: "SHOULD",
     requirement: "A delivery that was signed a minute ago, or by a clock five seconds ahead, is accepted.",
     reason: "Networks and queues delay deliveries, and clocks differ.",

@@ -6,3 +6,9 @@ export const DONE_MS = 24 * 60 * 60 * 1000;
  * because it would run older events again.
  */
 export const RECOVERABLE_MS = 7 * DONE_MS;
+
+/**
+ * How long an event counts as done if its provider signs no time, in milliseconds. A captured request can be
+ * replayed at any time, and runs again when the event is forgotten.
+ */
+export const UNTIMED_MS = 7 * DONE_MS;

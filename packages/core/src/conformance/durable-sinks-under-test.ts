@@ -37,7 +37,7 @@ export function idsOf(handled: readonly Handled[]): unknown[] {
 }
 
 export function eventFrom(data: object): ReceivedEvent {
-  const [event] = toloka.parseEvents({ events: [data] }, new Headers()) ?? [];
+  const [event] = toloka.parseEvents({ events: [data] }, new Headers(), Date.now()) ?? [];
   if (event === undefined) throw new TypeError("The sample is not a valid event.");
   return event as ReceivedEvent;
 }

@@ -2,13 +2,12 @@ import * as z from "zod/mini";
 import { kindOf } from "../errors.js";
 import type { EventMap, EventType, ParsedEvent } from "../event.js";
 import { startOf } from "../text/describe.js";
-
-/** Removes the index signature, so that the compiler requires a schema to state all documented fields. */
-type Documented<Data> = { [Field in keyof Data as string extends Field ? never : Field]: Data[Field] };
+import { isThenable } from "../values/maybe-promise.js";
+import type { SchemaIssue, StandardSchema } from "./standard-schema.js";
 
 /** One schema per event type. Schemas only validate: listeners get the parsed JSON with all its fields. */
 export type Schemas<Events extends EventMap> = {
-  readonly [Type in EventType<Events>]: z.ZodMiniType<Documented<Events[Type]>>;
+  readonly [Type in EventType<Events>]: StandardSchema<Events[Type]>;
 };
 
 /**
@@ -18,8 +17,8 @@ export type Schemas<Events extends EventMap> = {
 export function listOf<Element>(
   expected: string,
   fits: (element: unknown) => element is Element,
-): z.ZodMiniType<Element[]> {
-  return z.custom<Element[]>(Array.isArray, "expected array").check(({ value, issues }) => {
+): z.ZodMiniType<Element[], Element[]> {
+  return z.custom<Element[], Element[]>(Array.isArray, "expected array").check(({ value, issues }) => {
     const misfit = value.findIndex((element) => !fits(element));
     if (misfit < 0) return;
     issues.push({ code: "custom", input: value, path: [misfit], message: `expected ${expected}` });
@@ -44,14 +43,17 @@ export type EventValidator<Events extends EventMap> = (
   data: EventFields,
 ) => ParsedEvent<Events>;
 
-/** @param missing The texts of two problems: an event without an id, and an event without a time. */
+/**
+ * @param missing The texts of two problems: an event without an id, and an event without a time. `undefined`
+ *   if that is no problem.
+ */
 export function createEventValidator<Events extends EventMap>(
   provider: string,
   schemas: Schemas<Events>,
-  missing: { readonly id: string; readonly occurredAt: string },
+  missing: { readonly id: string | undefined; readonly occurredAt: string | undefined },
 ): EventValidator<Events> {
   // A Map, because the type comes from the sender: a plain object has a member "constructor".
-  const schemaOf = new Map<unknown, z.ZodMiniType>(Object.entries<z.ZodMiniType>(schemas));
+  const schemaOf = new Map<unknown, StandardSchema>(Object.entries<StandardSchema>(schemas));
 
   return function validate(sentType, id, occurredAt, data) {
     const type = typeof sentType === "string" ? sentType : "";
@@ -61,8 +63,8 @@ export function createEventValidator<Events extends EventMap>(
     }
     const problems = problemsOf(schema, data);
     const fits = problems.length === 0;
-    if (fits && id === "") problems.push(missing.id);
-    if (fits && occurredAt === undefined) problems.push(missing.occurredAt);
+    if (fits && id === "" && missing.id) problems.push(missing.id);
+    if (fits && occurredAt === undefined && missing.occurredAt) problems.push(missing.occurredAt);
     if (problems.length > 0) return { provider, type, id, occurredAt, data, problems };
     return { provider, type, id, occurredAt, data } as ParsedEvent<Events>;
   };
@@ -73,25 +75,33 @@ const PROBLEMS_MAX = 10;
 /** In UTF-16 units. */
 const PROBLEM_LENGTH_MAX = 255;
 
-function problemsOf(schema: z.ZodMiniType, data: EventFields): string[] {
+function problemsOf({ "~standard": schema }: StandardSchema, data: EventFields): string[] {
   try {
-    const { error } = schema.safeParse(data);
-    return (error?.issues ?? []).slice(0, PROBLEMS_MAX).map(describe);
+    const result = schema.validate(data);
+    if (isThenable(result)) {
+      // zod answers with a promise if a synchronous check throws. Its rejection must not end the process.
+      Promise.resolve(result).catch(() => {});
+      return ["validation failed or is asynchronous. Use a schema that validates synchronously"];
+    }
+    return (result.issues ?? []).slice(0, PROBLEMS_MAX).map((issue) => describe(issue, schema.vendor));
   } catch (error) {
     // One event that cannot be validated must not cost the other events of its delivery.
     return [`validation failed (${kindOf(error)})`];
   }
 }
 
-/** Returns names and shapes, never values, so that problems are safe to log. */
-function describe({ path, ...issue }: z.core.$ZodIssue): string {
-  const expected = issue.code === "invalid_type" ? `expected ${issue.expected}` : issue.message;
-  return startOf(`${path.join(".")}: ${expected}`, PROBLEM_LENGTH_MAX);
+/** Returns names and shapes, never values, so that problems are safe to log. Messages of most libraries quote values. */
+function describe({ path = [], expected, message }: SchemaIssue, vendor: string): string {
+  const names = path.map((part) => String(typeof part === "object" ? part.key : part));
+  const problem =
+    typeof expected === "string" ? `expected ${expected}` : vendor === "zod" ? message : "does not fit";
+  return startOf(`${names.join(".")}: ${problem}`, PROBLEM_LENGTH_MAX);
 }
 
 const MAX_ID_LENGTH = 255;
 
-/** Returns the id if it is a string of at most 255 characters. Returns an empty string for anything else. */
+/** Returns an id of at most 255 characters, or a whole number as text. Returns an empty string for anything else. */
 export function idOf(value: unknown): string {
-  return typeof value === "string" && value.length <= MAX_ID_LENGTH ? value : "";
+  if (typeof value === "string") return value.length <= MAX_ID_LENGTH ? value : "";
+  return Number.isSafeInteger(value) ? String(value) : "";
 }

@@ -12,18 +12,20 @@ const EVENTS_MAX = 10_000;
  * Returns the events in a body, or the refusal. Everything that reads a body calls this function, so that
  * one limit holds.
  *
+ * @param receivedAt Unix time in milliseconds.
  * @param maxEvents Default 10,000. If there are more, looks at none of them.
  */
 export function readEvents<Events extends EventMap>(
   provider: Provider<Events>,
   { headers, body }: Pick<Delivery, "headers" | "body">,
+  receivedAt: number,
   maxEvents = EVENTS_MAX,
 ): readonly ReceivedEvent<Events>[] | Refusal {
   const json = parseJson(body);
   if (json === undefined) return { code: "BODY_NOT_JSON" };
   const count = countEvents(provider, json.value);
   if (count > maxEvents) return tooMany(count, maxEvents);
-  const events = provider.parseEvents(json.value, headers);
+  const events = provider.parseEvents(json.value, headers, receivedAt);
   if (!events) return { code: "ENVELOPE_INVALID" };
   // The count of a provider without `countEvents` is a guess.
   if (events.length > maxEvents) return tooMany(events.length, maxEvents);

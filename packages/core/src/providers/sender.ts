@@ -17,8 +17,10 @@ export type HeaderLines = readonly (readonly [name: string, value: string])[];
 
 /** The values in a provider's signature headers. */
 export interface SignatureValues {
-  /** Unix time in the provider's unit. */
+  /** Unix time in the provider's unit. Empty if the provider signs no time. */
   readonly time: string;
+  /** The id of the delivery's first event. Providers that sign no id ignore it. */
+  readonly id: string;
   /** The version of the scheme. Providers without versions ignore it. */
   readonly version: string;
   /** In the provider's encoding. */
@@ -58,11 +60,7 @@ export interface Sender<Events extends EventMap = EventMap> {
   formatTime(milliseconds: number): string;
   /** Returns the body of a delivery, with the same white space as the provider's serializer. */
   composeBody(events: readonly SentEvent[]): string;
-  computeDigest(
-    secret: string,
-    signed: Pick<SignatureValues, "time" | "version">,
-    body: string | Uint8Array,
-  ): string;
+  computeDigest(secret: string, signed: Omit<SignatureValues, "digest">, body: string | Uint8Array): string;
   signatureHeaders(signature: SignatureValues): HeaderLines;
   /** Returns the provider's other headers. @param time Unix time in milliseconds. */
   eventHeaders(event: SentEvent, time: number): HeaderLines;
@@ -97,9 +95,9 @@ export function signDelivery<Events extends EventMap>(
   }: { readonly secret: string; readonly events: readonly SentEvent[]; readonly timestamp?: number },
 ): SignedDelivery {
   const body = sender.composeBody(events);
-  const signed = { time: sender.formatTime(timestamp), version: "1" };
-  const digest = sender.computeDigest(secret, signed, body);
   const [first] = events;
+  const signed = { time: sender.formatTime(timestamp), version: "1", id: first?.id ?? "" };
+  const digest = sender.computeDigest(secret, signed, body);
   const lines = [
     ["content-type", "application/json"] as const,
     ...(first === undefined ? [] : sender.eventHeaders(first, timestamp)),

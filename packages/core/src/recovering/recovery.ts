@@ -93,7 +93,7 @@ export function createRecovery<Events extends EventMap>(
     clock,
 
     async dispatch(body, headers = new Map()) {
-      const events = provider.parseEvents(body, headers);
+      const events = provider.parseEvents(body, headers, clock());
       if (events === undefined) throw new TypeError("The recovered body is not an envelope of events.");
       const recovered = events.map((event) => ({ ...event, recovered: true }) as ReceivedEvent<Events>);
       const attempts = await observed("recovery", { headers }, (trace) =>

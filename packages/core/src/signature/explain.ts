@@ -1,9 +1,17 @@
 import { prepareKey, verify } from "#hmac";
 import type { DeliveryHeaders } from "../delivery.js";
-import type { Provider, SignatureFormat, SignatureParts } from "../provider.js";
+import type { Provider } from "../provider.js";
+import type { SignatureFormat, SignatureParts } from "../providers/signature-format.js";
 import { decodeUtf8 } from "../text/utf8.js";
 import { createPace } from "../values/pace.js";
-import { type Candidate, candidatesFor, type Suspect, type Variant } from "./mistakes.js";
+import {
+  type Candidate,
+  candidatesFor,
+  type MistakenProvider,
+  type Suspect,
+  type Variant,
+} from "./mistakes.js";
+import { InvalidSecretError, keyFor } from "./secrets.js";
 
 /** A usual mistake, and whether the search found it. */
 export interface Mistake {
@@ -49,14 +57,14 @@ export async function findMistakes(
   const signature = provider.parseSignature(suspect.headers);
   const isText = decodeUtf8(suspect.body) !== undefined;
   let isBodyExplained = false;
-  for (const candidate of candidatesFor(provider.signatureFormat, effort.parsed ?? PARSED_MAX)) {
+  for (const candidate of candidatesFor(provider, effort.parsed ?? PARSED_MAX)) {
     const { name, about, mistake, fix } = candidate;
     // One change to the body can include another one, so the first match ends the search in the body.
     const isSkipped = about === "body" && (isBodyExplained || !isText);
     let found: boolean | undefined;
     let match: Variant | undefined;
     if (typeof signature !== "string" && !isSkipped && (candidate.isSearchable?.(suspect) ?? true)) {
-      const fits = createFitter(signature, effort.hashed ?? HASHED_MAX);
+      const fits = createFitter(provider, signature, effort.hashed ?? HASHED_MAX);
       const result = await firstFit(candidate, signature, suspect, fits);
       match = result === "gave up" ? undefined : result;
       found = match !== undefined;
@@ -75,12 +83,12 @@ const EMPTY = {
 
 /** Returns the first usual mistake that explains why the signature does not fit, and its fix: two sentences. */
 export async function explainMismatch(
-  format: SignatureFormat,
+  provider: MistakenProvider,
   signature: SignatureParts,
   suspect: Suspect,
 ): Promise<string | undefined> {
-  const fits = createFitter(signature, HASHED_MAX);
-  for (const candidate of candidatesFor(format, PARSED_MAX)) {
+  const fits = createFitter(provider, signature, HASHED_MAX);
+  for (const candidate of candidatesFor(provider, PARSED_MAX)) {
     const match = await firstFit(candidate, signature, suspect, fits);
     if (match === "gave up") break;
     if (match) return sentences(match.mistake ?? candidate.mistake, candidate.fix);
@@ -106,7 +114,8 @@ export function explainHeaders(provider: Provider, headers: DeliveryHeaders): st
 
 /** Returns the name of another provider's signature header. */
 function otherSignature({ signatureFormat }: Provider, headers: DeliveryHeaders): string | undefined {
-  const own = new Set(signatureFormat.headers.map((name) => name.toLowerCase()));
+  const { headers: names, aliases = [] } = signatureFormat;
+  const own = new Set([names, ...aliases].flat().map((name) => name.toLowerCase()));
   let count = 0;
   for (const name of headers.keys?.() ?? []) {
     if (count++ === HEADERS_MAX) return undefined;
@@ -125,15 +134,22 @@ function sentences(mistake: string, fix: string): string {
 type Fits = (variant: Variant) => Promise<boolean | "gave up">;
 
 /** Returns a function that tells whether a variant fits. It gives up before it has hashed more than `hashedMax` bytes. */
-function createFitter({ digest }: SignatureParts, hashedMax: number): Fits {
+function createFitter(provider: MistakenProvider, signature: SignatureParts, hashedMax: number): Fits {
   const pace = createPace();
   let hashed = 0;
-  return async ({ secret, prefix, body }) => {
+  return async ({ secret, prefix, suffix = signature.suffix, body, isKeyText = false }) => {
     const cost = KEY_BYTES + body.byteLength;
     hashed += cost;
     if (hashed > hashedMax) return "gave up";
     await pace(cost);
-    return verify([await prepareKey(secret)], prefix, body, digest);
+    try {
+      const key = isKeyText ? prepareKey(secret, provider.hmac?.algorithm) : keyFor(secret, provider);
+      return await verify([await key], { ...signature, prefix, suffix }, body);
+    } catch (error) {
+      // A secret with a mistake in it often holds no key.
+      if (error instanceof InvalidSecretError) return false;
+      throw error;
+    }
   };
 }
 
@@ -159,10 +175,10 @@ function headerMistakes(
 ): Mistake[] {
   const { title, signatureFormat } = provider;
   const other = provider.matches(headers) ? undefined : others.find((each) => each.matches(headers));
-  const { headers: names, timestamp } = signatureFormat;
-  const digest = headers.get(names[0].toLowerCase()) ?? "";
-  const time = headers.get(timestamp.header) ?? "";
-  const digits = timestamp.pattern.exec(time)?.[1];
+  const { timestamp } = signatureFormat;
+  const names = sentNames(signatureFormat, headers);
+  const [digest = "", ...rest] = names.map((name) => headers.get(name.toLowerCase()) ?? "");
+  const digits = timestamp?.pattern.exec(timeHeader(timestamp.header, names, signatureFormat, headers))?.[1];
   return [
     {
       name: "wrong-provider",
@@ -174,7 +190,7 @@ function headerMistakes(
       name: "header-missing",
       mistake: `${names.join(" or ")} is missing`,
       fix: signatureFormat.whenMissing,
-      found: other === undefined && (digest === "" || time === ""),
+      found: other === undefined && (digest === "" || rest.includes("")),
     },
     {
       name: "header-cut-off",
@@ -182,14 +198,36 @@ function headerMistakes(
       fix: `pass on the whole header. A complete header is ${signatureFormat.example}`,
       found: digest === "" ? undefined : !signatureFormat.complete.test(digest),
     },
-    {
-      name: "time-unit",
-      mistake: `${timestamp.name} is not in ${timestamp.unit}`,
-      fix: `send Unix time in ${timestamp.unit}`,
-      found:
-        digits === undefined ? undefined : isMilliseconds(digits) !== (timestamp.unit === "milliseconds"),
-    },
+    ...(timestamp === undefined
+      ? []
+      : [
+          {
+            name: "time-unit",
+            mistake: `${timestamp.name} is not in ${timestamp.unit}`,
+            fix: `send Unix time in ${timestamp.unit}`,
+            found:
+              digits === undefined
+                ? undefined
+                : isMilliseconds(digits) !== (timestamp.unit === "milliseconds"),
+          },
+        ]),
   ];
+}
+
+/** Returns the names of the signature's headers: of those sets of names that a delivery may have, the one that it has. */
+function sentNames({ headers, aliases = [] }: SignatureFormat, sent: DeliveryHeaders): readonly string[] {
+  return [headers, ...aliases].find((names) => names.some((name) => sent.get(name.toLowerCase()))) ?? headers;
+}
+
+/** Returns the header with the time of signing, under its name in the set of names that a delivery has. */
+function timeHeader(
+  name: string,
+  names: readonly string[],
+  { headers }: SignatureFormat,
+  sent: DeliveryHeaders,
+): string {
+  const at = headers.findIndex((each) => each.toLowerCase() === name);
+  return sent.get((names[at] ?? name).toLowerCase()) ?? "";
 }
 
 /** Unix time in milliseconds has 12 digits or more since 1973. Unix time in seconds has 12 digits from the year 5138. */

@@ -1,4 +1,5 @@
 import type { webcrypto } from "node:crypto";
+import type { HmacFormat, SignedText } from "../providers/signature-format.js";
 import { encodeUtf8, nodeModule } from "../text/utf8.js";
 import { createPace, needsPace } from "../values/pace.js";
 
@@ -8,31 +9,44 @@ export type HmacKey = webcrypto.CryptoKey;
 /** Found at each use: in Jest's jsdom environment `crypto` has no `subtle`, and an import must not fail. */
 const subtle = () => crypto.subtle ?? nodeModule("node:crypto").webcrypto.subtle;
 
-export async function prepareKey(secret: string): Promise<HmacKey> {
-  const algorithm = { name: "HMAC", hash: "SHA-256" };
-  return subtle().importKey("raw", encodeUtf8(secret), algorithm, false, ["verify"]);
+const HASHES = { sha256: "SHA-256", sha1: "SHA-1" };
+
+/** A secret that is a text stands for its UTF-8 bytes. */
+export async function prepareKey(
+  secret: string | Uint8Array,
+  algorithm: HmacFormat["algorithm"] = "sha256",
+): Promise<HmacKey> {
+  // A copy, because WebCrypto refuses shared memory, which these bytes may be for all that the compiler knows.
+  const raw = typeof secret === "string" ? encodeUtf8(secret) : new Uint8Array(secret);
+  return subtle().importKey("raw", raw, { name: "HMAC", hash: HASHES[algorithm] }, false, ["sign"]);
 }
 
-const DIGEST = /^[0-9a-f]{64}$/;
+const DIGEST = /^(?:[0-9a-f]{2})+$/;
 
 /**
- * Returns whether `digest` (lower-case hex) is the HMAC-SHA256 of `prefix` and `body` under one of the
- * keys. Tries all keys, and compares in constant time, so that the duration reveals nothing. Some runtimes
- * copy the body for each pending call, so a large body is tried with one key after another.
+ * Returns whether a digest of the signature is the HMAC of its prefix, the body and its suffix under one of
+ * the keys. Tries all keys and digests, and compares in constant time, so that the duration reveals nothing.
+ * Some runtimes copy the body for each pending call, so a large body is tried with one key after another.
  */
 export async function verify(
   keys: readonly HmacKey[],
-  prefix: string,
+  { prefix, suffix = "", digest }: SignedText,
   body: Uint8Array,
-  digest: string,
 ): Promise<boolean> {
-  if (!DIGEST.test(digest)) return false;
-  const signature = bytesOfHex(digest);
-  const head = encodeUtf8(prefix);
-  const signed = new Uint8Array(head.length + body.length);
+  const digests = [digest]
+    .flat()
+    .filter((each) => DIGEST.test(each))
+    .map(bytesOfHex);
+  const [head, tail] = [encodeUtf8(prefix), encodeUtf8(suffix)];
+  const signed = new Uint8Array(head.length + body.length + tail.length);
   signed.set(head);
   signed.set(body, head.length);
-  const matchesKey = (key: HmacKey) => subtle().verify("HMAC", key, signature, signed);
+  signed.set(tail, head.length + body.length);
+  // Not `subtle.verify`, which would hash the body again for each digest in the header.
+  const matchesKey = async (key: HmacKey) => {
+    const expected = new Uint8Array(await subtle().sign("HMAC", key, signed));
+    return digests.map((received) => isEqual(expected, received)).includes(true);
+  };
   if (!needsPace(keys.length * signed.length)) {
     return (await Promise.all(keys.map(matchesKey))).includes(true);
   }
@@ -43,6 +57,14 @@ export async function verify(
     matches = (await matchesKey(key)) || matches;
   }
   return matches;
+}
+
+/** Compares all bytes, so that the duration does not reveal where the first difference is. */
+function isEqual(expected: Uint8Array, received: Uint8Array): boolean {
+  if (expected.length !== received.length) return false;
+  let difference = 0;
+  for (const [at, byte] of expected.entries()) difference |= byte ^ (received[at] as number);
+  return difference === 0;
 }
 
 /** Reads character codes, because `parseInt` for each pair of digits takes ten times as long. */

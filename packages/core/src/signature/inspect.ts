@@ -2,12 +2,13 @@ import { verify } from "#hmac";
 import type { DeliveryHeaders } from "../delivery.js";
 import { ERRORS, type ErrorCode } from "../errors.js";
 import type { EventMap, ReceivedEvent } from "../event.js";
-import type { Provider, SignatureParts } from "../provider.js";
+import type { Provider } from "../provider.js";
 import { readEvents } from "../providers/read-events.js";
+import type { SignatureParts } from "../providers/signature-format.js";
 import type { Refusal } from "../reply.js";
 import { createPace } from "../values/pace.js";
 import { explainMismatch, explainTime } from "./explain.js";
-import { preparedKeys } from "./secrets.js";
+import { InvalidSecretError, type KeyFormat, keyFor, preparedKeys } from "./secrets.js";
 
 /** The result of verifying and parsing a delivery as a receiver would, before it claims the events. */
 export interface Inspection<Events extends EventMap = EventMap> {
@@ -17,7 +18,7 @@ export interface Inspection<Events extends EventMap = EventMap> {
   readonly reason: string | undefined;
   /** The index of the secret that the signature fits; `undefined` if it fits none. */
   readonly secret: number | undefined;
-  /** Seconds since the signing; negative if it is in the future. `undefined` if no signature was read. */
+  /** Seconds since the signing; negative if it is in the future. `undefined` if no signature was read, or if it has no time. */
   readonly age: number | undefined;
   /** The events in the body, even if the signature is missing or does not fit. Empty if the body is unreadable. */
   readonly events: readonly ReceivedEvent<Events>[];
@@ -46,7 +47,7 @@ export async function inspect<Events extends EventMap>(
   { headers, body }: { readonly headers: DeliveryHeaders; readonly body: Uint8Array },
   { secrets, tolerance = 300, now = Date.now(), maxEvents }: InspectOptions,
 ): Promise<Inspection<Events>> {
-  const read = readEvents(provider, { headers, body }, maxEvents);
+  const read = readEvents(provider, { headers, body }, now, maxEvents);
   const unreadable: Partial<Refusal> = "code" in read ? read : {};
   const events = "code" in read ? [] : read;
   const inspection = (code?: ErrorCode, reason?: string, secret?: number, age?: number) => {
@@ -55,29 +56,48 @@ export async function inspect<Events extends EventMap>(
   if (secrets.length === 0) return inspection(unreadable.code, unreadable.reason);
   const signature = provider.parseSignature(headers);
   if (typeof signature === "string") return inspection(signature);
-  const age = (now - signature.timestamp) / 1000;
-  const secret = await findSecret(secrets, signature, body);
+  const age = signature.timestamp === undefined ? undefined : (now - signature.timestamp) / 1000;
+  const secret = await findSecret(provider, secrets, signature, body);
   if (secret === undefined) {
     const suspect = { secrets, headers, body };
-    const cause = await explainMismatch(provider.signatureFormat, signature, suspect).catch(() => undefined);
+    const cause = await explainMismatch(provider, signature, suspect).catch(() => undefined);
     return inspection("SIGNATURE_MISMATCH", cause, undefined, age);
   }
   // The negation also refuses an age that is NaN.
-  if (!(Math.abs(age) <= tolerance)) {
+  if (age !== undefined && !(Math.abs(age) <= tolerance)) {
     return inspection("TIMESTAMP_OUT_OF_TOLERANCE", explainTime(age, tolerance, now), secret, age);
   }
   return inspection(unreadable.code, unreadable.reason, secret, age);
 }
 
+/**
+ * Returns whether a signature fits a secret, whatever its time is. Unlike `inspect`, takes a secret with
+ * white space around it.
+ */
+export async function fitsSecret(
+  provider: KeyFormat,
+  secret: string,
+  signature: SignatureParts,
+  body: Uint8Array,
+): Promise<boolean> {
+  try {
+    return await verify([await keyFor(secret, provider)], signature, body);
+  } catch (error) {
+    if (error instanceof InvalidSecretError) return false;
+    throw error;
+  }
+}
+
 async function findSecret(
+  provider: KeyFormat,
   secrets: readonly string[],
-  { prefix, digest }: SignatureParts,
+  signature: SignatureParts,
   body: Uint8Array,
 ): Promise<number | undefined> {
   const pace = createPace();
-  for (const [index, key] of (await preparedKeys(secrets)).entries()) {
+  for (const [index, key] of (await preparedKeys(secrets, provider)).entries()) {
     await pace(body.length);
-    if (await verify([key], prefix, body, digest)) return index;
+    if (await verify([key], signature, body)) return index;
   }
   return undefined;
 }

@@ -1,5 +1,6 @@
 import type { DeliveryHeaders } from "../delivery.js";
-import type { SignatureFormat, SignatureParts } from "../provider.js";
+import type { Provider } from "../provider.js";
+import type { SignatureParts } from "../providers/signature-format.js";
 import { decodeUtf8, encodeUtf8 } from "../text/utf8.js";
 import { rewriteJson } from "./json-spellings.js";
 
@@ -8,6 +9,10 @@ export interface Variant {
   readonly secret: string;
   readonly body: Uint8Array;
   readonly prefix: string;
+  /** Default: the suffix of the signature. */
+  readonly suffix?: string;
+  /** Whether the bytes of the secret are the key, although the provider's secrets encode it. Default: false. */
+  readonly isKeyText?: boolean;
   /** The mistake in detail, such as which white space. Default: the candidate's `mistake`. */
   readonly mistake?: string;
 }
@@ -35,6 +40,9 @@ export interface Suspect {
   readonly body: Uint8Array;
 }
 
+/** The parts of a provider with which the search works. */
+export type MistakenProvider = Pick<Provider, "signatureFormat" | "hmac" | "secretVariable">;
+
 const SPACES = [
   ["line break", "\n"],
   ["Windows line break", "\r\n"],
@@ -47,7 +55,10 @@ const SPACES = [
  *
  * @param parsedMax The longest body to parse, in UTF-16 units.
  */
-export function candidatesFor({ signs }: SignatureFormat, parsedMax: number): readonly Candidate[] {
+export function candidatesFor(
+  { signatureFormat: { signs }, hmac }: MistakenProvider,
+  parsedMax: number,
+): readonly Candidate[] {
   return [
     {
       name: "secret-other",
@@ -85,6 +96,18 @@ export function candidatesFor({ signs }: SignatureFormat, parsedMax: number): re
         yield [`'${secret}'`, "a delivery was signed with the secret in single quotes"];
       }),
     },
+    ...(hmac?.keyOf === undefined
+      ? []
+      : [
+          {
+            name: "secret-not-decoded",
+            about: "secret" as const,
+            mistake: "a delivery was signed with the text of the secret instead of the key in it",
+            fix: `decode the secret: it is ${hmac.secretIs}`,
+            variants: ({ prefix }: SignatureParts, { secrets, body }: Suspect) =>
+              secrets.map((secret) => ({ secret, body, prefix, isKeyText: true })),
+          },
+        ]),
     {
       name: "body-line-break-added",
       about: "body",
@@ -138,7 +161,10 @@ export function candidatesFor({ signs }: SignatureFormat, parsedMax: number): re
       about: "time",
       mistake: "the signature covers only the body",
       fix: `sign ${signs}`,
-      variants: (_signature, { secrets, body }) => secrets.map((secret) => ({ secret, body, prefix: "" })),
+      variants: ({ prefix, suffix = "" }, { secrets, body }) =>
+        prefix === "" && suffix === ""
+          ? []
+          : secrets.map((secret) => ({ secret, body, prefix: "", suffix: "" })),
     },
   ];
 }

@@ -1,5 +1,6 @@
 import { type HmacKey, prepareKey } from "#hmac";
 import type { Delivery } from "../delivery.js";
+import type { Provider } from "../provider.js";
 import { withDeadline } from "../values/deadline.js";
 import { andThen, isThenable, type MaybePromise } from "../values/maybe-promise.js";
 import { RecentMap } from "../values/recent-map.js";
@@ -34,20 +35,22 @@ export class SecretTimeoutError extends Error {
   }
 }
 
+/** How the provider's secrets become keys. */
+export type KeyFormat = Pick<Provider, "secretVariable" | "hmac">;
+
 /**
  * Returns a function that returns the keys for a delivery. It caches prepared keys.
  *
- * @param variable The environment variable to name if the secret is undefined.
  * @throws InvalidSecretError if a secret is missing, empty, not a string, or has white space around it.
  * For a secret function, the returned function throws or rejects instead: with that error, with a
  * SecretTimeoutError, or with the error of the secret function.
  */
 export function keysFrom(
   source: SecretSource | undefined,
-  variable?: string,
+  format: KeyFormat,
 ): (delivery: Delivery) => MaybePromise<readonly HmacKey[]> {
   if (typeof source !== "function") {
-    let keys: MaybePromise<readonly HmacKey[]> = all(listOf(source, variable).map(prepareKey));
+    let keys = preparedKeys(source, format);
     if (isThenable(keys)) {
       // Replaces the promise, so that later deliveries need not await it.
       keys.then((ready) => {
@@ -59,10 +62,10 @@ export function keysFrom(
   const cache = new RecentMap<MaybePromise<HmacKey> & object>(CACHED_KEYS);
   const prepare = (secrets: Secrets | undefined) =>
     all(
-      listOf(secrets, variable).map((secret) => {
+      listOf(secrets, format.secretVariable).map((secret) => {
         const known = cache.get(secret);
         if (known !== undefined) return known;
-        const key = prepareKey(secret);
+        const key = keyFor(secret, format);
         cache.set(secret, key);
         return key;
       }),
@@ -71,8 +74,23 @@ export function keysFrom(
 }
 
 /** Prepares the keys of these secrets. @throws InvalidSecretError as `keysFrom` does. */
-export function preparedKeys(secrets: readonly string[]): MaybePromise<readonly HmacKey[]> {
-  return all(listOf(secrets).map(prepareKey));
+export function preparedKeys(
+  secrets: Secrets | undefined,
+  format: KeyFormat,
+): MaybePromise<readonly HmacKey[]> {
+  return all(listOf(secrets, format.secretVariable).map((secret) => keyFor(secret, format)));
+}
+
+/** Prepares the key of a secret. @throws InvalidSecretError for a secret that holds no key of the provider. */
+export function keyFor(secret: string, { hmac }: KeyFormat): MaybePromise<HmacKey> & object {
+  const { algorithm = "sha256", keyOf, secretIs = "another text" } = hmac ?? {};
+  const bytes = keyOf ? keyOf(secret) : secret;
+  if (bytes === undefined || bytes.length === 0) {
+    throw new InvalidSecretError(
+      `A secret of this provider is ${secretIs}. Copy the whole secret from the provider's settings.`,
+    );
+  }
+  return prepareKey(bytes, algorithm);
 }
 
 /**

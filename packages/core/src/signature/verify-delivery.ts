@@ -70,7 +70,7 @@ export async function verify<Events extends EventMap>(
   const delivery = { method: "POST", headers: toHeaders(headers), body: bytes };
   const digest = await check(delivery);
   if (typeof digest === "object") throw new WebhookError(digest.code, digest.reason);
-  const events = readEvents(provider, delivery, options.maxEvents);
+  const events = readEvents(provider, delivery, (options.clock ?? Date.now)(), options.maxEvents);
   if ("code" in events) throw new WebhookError(events.code, events.reason);
   return events;
 }

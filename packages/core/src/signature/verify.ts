@@ -3,7 +3,8 @@ import type { Delivery } from "../delivery.js";
 import { kindOf } from "../errors.js";
 import type { Log } from "../observing/log.js";
 import type { ReceiverOptions } from "../options.js";
-import type { Provider, SignatureParts } from "../provider.js";
+import type { Provider } from "../provider.js";
+import type { SignatureParts } from "../providers/signature-format.js";
 import type { Refusal } from "../reply.js";
 import { andThen, isThenable, type MaybePromise } from "../values/maybe-promise.js";
 import { explainHeaders, explainMismatch, explainTime } from "./explain.js";
@@ -28,7 +29,7 @@ export function createVerifier(
   log: Log,
 ): Verify {
   if (unsigned) return () => undefined;
-  const keysOf = keysFrom(secret, provider.secretVariable);
+  const keysOf = keysFrom(secret, provider);
   if (typeof secret === "object" && secret.length > SECRETS_USUAL) {
     log(
       "secret",
@@ -63,11 +64,14 @@ export function createVerifier(
   }
 
   function verifySignature(keys: readonly HmacKey[], signature: SignatureParts, delivery: Delivery) {
-    const matches = verifyHmac(keys, signature.prefix, delivery.body, signature.digest);
+    const matches = verifyHmac(keys, signature, delivery.body);
     return andThen(matches, (matches) => (matches ? checkTime(signature) : mismatch(signature, delivery)));
   }
 
-  function checkTime({ digest, timestamp }: SignatureParts): string | Refusal {
+  function checkTime({ digest: digests, timestamp }: SignatureParts): string | Refusal {
+    // A provider whose header has several signatures signs its event ids, so none of them is claimed.
+    const digest = typeof digests === "string" ? digests : (digests[0] ?? "");
+    if (timestamp === undefined) return digest;
     const now = clock();
     // If the clock returns NaN, this comparison is false, too.
     if (Math.abs(now - timestamp) <= tolerance * 1000) return digest;
@@ -82,7 +86,7 @@ export function createVerifier(
     let reason = MISMATCH;
     try {
       const suspect = { ...delivery, secrets: await secretsFrom(secret, delivery) };
-      reason = (await explainMismatch(provider.signatureFormat, signature, suspect)) ?? MISMATCH;
+      reason = (await explainMismatch(provider, signature, suspect)) ?? MISMATCH;
     } catch {
       // The secret function can fail the second time. The reply stays 401.
     }

@@ -145,7 +145,7 @@ async function uuidOf(text: string): Promise<string> {
 }
 
 function occurrenceOf(data: Readonly<Record<string, unknown>>): string | undefined {
-  const [event] = toloka.parseEvents({ events: [{ uuid: "derived", ...data }] }, new Map()) ?? [];
+  const [event] = toloka.parseEvents({ events: [{ uuid: "derived", ...data }] }, new Map(), Date.now()) ?? [];
   return event && toloka.occurrenceOf?.(event as Parameters<NonNullable<typeof toloka.occurrenceOf>>[0]);
 }
 

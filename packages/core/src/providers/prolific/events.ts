@@ -1,8 +1,7 @@
 import * as z from "zod/mini";
-import type { DeliveryHeaders } from "../../delivery.js";
-import type { ParsedEvent, ReceivedEvent } from "../../event.js";
 import { isObject } from "../../text/describe.js";
-import { createEventValidator, idOf, type Schemas } from "../event-validator.js";
+import type { EnvelopeDefinition } from "../defining/definition.js";
+import type { Schemas } from "../event-validator.js";
 
 /** The documented statuses of a submission, and one that Prolific's CLI knows. Prolific may add others. */
 export type ProlificSubmissionStatus =
@@ -75,39 +74,21 @@ const common = { event_type: text, resource_id: text };
 /** Not `z.record`, which copies the record and can collect an issue for each of its fields. */
 const metadata = z.nullish(z.custom<Record<string, unknown>>(isObject, "expected record"));
 
-const SCHEMAS: Schemas<ProlificEvents> = {
+export const SCHEMAS: Schemas<ProlificEvents> = {
   "submission.status.change": z.object({ ...common, participant_id: text, status: text }),
   "study.status.change": z.object({ ...common, metadata, status: text }),
   "study.progress.change": z.object(common),
   "study.has_high_return_rate": z.object({ ...common, metadata }),
 };
 
-export const EVENT_TYPES = Object.keys(SCHEMAS) as ProlificEventType[];
-
-const validate = createEventValidator<ProlificEvents>("prolific", SCHEMAS, {
-  id: "X-Event-ID: expected a header of 1 to 255 characters",
-  occurredAt: "X-Timestamp: expected Unix time in seconds",
-});
-
-const SECONDS = /^\d{1,11}$/;
-
 /**
- * Returns the one event of a delivery; `undefined` if the body is not an event object. Takes the id and
- * the time from the headers `X-Event-ID` and `X-Timestamp`. The signature does not cover them. The time is
- * when Prolific sent the event, which may be later than when it happened. It is not documented whether a
- * redelivery has the same time.
+ * One event per delivery, with its id and time in headers. The signature does not cover those headers. The
+ * time is when Prolific sent the event, which may be later than when it happened. It is not documented
+ * whether a redelivery has the same time.
  */
-export function parseEvents(
-  body: unknown,
-  headers: DeliveryHeaders,
-): readonly ParsedEvent<ProlificEvents>[] | undefined {
-  if (!isObject(body) || typeof body.event_type !== "string") return undefined;
-  const timestamp = headers.get("x-timestamp") ?? "";
-  const occurredAt = SECONDS.test(timestamp) ? new Date(Number(timestamp) * 1000) : undefined;
-  return [validate(body.event_type, idOf(headers.get("x-event-id")), occurredAt, body)];
-}
-
-/** Returns the id of the submission or study that an event is about. */
-export function subjectOf({ data }: ReceivedEvent<ProlificEvents>): string | undefined {
-  return typeof data.resource_id === "string" ? data.resource_id : undefined;
-}
+export const ENVELOPE: EnvelopeDefinition = {
+  type: "event_type",
+  id: { header: "X-Event-ID" },
+  time: { header: "X-Timestamp", format: "seconds" },
+  subject: "resource_id",
+};

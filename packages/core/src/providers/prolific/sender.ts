@@ -61,7 +61,7 @@ export function signProlific(options: SignProlificOptions): SignedDelivery {
       "x-event-id": id,
       "x-timestamp": prolificSender.formatTime(occurredAt),
       "x-prolific-request-timestamp": time,
-      "x-prolific-request-signature": prolificSender.computeDigest(secret, { time, version: "" }, body),
+      "x-prolific-request-signature": prolificSender.computeDigest(secret, { time, version: "", id }, body),
     },
     body,
   };

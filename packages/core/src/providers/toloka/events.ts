@@ -1,8 +1,8 @@
 import * as z from "zod/mini";
-import type { ParsedEvent, ReceivedEvent } from "../../event.js";
+import type { ReceivedEvent } from "../../event.js";
 import { isObject } from "../../text/describe.js";
-import { createEventValidator, type EventFields, idOf, listOf, type Schemas } from "../event-validator.js";
-import { parseTolokaTime } from "./time.js";
+import type { EnvelopeDefinition } from "../defining/definition.js";
+import { type EventFields, idOf, listOf, type Schemas } from "../event-validator.js";
 
 /** The fields of every event. Source: Toloka's webhook documentation and OpenAPI file. */
 export interface TolokaEventData {
@@ -79,7 +79,7 @@ const subscribed = { ...common, webhook_subscription_id: text };
 const assignment = z.object({ ...subscribed, task_suite_id: text, assignment_id: text });
 const isText = (value: unknown): value is string => typeof value === "string";
 
-const SCHEMAS: Schemas<TolokaEvents> = {
+export const SCHEMAS: Schemas<TolokaEvents> = {
   POOL_CLOSED: z.object({ ...subscribed, close_reason: text }),
   ASSIGNMENT_CREATED: assignment,
   ASSIGNMENT_SUBMITTED: assignment,
@@ -100,35 +100,17 @@ const SCHEMAS: Schemas<TolokaEvents> = {
   TEST_EVENT: z.object(common),
 };
 
-export const EVENT_TYPES = Object.keys(SCHEMAS) as TolokaEventType[];
-
-const validate = createEventValidator<TolokaEvents>("toloka", SCHEMAS, {
-  id: "uuid: expected a string of 1 to 255 characters",
-  occurredAt: "event_time: expected ISO 8601",
-});
-
-/** Returns how many events a body holds. Looks at none of them. */
-export function countEvents(body: unknown): number {
-  const { events } = Object(body);
-  return Array.isArray(events) ? events.length : 1;
-}
-
-/**
- * Returns the events in `{"events": [...]}`, or the single event in a bare event object; `undefined` if
- * the body is neither. Toloka's documentation shows a bare object for the test notification.
- */
-export function parseEvents(body: unknown): readonly ParsedEvent<TolokaEvents>[] | undefined {
-  if (!isObject(body)) return undefined;
-  if (!Object.hasOwn(body, "events")) return typeof body.type === "string" ? [parseEvent(body)] : undefined;
-  const { events } = body;
-  return Array.isArray(events) && events.every(isObject) ? events.map(parseEvent) : undefined;
-}
-
-function parseEvent(data: EventFields): ParsedEvent<TolokaEvents> {
-  const { type, uuid, event_time } = data;
-  const occurredAt = typeof event_time === "string" ? parseTolokaTime(event_time) : undefined;
-  return validate(type, idOf(uuid), occurredAt, data);
-}
+/** The list in `{"events": [...]}`, or the single event in a bare event object, as the documentation shows a test. */
+export const ENVELOPE: EnvelopeDefinition = {
+  events: (body) => {
+    if (!Object.hasOwn(body, "events")) return typeof body.type === "string" ? [body] : undefined;
+    return Array.isArray(body.events) ? body.events : undefined;
+  },
+  type: "type",
+  id: "uuid",
+  time: { field: "event_time", format: "iso8601" },
+  subject: ["assignment_id", "task_id", "pool_id"],
+};
 
 /**
  * Returns what identifies the fact that an event reports. An assignment makes each transition once. A pool
@@ -143,13 +125,4 @@ export function occurrenceOf({ type, occurredAt, data }: ReceivedEvent<TolokaEve
   const pool = idOf(pool_id);
   if (type !== "POOL_CLOSED" || pool === "" || occurredAt === undefined) return undefined;
   return `${type}:${pool}:${Math.floor(Number(occurredAt) / 1000)}`;
-}
-
-/** Returns the field and the id of an event's assignment, else of its task, else of its pool. */
-export function subjectOf({ data }: ReceivedEvent<TolokaEvents>): string | undefined {
-  for (const field of ["assignment_id", "task_id", "pool_id"]) {
-    const value = (data as EventFields)[field];
-    if (typeof value === "string") return `${field}:${value}`;
-  }
-  return undefined;
 }

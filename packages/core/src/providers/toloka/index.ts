@@ -1,32 +1,14 @@
-import type { Provider } from "../../provider.js";
-import {
-  countEvents,
-  EVENT_TYPES,
-  occurrenceOf,
-  parseEvents,
-  subjectOf,
-  type TolokaEvents,
-} from "./events.js";
-import { matches, parseSignature, SIGNATURE_FORMAT } from "./signature.js";
+import { assembleProvider } from "../defining/assemble-provider.js";
+import { ENVELOPE, occurrenceOf, SCHEMAS, type TolokaEvents } from "./events.js";
+import { SIGNATURE } from "./signature.js";
 
 /** Webhooks of Toloka. Signed with the header `Toloka-Signature`; one or many events per delivery. */
-export const toloka: Provider<TolokaEvents> = {
-  name: "toloka",
-  title: "Toloka",
-  defaultPath: "/toloka-webhook",
-  secretVariable: "TOLOKA_SECRET",
-  eventTypes: EVENT_TYPES,
-  eventsPerDelivery: "many",
-  signsEventIds: true,
-  signatureFormat: SIGNATURE_FORMAT,
-  matches,
-  parseSignature,
-  countEvents,
-  parseEvents,
-  subjectOf,
-  occurrenceOf,
-};
+export const toloka = assembleProvider<TolokaEvents>(
+  { name: "toloka", signature: SIGNATURE, envelope: ENVELOPE, events: SCHEMAS, occurrenceOf },
+  SIGNATURE,
+);
 
+export { parseIsoTime as parseTolokaTime } from "../../text/iso-time.js";
 export {
   ASSIGNMENT_EVENT_TYPES,
   type TolokaAssignment,
@@ -37,4 +19,3 @@ export {
   type TolokaPoolClosed,
   type TolokaSubscribedData,
 } from "./events.js";
-export { parseTolokaTime } from "./time.js";

@@ -61,7 +61,7 @@ export function signToloka(options: SignTolokaOptions): SignedDelivery {
   checkSigning("signToloka", options, ["secret", "events", "body", "timestamp"]);
   const { secret, events = [], body = JSON.stringify({ events }), timestamp = Date.now() } = options;
   const time = String(timestamp);
-  const digest = tolokaSender.computeDigest(secret, { time, version: "1" }, body);
+  const digest = tolokaSender.computeDigest(secret, { time, version: "1", id: "" }, body);
   return {
     method: "POST",
     headers: {

@@ -1,9 +1,10 @@
 import type { DeliveryHeaders } from "../../delivery.js";
-import type { SignatureFormat, SignatureParts } from "../../provider.js";
+import type { CustomSignature } from "../defining/definition.js";
+import type { SignatureFormat, SignatureParts } from "../signature-format.js";
 
 const HEADER = "toloka-signature";
 
-export const SIGNATURE_FORMAT: SignatureFormat = {
+const FORMAT: SignatureFormat = {
   headers: ["Toloka-Signature"],
   whenMissing: "was the subscription made with a secret_key?",
   example: "{v=1, ts=946728000000, sign=609a…} with 64 digits after sign=",
@@ -20,19 +21,13 @@ const INTEGER = /^\d{1,15}$/;
 /** Fewer than 64 digits, because Toloka's Java signer prints the digest as a number, without leading zeros. */
 const SIGN = /^[0-9a-f]{40,64}$/;
 
-export function matches(headers: DeliveryHeaders): boolean {
-  return Boolean(headers.get(HEADER));
-}
-
 /**
  * Parses `{v=1, ts=946728000000, sign=609a…}`. Accepts the fields in any order and ignores other fields.
  * `ts` is Unix time in milliseconds. The signature covers `ts + "." + v + "." + body`.
  *
  * Source: Toloka's documentation of webhook signatures; for short digests, its Java SDK.
  */
-export function parseSignature(
-  headers: DeliveryHeaders,
-): SignatureParts | "SIGNATURE_MISSING" | "SIGNATURE_MALFORMED" {
+function parse(headers: DeliveryHeaders): SignatureParts | "SIGNATURE_MISSING" | "SIGNATURE_MALFORMED" {
   const header = headers.get(HEADER);
   if (!header) return "SIGNATURE_MISSING";
   const fields = parseFields(header);
@@ -54,3 +49,6 @@ function parseFields(header: string): Map<string, string> | undefined {
   }
   return fields;
 }
+
+/** Toloka's header has its fields in braces, and its digests can lack leading zeros. */
+export const SIGNATURE: CustomSignature = { format: FORMAT, parse };

@@ -1,13 +1,13 @@
 const ISO_8601 = /^(\d{4}-\d\d-(\d\d))T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:?\d\d)?$/;
 
 /**
- * Parses a time that Toloka wrote. Returns `undefined` if the text is not a date and time in ISO 8601, or
- * if its month does not have this day, such as 30 February.
+ * Parses a time in ISO 8601. Returns `undefined` if the text is not a date and time, or if its month does
+ * not have this day, such as 30 February.
  *
- * Toloka writes UTC without an offset, which `new Date` alone would read as local time. If the text has an
- * offset, the offset counts. Digits after the milliseconds are dropped.
+ * A text without an offset is UTC, although `new Date` alone would read it as local time. Digits after the
+ * milliseconds are dropped.
  */
-export function parseTolokaTime(text: string): Date | undefined {
+export function parseIsoTime(text: string): Date | undefined {
   const [, date, day, offset] = ISO_8601.exec(text) ?? [];
   if (date === undefined) return undefined;
   // V8 reads 30 February as 1 or 2 March.
