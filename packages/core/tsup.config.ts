@@ -5,6 +5,8 @@ const entry = {
   index: "src/index.ts",
   toloka: "src/providers/toloka/index.ts",
   prolific: "src/providers/prolific/index.ts",
+  "standard-webhooks": "src/providers/standard-webhooks/index.ts",
+  cvat: "src/providers/cvat/index.ts",
   adapter: "src/adapter.ts",
   inspect: "src/inspect.ts",
   sink: "src/sink.ts",

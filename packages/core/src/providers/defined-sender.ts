@@ -5,9 +5,14 @@ import type { SignatureDefinition } from "./defining/definition.js";
 import { namesOf } from "./defining/header-names.js";
 import type { Sender, SentEvent, SignatureValues } from "./sender.js";
 
+type Sample = Readonly<Record<string, unknown>>;
+
 export interface SenderOptions {
-  /** One valid object per event type, as the provider writes it. */
-  readonly samples: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  /**
+   * One valid object per event type, as the provider writes it, or a function that makes one. If the id is
+   * the signature, make a different object each time: equal bodies are one event.
+   */
+  readonly samples: Readonly<Record<string, Sample | (() => Sample)>>;
   /** Default: the first type in `samples`. */
   readonly defaultType?: string;
   /** Default: none. */
@@ -33,7 +38,9 @@ export function createSender<Events extends EventMap>(
 
   const sample = (type: string, fields: Readonly<Record<string, unknown>> = {}): SentEvent => {
     const id = randomUUID();
-    const content = structuredClone({ ...samples[type], [typeField]: type }) as Record<string, unknown>;
+    const given = samples[type];
+    const documented = typeof given === "function" ? given() : given;
+    const content: Record<string, unknown> = structuredClone({ ...documented, [typeField]: type });
     if (typeof envelope.id === "string") write(content, envelope.id, id);
     const { time } = envelope;
     if (time && "field" in time) write(content, time.field, formatTime(Date.now(), time.format));
