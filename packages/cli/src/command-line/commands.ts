@@ -62,7 +62,7 @@ ${SECRETS}
 The first of several secrets signs.
 ${EXIT_STATUS}`,
     )
-    .action(async (type, options) => end((await import("../send.js")).send(type, options)));
+    .action(async (type, options) => end((await import("../commands/send.js")).send(type, options)));
 }
 
 export function addListen(program: Command, end: End): void {
@@ -114,7 +114,7 @@ ${SECRETS}
 Only --resign needs secrets. The first of several secrets signs.
 ${EXIT_STATUS}`,
     )
-    .action(async (paths, options) => end((await import("../replay.js")).replay(paths, options)));
+    .action(async (paths, options) => end((await import("../commands/replay.js")).replay(paths, options)));
 }
 
 export function addVerify(program: Command, end: End): void {
@@ -137,7 +137,7 @@ Example, with a line such as "${SENDERS[0]?.provider.signatureFormat.headers[0]}
 ${SECRETS}
 ${EXIT_STATUS}`,
     )
-    .action(async (file, options) => end((await import("../verify.js")).verify(file, options)));
+    .action(async (file, options) => end((await import("../commands/verify.js")).verify(file, options)));
 }
 
 export function addAudit(program: Command, end: End): void {
@@ -168,5 +168,5 @@ The first of several secrets signs. The endpoint must accept the second one as w
 Exit status: 0 if no MUST failed, 1 if one failed or there is nothing to audit, 2 for a mistake in the
 command line or the environment.`,
     )
-    .action(async (url, options) => end((await import("../audit.js")).auditEndpoint(url, options)));
+    .action(async (url, options) => end((await import("../commands/audit.js")).auditEndpoint(url, options)));
 }

@@ -15,7 +15,7 @@ export function addQueue(program: Command, end: End): void {
     .option("--sql", "print the SQL that creates the tables, for an administrator, and connect to nothing")
     .addOption(jsonOption())
     .addHelpText("after", HELP)
-    .action(async (options) => end((await import("../queue.js")).migrate(options)));
+    .action(async (options) => end((await import("../commands/queue.js")).migrate(options)));
 }
 
 const HELP = `

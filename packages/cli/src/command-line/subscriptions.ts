@@ -32,25 +32,25 @@ export function addSubscriptions(program: Command, end: End): void {
   account(subscriptions, "list")
     .description("show all subscriptions")
     .addHelpText("after", help(`list --provider ${provider.name}`))
-    .action(async (options) => end((await import("../subscriptions.js")).list(options)));
+    .action(async (options) => end((await import("../accounts/subscriptions.js")).list(options)));
 
   target(subscriptions, "create")
     .description("create a subscription for each event type")
     .addHelpText("after", help(`create ${URL_EXAMPLE} ${example.create}`, NOTES))
-    .action(async (options) => end((await import("../subscriptions.js")).create(options)));
+    .action(async (options) => end((await import("../accounts/subscriptions.js")).create(options)));
 
   account(subscriptions, "test")
     .description("have the provider send a test event to a subscription's URL, if it can")
     .argument("<id>", "the id of the subscription")
     .addHelpText("after", help(`test 8f3c --provider ${provider.name}`))
-    .action(async (id, options) => end((await import("../subscriptions.js")).test(id, options)));
+    .action(async (id, options) => end((await import("../accounts/subscriptions.js")).test(id, options)));
 
   account(subscriptions, "delete")
     .description("delete subscriptions, after asking")
     .argument("<id...>", "the ids of the subscriptions")
     .option("--yes", "do not ask")
     .addHelpText("after", help(`delete 8f3c --provider ${provider.name} --yes`))
-    .action(async (ids, options) => end((await import("../subscriptions.js")).remove(ids, options)));
+    .action(async (ids, options) => end((await import("../accounts/subscriptions.js")).remove(ids, options)));
 
   addRecover(subscriptions, end);
 
@@ -64,7 +64,7 @@ export function addSubscriptions(program: Command, end: End): void {
       "after",
       help(`sync ${URL_EXAMPLE} ${example.sync} --provider ${provider.name} --dry-run`, NOTES),
     )
-    .action(async (options) => end((await import("../subscriptions.js")).sync(options)));
+    .action(async (options) => end((await import("../accounts/subscriptions.js")).sync(options)));
 }
 
 const RECOVERY_NOTES = `
@@ -91,7 +91,7 @@ function addRecover(subscriptions: Command, end: End): void {
       "after",
       help(`recover ${URL_EXAMPLE} --provider ${provider.name} --since 2h`, RECOVERY_NOTES),
     )
-    .action(async (options) => end((await import("../subscriptions.js")).recover(options)));
+    .action(async (options) => end((await import("../accounts/subscriptions.js")).recover(options)));
 }
 
 function account(subscriptions: Command, name: string): Command {

@@ -1,12 +1,12 @@
 import { isUtf8 } from "node:buffer";
 import type { Provider } from "@crowdhook/core";
 import type { HeaderLines } from "@crowdhook/core/testing";
-import { agentFor, endpoint, exchange, headersOf, trouble } from "./exchange.js";
-import { Failure, marked, print, printJson, UsageError } from "./output.js";
-import { providerOf, senderOf } from "./providers.js";
-import { askedSecrets, type SecretOptions, secretsFor } from "./secrets.js";
-import { loadAll, type StoredDelivery } from "./stored.js";
-import { answerOf, pace, progress, Tally } from "./tally.js";
+import { agentFor, endpoint, exchange, headersOf, trouble } from "../exchange.js";
+import { Failure, marked, print, printJson, UsageError } from "../output.js";
+import { providerOf, senderOf } from "../providers.js";
+import { askedSecrets, type SecretOptions, secretsFor } from "../secrets.js";
+import { loadAll, type StoredDelivery } from "../stored.js";
+import { answerOf, pace, progress, Tally } from "../tally.js";
 
 export interface ReplayOptions extends SecretOptions {
   readonly to: string;

@@ -3,12 +3,12 @@ import type http from "node:http";
 import type { Provider } from "@crowdhook/core";
 import { isObject, suggestion } from "@crowdhook/core/internal";
 import { type Sender, type SignedDelivery, signDelivery } from "@crowdhook/core/testing";
-import { agentFor, endpoint, exchange, trouble } from "./exchange.js";
-import { type Failure, listed, marked, print, printJson, UsageError } from "./output.js";
-import { PROVIDERS, providersFor, senderOf } from "./providers.js";
-import { askedSecrets, type SecretOptions, secretsFor } from "./secrets.js";
-import { readBytes } from "./stored.js";
-import { answerOf, pace, progress, Tally } from "./tally.js";
+import { agentFor, endpoint, exchange, trouble } from "../exchange.js";
+import { type Failure, listed, marked, print, printJson, UsageError } from "../output.js";
+import { PROVIDERS, providersFor, senderOf } from "../providers.js";
+import { askedSecrets, type SecretOptions, secretsFor } from "../secrets.js";
+import { readBytes } from "../stored.js";
+import { answerOf, pace, progress, Tally } from "../tally.js";
 
 export interface SendOptions extends SecretOptions {
   readonly to: string;

@@ -8,12 +8,12 @@ import {
   type Suspect,
 } from "@crowdhook/core/inspect";
 import type { HeaderLines } from "@crowdhook/core/testing";
-import { shownEvents } from "./events.js";
-import { headersOf } from "./exchange.js";
-import { capitalized, colours, duration, marked, print, printJson, UsageError } from "./output.js";
-import { PROVIDERS, providerNamed, providerOf } from "./providers.js";
-import { askedSecrets, givenSecrets, type SecretOptions } from "./secrets.js";
-import { load, readBytes } from "./stored.js";
+import { shownEvents } from "../events.js";
+import { headersOf } from "../exchange.js";
+import { capitalized, colours, duration, marked, print, printJson, UsageError } from "../output.js";
+import { PROVIDERS, providerNamed, providerOf } from "../providers.js";
+import { askedSecrets, givenSecrets, type SecretOptions } from "../secrets.js";
+import { load, readBytes } from "../stored.js";
 
 export interface VerifyOptions extends SecretOptions {
   readonly header?: readonly string[];

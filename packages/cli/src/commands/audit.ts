@@ -11,10 +11,10 @@ import {
 } from "@crowdhook/audit";
 import type { Provider } from "@crowdhook/core";
 import { suggestion } from "@crowdhook/core/internal";
-import { endpoint } from "./exchange.js";
-import { colours, Failure, marked, print, printJson, UsageError } from "./output.js";
-import { PROVIDERS, providerNamed } from "./providers.js";
-import { askedSecrets, givenSecrets, type SecretOptions, secretsFor } from "./secrets.js";
+import { endpoint } from "../exchange.js";
+import { colours, Failure, marked, print, printJson, UsageError } from "../output.js";
+import { PROVIDERS, providerNamed } from "../providers.js";
+import { askedSecrets, givenSecrets, type SecretOptions, secretsFor } from "../secrets.js";
 
 export interface AuditCommandOptions extends SecretOptions {
   readonly list?: boolean;

@@ -1,4 +1,4 @@
-import { Failure, marked, print, printJson, printText, UsageError } from "./output.js";
+import { Failure, marked, print, printJson, printText, UsageError } from "../output.js";
 
 export interface MigrateOptions {
   readonly schema: string;
