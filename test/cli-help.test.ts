@@ -1,4 +1,5 @@
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { SENDERS } from "@crowdhook/core/testing";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { createApp } from "../examples/express/app.js";
 import { API_KEY, PROLIFIC_SECRET, SECRETS, TOLOKA_SECRET, useCli, vector } from "./cli-fixture.js";
@@ -12,7 +13,18 @@ describe("crowdhook", () => {
     ["required option '--to <url>'", 2, ["send", "POOL_CLOSED"]],
     ["Did you mean POOL_CLOSED?", 2, ["send", "pool_closd", "--to", "http://127.0.0.1:1"]],
     ["study.progress.change", 2, ["send", "nothing-like-it", "--to", "http://127.0.0.1:1"]],
-    ["must begin with http://", 2, ["send", "POOL_CLOSED", "--to", "localhost:3000"]],
+    ["must begin with http://", 2, ["send", "POOL_CLOSED", "--to", "ftp://localhost:3000"]],
+    [
+      'or be a host such as localhost:3000, not "localhost:port"',
+      2,
+      ["send", "POOL_CLOSED", "--to", "localhost:port"],
+    ],
+    [
+      'or be a host such as localhost:3000, not "/toloka-webhook"',
+      2,
+      ["send", "POOL_CLOSED", "--to", "/toloka-webhook"],
+    ],
+    ['or be a host such as localhost:3000, not ""', 2, ["send", "POOL_CLOSED", "--to", ""]],
     ["must not contain a user name", 2, ["send", "POOL_CLOSED", "--to", "http://a:b@localhost"]],
     ["a whole number from 1", 2, ["send", "POOL_CLOSED", "--to", "http://127.0.0.1:1", "--count", "0"]],
     [
@@ -63,6 +75,16 @@ describe("crowdhook", () => {
     expect(await coloured({ FORCE_COLOR: "1", NO_COLOR: "1" })).toBe(false);
   });
 
+  test("send --help lists every event type under its provider", async () => {
+    const { stdout } = await run(["send", "--help"]);
+    const [, list = ""] = /\nEvent types:\n(.*?)\n\n/s.exec(stdout) ?? [];
+    for (const { provider } of SENDERS) {
+      const [, types = ""] = new RegExp(`  ${provider.title}:\n((?: {4}.*\n?)+)`).exec(list) ?? [];
+      expect(types.split(/[\s,]+/).filter(Boolean)).toEqual(provider.eventTypes);
+    }
+    for (const line of list.split("\n")) expect(line.length).toBeLessThanOrEqual(80);
+  });
+
   test("--version prints the version of the package", async () => {
     const { version } = JSON.parse(
       readFileSync(new URL("../packages/cli/package.json", import.meta.url), "utf8"),
@@ -82,6 +104,7 @@ describe("the example in the help of", () => {
     "subscriptions",
     "queue",
     "queue migrate",
+    "completion",
     ...["list", "create", "test", "delete", "recover", "sync"].map((name) => `subscriptions ${name}`),
   ])("crowdhook %s runs", async (command) => {
     const { stdout } = await run([...command.split(" ").filter(Boolean), "--help"]);

@@ -14,6 +14,12 @@ describe("a third provider in SENDERS", () => {
     const { stdout } = await run(["send", "--help"], { env });
     expect(stdout).toMatch(/\(choices: "toloka",\s+"prolific", "acme"\)/);
     expect(stdout).toContain("TOLOKA_SECRET, PROLIFIC_SECRET, and ACME_SECRET");
+    expect(stdout).toContain("  Acme:\n    task.done, task.lost\n");
+  });
+
+  test("is completed", async () => {
+    const { stdout } = await run(["complete", "--", "send", "task."], { env });
+    expect(stdout).toBe("task.done \ntask.lost \n");
   });
 
   test("can be sent, received and sent again", async () => {

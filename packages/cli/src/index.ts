@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { version } from "../package.json";
 import { addAudit, addListen, addReplay, addSend, addVerify } from "./command-line/commands.js";
+import { addCompletion } from "./command-line/completion.js";
 import { EXIT_STATUS, SECRET_VARIABLES, TITLES } from "./command-line/options.js";
 import { addQueue } from "./command-line/queue.js";
 import { addSubscriptions } from "./command-line/subscriptions.js";
@@ -30,6 +31,7 @@ ${EXIT_STATUS}`,
 
 for (const add of [addSend, addListen, addReplay, addVerify, addAudit, addSubscriptions, addQueue])
   add(program, end);
+addCompletion(program);
 
 // A reader such as head closes the pipe when it has read enough.
 process.stdout.on("error", ({ code }: NodeJS.ErrnoException) => process.exit(code === "EPIPE" ? 0 : 1));

@@ -16,6 +16,13 @@ export function givenSecrets(
   return list === "" ? [] : list.split(",");
 }
 
+/** Names the secret that signs, for a sentence. */
+export function signingSecretName(provider: Provider, options: SecretOptions): string {
+  const { length } = givenSecrets(provider, options);
+  if (length === 0) return "the one that you typed";
+  return `the ${length > 1 ? "first " : ""}one in ${options.secret ? "--secret" : provider.secretVariable}`;
+}
+
 /** @throws UsageError for a secret that a receiver would refuse. */
 export function secretsFor(provider: Provider, options: SecretOptions): readonly string[] {
   const secrets = givenSecrets(provider, options);

@@ -1,4 +1,5 @@
-import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { isUtf8 } from "node:buffer";
+import { mkdir, readdir, readFile, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describeValue } from "@crowdhook/core/internal";
 import type { HeaderLines } from "@crowdhook/core/testing";
@@ -17,10 +18,17 @@ export interface StoredDelivery {
 
 const VERSION = 1;
 
+/** Returns bytes as text if it is the same bytes again, otherwise in base64. */
+export function encodeBody(body: Uint8Array): {
+  readonly encoding: "utf-8" | "base64";
+  readonly body: string;
+} {
+  const bytes = Buffer.from(body);
+  const encoding = isUtf8(bytes) ? "utf-8" : "base64";
+  return { encoding, body: bytes.toString(encoding) };
+}
+
 function format({ receivedAt, method, path, headers, body }: StoredDelivery): string {
-  const text = Buffer.from(body).toString();
-  // Text is stored only if it decodes to the same bytes again.
-  const isText = Buffer.from(text).equals(body);
   return `${JSON.stringify(
     {
       version: VERSION,
@@ -28,17 +36,26 @@ function format({ receivedAt, method, path, headers, body }: StoredDelivery): st
       method,
       path,
       headers: headers.map(([name, value]) => `${name}: ${value}`),
-      encoding: isText ? "utf-8" : "base64",
-      body: isText ? text : Buffer.from(body).toString("base64"),
+      ...encodeBody(body),
     },
     undefined,
     2,
   )}\n`;
 }
 
-/** @throws UsageError that says why the text is not a stored delivery. */
+/** A file is there, and holds something else than a delivery. */
+class NotStored extends UsageError {
+  readonly why: string;
+
+  constructor(file: string, fault: string) {
+    super(`${file} is not a stored delivery: ${fault}.`);
+    this.why = `not a stored delivery: ${fault}`;
+  }
+}
+
+/** @throws NotStored */
 function parse(text: string, file: string): StoredDelivery {
-  const wrong = (why: string) => new UsageError(`${file} is not a stored delivery: ${why}.`);
+  const wrong = (why: string) => new NotStored(file, why);
   let value: Record<string, unknown>;
   try {
     value = Object(JSON.parse(text));
@@ -68,6 +85,33 @@ export async function makeFolder(folder: string): Promise<void> {
   });
 }
 
+/** Returns the deliveries in a folder that no `listen` has shown yet, in the order of their names. */
+export async function notShownIn(folder: string): Promise<readonly string[]> {
+  const files = await filesIn(folder);
+  const times = await Promise.all(
+    files.map((file) =>
+      stat(file).then(
+        ({ mtimeMs }) => mtimeMs,
+        () => 0,
+      ),
+    ),
+  );
+  return files.filter((_, index) => (times[index] ?? 0) % 1000 !== 0);
+}
+
+/**
+ * Marks a saved delivery as shown: by a time of modification in whole seconds, which no new file has. The
+ * content stays, and the folder holds nothing but deliveries.
+ */
+export async function markShown(
+  file: string,
+  { receivedAt }: Pick<StoredDelivery, "receivedAt">,
+): Promise<void> {
+  const seconds = Math.floor(receivedAt.getTime() / 1000);
+  // Without the mark, a file of somebody else is shown again.
+  await utimes(file, seconds, seconds).catch(() => {});
+}
+
 let saved = 0;
 
 /** Writes a new file and returns its name. Names sort in the order of their times. */
@@ -86,29 +130,78 @@ export async function save(folder: string, delivery: StoredDelivery): Promise<st
   }
 }
 
+/** @throws UsageError if the file cannot be read or is not a stored delivery. */
 export async function load(file: string): Promise<StoredDelivery> {
-  return parse(await readText(file), file);
+  const text = decodeText(await readBytes(file));
+  if (text === undefined) throw new NotStored(file, "it is no text in UTF-8");
+  return parse(text, file);
 }
 
-/** Returns the deliveries in files and in the `.json` files of folders, in the order in which they were received. */
+/** A file that holds a delivery, or does not. */
+export interface StoredFile {
+  readonly file: string;
+  readonly delivery: StoredDelivery;
+}
+export interface SkippedFile {
+  readonly file: string;
+  readonly why: string;
+}
+
+/**
+ * Returns the deliveries in files and in the `.json` files of folders, in the order in which they were received,
+ * and apart from them the files that hold no delivery.
+ *
+ * @throws UsageError for a path that cannot be read.
+ */
 export async function loadAll(
   paths: readonly string[],
-): Promise<readonly { readonly file: string; readonly delivery: StoredDelivery }[]> {
+): Promise<{ readonly stored: readonly StoredFile[]; readonly skipped: readonly SkippedFile[] }> {
   const files = await Promise.all(
     paths.map(async (path) => {
       const isFolder = (await stat(path).catch(() => undefined))?.isDirectory();
-      if (!isFolder) return [path];
-      const names = (await readdir(path)).filter((name) => name.endsWith(".json")).sort();
-      return names.map((name) => join(path, name));
+      return isFolder ? filesIn(path) : [path];
     }),
   );
-  const stored = await Promise.all(files.flat().map(async (file) => ({ file, delivery: await load(file) })));
+  const stored: StoredFile[] = [];
+  const skipped: SkippedFile[] = [];
+  for (const file of files.flat()) {
+    try {
+      stored.push({ file, delivery: await load(file) });
+    } catch (error) {
+      if (!(error instanceof NotStored)) throw error;
+      skipped.push({ file, why: error.why });
+    }
+  }
   // The sort is stable, so deliveries of one millisecond stay in the order of their names.
-  return stored.sort((a, b) => a.delivery.receivedAt.getTime() - b.delivery.receivedAt.getTime());
+  stored.sort((a, b) => a.delivery.receivedAt.getTime() - b.delivery.receivedAt.getTime());
+  return { stored, skipped };
 }
 
-async function readText(file: string): Promise<string> {
-  return (await readBytes(file)).toString();
+/** Returns the `.json` files of a folder, sorted by name. */
+async function filesIn(folder: string): Promise<readonly string[]> {
+  const names = await readdir(folder).catch(({ code }: NodeJS.ErrnoException) => {
+    throw new UsageError(`The folder ${folder} cannot be read: ${code}.`);
+  });
+  return names
+    .filter((name) => name.endsWith(".json"))
+    .sort()
+    .map((name) => join(folder, name));
+}
+
+/** Byte order marks, with the encodings that they stand for. Windows PowerShell writes UTF-16. */
+const MARKS = [
+  { mark: [0xff, 0xfe], encoding: "utf-16le" },
+  { mark: [0xfe, 0xff], encoding: "utf-16be" },
+] as const;
+
+/** Returns the text without its byte order mark; `undefined` if the bytes are no text. */
+export function decodeText(bytes: Uint8Array): string | undefined {
+  const marked = MARKS.find(({ mark }) => mark.every((byte, index) => bytes[index] === byte));
+  try {
+    return new TextDecoder(marked?.encoding ?? "utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Reads a file, or standard input for `-`. */

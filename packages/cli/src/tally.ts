@@ -1,5 +1,6 @@
 import { setTimeout } from "node:timers/promises";
-import type { Answer } from "./exchange.js";
+import { firstLines, parseReply, rounded } from "./http/answer.js";
+import type { Answer } from "./http/exchange.js";
 import { add, colours, counted, marked, print } from "./output.js";
 
 /** Counts the answers to the deliveries that were sent. */
@@ -11,6 +12,7 @@ export class Tally {
   private readonly failures: Record<string, number> = {};
   private readonly latencies: number[] = [];
   private unexpected = 0;
+  private firstUnexpected: Answer | undefined;
 
   constructor(private readonly isExpected: (status: number) => boolean) {}
 
@@ -24,6 +26,7 @@ export class Tally {
     this.latencies.push(milliseconds);
     if (this.isExpected(status)) return true;
     this.unexpected++;
+    this.firstUnexpected ??= answer;
     return false;
   }
 
@@ -47,7 +50,7 @@ export class Tally {
   }
 
   toJSON() {
-    const { statuses, codes, outcomes, failures, unexpected } = this;
+    const { statuses, codes, outcomes, failures, unexpected, firstUnexpected } = this;
     const seconds = (performance.now() - this.began) / 1000;
     const answered = this.latencies.length;
     const sorted = [...this.latencies].sort((a, b) => a - b);
@@ -68,10 +71,17 @@ export class Tally {
         p99: percentile(0.99),
         max: rounded(sorted.at(-1)),
       },
+      ...(firstUnexpected && {
+        firstUnexpected: { status: firstUnexpected.status, lines: firstLines(firstUnexpected, false) },
+      }),
     };
   }
 
-  print(expectation?: string): void {
+  /**
+   * @param expectation What was sent, if 2xx is not expected.
+   * @param areShown Whether the answers were shown one by one.
+   */
+  print({ expectation = "", areShown }: { expectation?: string | undefined; areShown: boolean }): void {
     const { sent, answered, unexpected, statuses, codes, outcomes, failures, ...rest } = this.toJSON();
     const { seconds, perSecond, milliseconds } = rest;
     // A rate of a few deliveries says nothing.
@@ -79,7 +89,7 @@ export class Tally {
     const took = `${sent.toLocaleString("en")} sent in ${seconds} s${pace}`;
     print(marked(unexpected === 0, unexpected === 0 ? took : `${took}; not as expected: ${unexpected}`));
     const row = (name: string, value: string) => value && print(`  ${colours.dim(name.padEnd(12))} ${value}`);
-    row("sent with", expectation ?? "");
+    row("sent with", expectation);
     row("statuses", counted(statuses, "×"));
     row("codes", counted(codes, "×"));
     row("events", counted(outcomes));
@@ -88,39 +98,12 @@ export class Tally {
       const { p50, p90, p99, max } = milliseconds;
       row("latency", `p50 ${p50} ms, p90 ${p90} ms, p99 ${p99} ms, max ${max} ms`);
     }
+    if (rest.firstUnexpected && !areShown) {
+      const { status, lines } = rest.firstUnexpected;
+      print(`  The first answer that is not as expected: ${status}`);
+      for (const line of lines) print(`    ${colours.dim(line)}`);
+    }
   }
-}
-
-function rounded(value = 0): number {
-  return Number(value.toPrecision(3));
-}
-
-/** Returns an answer in short: `200  1 handled  3.1 ms`. */
-export function answerOf(answer: Answer): string {
-  const { code, outcomes } = parseReply(answer);
-  return [answer.status, code ?? counted(outcomes), `${rounded(answer.milliseconds)} ms`]
-    .filter(Boolean)
-    .join("  ");
-}
-
-const OUTCOMES = ["handled", "ignored", "duplicate", "failed", "busy", "unrecognized"];
-
-/** Reads the code and the counts in a reply of crowdhook. Other servers send other bodies. */
-export function parseReply({ body }: Pick<Answer, "body">): {
-  code?: string;
-  outcomes: Record<string, number>;
-} {
-  let value: Record<string, unknown> = {};
-  try {
-    // Replies of crowdhook are smaller.
-    if (body.byteLength < 10_000) value = Object(JSON.parse(body.toString()));
-  } catch {}
-  const { code } = value;
-  const outcomes = OUTCOMES.flatMap((name) => (typeof value[name] === "number" ? [[name, value[name]]] : []));
-  return {
-    ...(typeof code === "string" && { code: code.slice(0, 100) }),
-    outcomes: Object.fromEntries(outcomes),
-  };
 }
 
 /** Returns a function that resolves when the next delivery may be sent. @param rate Deliveries per second. */

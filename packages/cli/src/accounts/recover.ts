@@ -2,11 +2,13 @@ import type { DeliveryHeaders, EventRecord, Outcome, Recovery } from "@crowdhook
 import { RECOVERABLE_MS } from "@crowdhook/core/internal";
 import { signDelivery } from "@crowdhook/core/testing";
 import type { RecoveryProgress } from "@crowdhook/subscriptions";
-import { agentFor, endpoint, exchange, trouble } from "../exchange.js";
+import { parseReply } from "../http/answer.js";
+import { endpoint } from "../http/endpoint.js";
+import { agentFor, exchange, trouble } from "../http/exchange.js";
 import { Failure, print, printError, printJson } from "../output.js";
 import { senderOf } from "../providers.js";
 import { askedSecrets, type SecretOptions, secretsFor } from "../secrets.js";
-import { parseReply, progress } from "../tally.js";
+import { progress } from "../tally.js";
 import type { Account, AccountOpener, AccountOptions } from "./account.js";
 
 export interface RecoverOptions extends AccountOptions, SecretOptions {

@@ -1,11 +1,11 @@
 import { suggestion } from "@crowdhook/core/internal";
 import { Option } from "commander";
+import { isPrivateUrl } from "../http/private-host.js";
 import { Failure, listed, marked, print, printError, printJson, UsageError } from "../output.js";
 import { asked } from "../prompt.js";
 import { senderOf } from "../providers.js";
 import type { Account, AccountOpener, AccountOptions, Subscription, TargetOptions } from "./account.js";
 import { ACCOUNTS } from "./accounts.js";
-import { isPrivateUrl } from "./private-host.js";
 import { type RecoverOptions, recoverInto } from "./recover.js";
 
 export interface SyncOptions extends TargetOptions {

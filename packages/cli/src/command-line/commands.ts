@@ -1,8 +1,11 @@
 import { SENDERS } from "@crowdhook/core/testing";
-import { type Command, Option } from "commander";
+import { Argument, type Command, Option } from "commander";
 import { listed } from "../output.js";
+import { suggesting } from "./candidates.js";
 import {
+  ALL_TYPES,
   ENDPOINT,
+  EVENT_TYPES,
   EXIT_STATUS,
   jsonOption,
   OPTIONAL_SECRETS,
@@ -13,6 +16,7 @@ import {
   SECRETS,
   secretOption,
   several,
+  statuses,
   timeoutOption,
   whole,
 } from "./options.js";
@@ -32,16 +36,21 @@ export function addSend(program: Command, end: End): void {
   program
     .command("send")
     .description("send signed deliveries to an endpoint")
-    .argument("<type>", `an event type such as ${SAMPLE_TYPES}, or "all" for one of each type`)
-    .requiredOption("--to <url>", ENDPOINT)
+    .addArgument(
+      suggesting(
+        new Argument("<type>", `an event type such as ${SAMPLE_TYPES}, or "all" for one of each type`),
+        ["all", ...ALL_TYPES],
+      ),
+    )
+    .requiredOption("--to <url>", `${ENDPOINT}; localhost:3000 is enough`)
     .addOption(providerOption())
     .option("--count <n>", "deliveries of each type", whole, 1)
     .option("--rate <n>", "deliveries per second at most", rate)
     .option("--batch <n>", "events in each delivery, where a provider's deliveries carry many", whole, 1)
     .option("--concurrency <n>", "deliveries at once", whole, 10)
     .option(
-      "--data <file>",
-      "JSON object whose fields replace those of the sample event or add to them; - reads standard input",
+      "--data <json>",
+      "JSON object, or the file of one, whose fields replace those of the sample event or add to them; - reads standard input",
     )
     .addOption(
       new Option(
@@ -58,6 +67,7 @@ export function addSend(program: Command, end: End): void {
       `
 Example:
   $ crowdhook send ${SENDERS[0]?.defaultType} --to http://127.0.0.1:3000${EXAMPLE_PATH}
+${EVENT_TYPES}
 ${SECRETS}
 The first of several secrets signs.
 ${EXIT_STATUS}`,
@@ -76,7 +86,25 @@ export function addListen(program: Command, end: End): void {
       "--forward <url>",
       "pass each delivery on and return the answer; without a path, the delivery's own path is kept",
     )
-    .option("--save <folder>", "save each delivery as a file, for replay and verify")
+    .option(
+      "--save <folder>",
+      "save each delivery as a file, for replay and verify; those in it that were not shown yet are listed first",
+    )
+    .addOption(
+      suggesting(
+        new Option(
+          "--event <type>",
+          "show only deliveries with an event of this type (repeatable)",
+        ).argParser(several),
+        ALL_TYPES,
+      ),
+    )
+    .option(
+      "--status <code>",
+      "show only deliveries answered with this status: 401, 4xx (repeatable)",
+      statuses,
+    )
+    .option("--full", "show payloads of any length")
     .option("--tolerance <seconds>", "how old a signature may be", positive, 300)
     .addOption(timeoutOption())
     .addOption(secretOption())

@@ -3,10 +3,30 @@ import { InvalidArgumentError, Option } from "commander";
 import { listed } from "../output.js";
 import { PROVIDERS } from "../providers.js";
 
+/** In columns, as commander wraps where there is no terminal. */
+const HELP_WIDTH = 80;
+
 export const SECRET_VARIABLES = listed(
   PROVIDERS.map(({ secretVariable }) => secretVariable),
   "and",
 );
+
+/** Every event type of each provider, wrapped, for the help. */
+export const EVENT_TYPES = `
+Event types:
+${PROVIDERS.filter(({ eventTypes }) => eventTypes.length > 0)
+  .map(({ title, eventTypes }) => `  ${title}:\n${wrapped(eventTypes.join(", "), "    ")}`)
+  .join("\n")}`;
+
+function wrapped(text: string, indent: string): string {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const last = lines.at(-1);
+    if (last === undefined || last.length + word.length >= HELP_WIDTH) lines.push(`${indent}${word}`);
+    else lines[lines.length - 1] = `${last} ${word}`;
+  }
+  return lines.join("\n");
+}
 
 export const TITLES = listed(
   PROVIDERS.map(({ title }) => title),
@@ -38,6 +58,9 @@ export function providerOption(providers: readonly Provider[] = PROVIDERS): Opti
   );
 }
 
+/** Every event type, for a shell to complete. */
+export const ALL_TYPES = PROVIDERS.flatMap(({ eventTypes }) => eventTypes);
+
 export function secretOption(): Option {
   return new Option(
     "--secret <secret>",
@@ -67,6 +90,12 @@ export function positive(value: string): number {
   const number = Number(value);
   if (value.trim() !== "" && number > 0 && number < 2_000_000) return number;
   throw new InvalidArgumentError("It must be a number above 0.");
+}
+
+/** Parses a status, or a class of them. */
+export function statuses(value: string, before: readonly string[] = []): readonly string[] {
+  if (/^[1-5](\d\d|xx)$/i.test(value)) return [...before, value.toLowerCase()];
+  throw new InvalidArgumentError("It must be a status such as 401, or a class of them such as 4xx.");
 }
 
 /** Parses `20` or `20/s`. */

@@ -1,6 +1,7 @@
 import { type Command, Option } from "commander";
 import type { AccountFlag } from "../accounts/account.js";
 import { ACCOUNTS } from "../accounts/accounts.js";
+import { suggesting } from "./candidates.js";
 import type { End } from "./commands.js";
 import {
   EXIT_STATUS,
@@ -106,7 +107,14 @@ function account(subscriptions: Command, name: string): Command {
 function target(subscriptions: Command, name: string): Command {
   const command = account(subscriptions, name)
     .requiredOption("--url <url>", "where the provider sends deliveries")
-    .requiredOption("--event <type>", 'an event type (repeatable), or "all"', several)
+    .addOption(
+      suggesting(
+        new Option("--event <type>", 'an event type (repeatable), or "all"')
+          .argParser(several)
+          .makeOptionMandatory(),
+        ["all", ...ACCOUNTS.flatMap(({ provider }) => provider.eventTypes)],
+      ),
+    )
     .addOption(secretOption());
   return addFlags(command, "target");
 }

@@ -11,7 +11,7 @@ import {
 } from "@crowdhook/audit";
 import type { Provider } from "@crowdhook/core";
 import { suggestion } from "@crowdhook/core/internal";
-import { endpoint } from "../exchange.js";
+import { endpoint } from "../http/endpoint.js";
 import { colours, Failure, marked, print, printJson, UsageError } from "../output.js";
 import { PROVIDERS, providerNamed } from "../providers.js";
 import { askedSecrets, givenSecrets, type SecretOptions, secretsFor } from "../secrets.js";
@@ -33,9 +33,12 @@ export async function auditEndpoint(url: string | undefined, options: AuditComma
   if (options.list) return list(options);
   if (url === undefined) throw new UsageError("Pass the URL of the endpoint, or --list.");
   if (timeout > 60) throw new UsageError("--timeout must be at most 60 seconds.");
-  const to = endpoint(url, "The URL");
-  const provider = providerNamed(options.provider) ?? providerOf(url, options);
-  const report = options.report === undefined ? undefined : endpoint(options.report, "--report")("/").href;
+  const to = endpoint(url, "The URL", { needsScheme: true });
+  const provider = providerNamed(options.provider) ?? providerOf(to("/"), options);
+  const report =
+    options.report === undefined
+      ? undefined
+      : endpoint(options.report, "--report", { needsScheme: true })("/").href;
   for (const id of only ?? []) checkId(id, provider);
   const secrets = await askedSecrets(provider, secretsFor(provider, options));
   const target = to(provider.defaultPath);
@@ -76,8 +79,8 @@ export async function auditEndpoint(url: string | undefined, options: AuditComma
 }
 
 /** Finds the provider by the URL's path, or else by the secret that is set. */
-function providerOf(url: string, options: AuditCommandOptions): Provider {
-  const path = new URL(url).pathname.toLowerCase();
+function providerOf(url: URL, options: AuditCommandOptions): Provider {
+  const path = url.pathname.toLowerCase();
   const inPath = PROVIDERS.filter(({ name }) => path.includes(name));
   const withSecret = options.secret ? [] : PROVIDERS.filter((provider) => givenSecrets(provider).length > 0);
   for (const [provider, ...others] of [inPath, withSecret]) {

@@ -1,14 +1,17 @@
 import { randomUUID } from "node:crypto";
 import type http from "node:http";
 import type { Provider } from "@crowdhook/core";
-import { isObject, suggestion } from "@crowdhook/core/internal";
+import { suggestion } from "@crowdhook/core/internal";
 import { type Sender, type SignedDelivery, signDelivery } from "@crowdhook/core/testing";
-import { agentFor, endpoint, exchange, trouble } from "../exchange.js";
+import { endpoint } from "../http/endpoint.js";
+import { agentFor, exchange, trouble } from "../http/exchange.js";
 import { type Failure, listed, marked, print, printJson, UsageError } from "../output.js";
 import { PROVIDERS, providersFor, senderOf } from "../providers.js";
-import { askedSecrets, type SecretOptions, secretsFor } from "../secrets.js";
-import { readBytes } from "../stored.js";
-import { answerOf, pace, progress, Tally } from "../tally.js";
+import { askedSecrets, type SecretOptions, secretsFor, signingSecretName } from "../secrets.js";
+import { pace, progress, Tally } from "../tally.js";
+import { printAnswer } from "./answers.js";
+import { fieldsIn } from "./fields.js";
+import { Explanations } from "./refusals.js";
 
 export interface SendOptions extends SecretOptions {
   readonly to: string;
@@ -54,16 +57,18 @@ export async function send(type: string, options: SendOptions): Promise<boolean>
   const isShown = total <= SHOWN_MAX && !json;
   const bar = isShown || json ? undefined : await progress(total);
   const agent = agentFor(to("/"), options.concurrency);
-  const failure = await sendAll({ kinds, compose, to, tally, isShown, agent, bar }, options);
+  const explanations = new Explanations();
+  const failure = await sendAll({ kinds, compose, to, tally, explanations, isShown, agent, bar }, options);
   bar?.stop();
   agent.destroy();
-  if (json) printJson({ to: options.to, ...tally.toJSON() });
+  const hint = explanations.all.join(" ");
+  if (json) printJson({ to: options.to, ...tally.toJSON(), ...(hint && { hint }) });
   if (failure) throw failure;
   if (!json) {
     if (isShown) print();
-    tally.print(
-      tamper && `${tamper === "time" ? "a time an hour ago" : `a spoilt ${tamper}`}: 401 is expected`,
-    );
+    const spoilt = tamper === "time" ? "a time an hour ago" : `a spoilt ${tamper}`;
+    tally.print({ areShown: isShown, expectation: tamper && `${spoilt}: 401 is expected` });
+    for (const explanation of explanations.all) print(explanation);
   }
   return tally.isAsExpected;
 }
@@ -101,6 +106,7 @@ interface Run {
   readonly compose: (kind: Kind) => SignedDelivery;
   readonly to: (path: string) => URL;
   readonly tally: Tally;
+  readonly explanations: Explanations;
   readonly isShown: boolean;
   readonly agent: http.Agent;
   readonly bar: { increment(): void } | undefined;
@@ -108,7 +114,7 @@ interface Run {
 
 /** Sends all deliveries. Stops and returns why if the endpoint has not answered at all. */
 async function sendAll(run: Run, options: SendOptions): Promise<Failure | undefined> {
-  const { kinds, compose, to, tally, isShown, agent, bar } = run;
+  const { kinds, compose, to, tally, explanations, isShown, agent, bar } = run;
   const { count, concurrency, duplicate, timeout, rate } = options;
   const deliveries = count * kinds.length;
   const turn = pace(rate);
@@ -119,20 +125,23 @@ async function sendAll(run: Run, options: SendOptions): Promise<Failure | undefi
     while (next < deliveries && failure === undefined) {
       const kind = kinds[next++ % kinds.length] as Kind;
       const { method, headers, body } = compose(kind);
-      const url = to(kind.sender.provider.defaultPath);
+      const { provider } = kind.sender;
+      const url = to(provider.defaultPath);
       const outgoing = { method, url, headers: Object.entries(headers), body: Buffer.from(body) };
       for (const copy of duplicate ? ["", " again"] : [""]) {
         await turn();
-        const name = (kind.type + copy).padEnd(36);
+        const name = (kind.type + copy).padEnd(35);
         try {
           const answer = await exchange(outgoing, { agent, timeout });
           const isExpected = tally.answered(answer);
-          if (isShown) print(marked(isExpected, `${name} ${answerOf(answer)}`));
+          if (isShown) printAnswer(name, answer, isExpected);
+          if (!isExpected)
+            explanations.add({ url, answer, provider, secret: signingSecretName(provider, options) });
         } catch (error) {
           const why = trouble(error, url);
           if (tally.isEmpty) failure ??= why;
           tally.failed(why.message);
-          if (isShown && !failure) print(marked(false, `${name} ${why.message}`));
+          if (isShown && !failure) print(marked(false, `${name}  ${why.message}`));
         }
         bar?.increment();
         if (failure) return;
@@ -143,6 +152,7 @@ async function sendAll(run: Run, options: SendOptions): Promise<Failure | undefi
   return failure;
 }
 
+/** @throws UsageError if no provider, or not the one of `--provider`, has the type. */
 function kindsOf(type: string, provider: string | undefined): readonly Kind[] {
   const all = providersFor(provider)
     .map(senderOf)
@@ -150,18 +160,11 @@ function kindsOf(type: string, provider: string | undefined): readonly Kind[] {
   const kinds = type === "all" ? all : all.filter((kind) => kind.type === type);
   if (kinds.length > 0) return kinds;
   const types = all.map(({ type }) => type);
-  throw new UsageError(
-    `There is no event type ${JSON.stringify(type)}.${suggestion(type, types)} There are ${types.join(", ")}, and all for one of each.`,
-  );
-}
-
-async function fieldsIn(file: string): Promise<Record<string, unknown>> {
-  let value: unknown;
-  try {
-    value = JSON.parse((await readBytes(file)).toString());
-  } catch (error) {
-    if (error instanceof UsageError) throw error;
-  }
-  if (isObject(value)) return value;
-  throw new UsageError("--data must be a JSON object: the fields of an event.");
+  const owner = PROVIDERS.find(({ eventTypes }) => eventTypes.includes(type));
+  const fix = owner
+    ? ` It is one of ${owner.title}: leave --provider out.`
+    : suggestion(type, types) || ` There are ${types.join(", ")}, and all for one of each.`;
+  const [only] = providersFor(provider);
+  const whose = provider === undefined ? "" : ` of ${only?.title}`;
+  throw new UsageError(`There is no event type ${JSON.stringify(type)}${whose}.${fix}`);
 }

@@ -1,7 +1,8 @@
 import type http from "node:http";
 import type { Reply } from "@crowdhook/core";
 import { writeNodeReply } from "@crowdhook/core/adapter";
-import { type Answer, agentFor, endpoint, endToEnd, exchange, trouble } from "../exchange.js";
+import { endpoint } from "../http/endpoint.js";
+import { type Answer, agentFor, endToEnd, exchange, trouble } from "../http/exchange.js";
 import type { Failure } from "../output.js";
 import type { StoredDelivery } from "../stored.js";
 
@@ -11,6 +12,8 @@ export type Forwarded =
   | { readonly url: URL; readonly answer?: undefined; readonly failure: Failure };
 
 export interface Forwarder {
+  /** Where deliveries go that have no path. */
+  readonly target: URL;
   /** Passes a delivery on. Never rejects. */
   forward(delivery: StoredDelivery): Promise<Forwarded>;
   close(): void;
@@ -19,8 +22,10 @@ export interface Forwarder {
 /** @throws UsageError for a URL that nothing can be sent to. */
 export function createForwarder(text: string, { timeout }: { readonly timeout: number }): Forwarder {
   const to = endpoint(text, "--forward");
-  const agent = agentFor(to("/"), Number.POSITIVE_INFINITY);
+  const target = to("/");
+  const agent = agentFor(target, Number.POSITIVE_INFINITY);
   return {
+    target,
     async forward(delivery) {
       const url = to(delivery.path);
       try {

@@ -8,7 +8,7 @@ import {
 } from "@crowdhook/core";
 import { gather, writeNodeReply } from "@crowdhook/core/adapter";
 import { findMistakes, type Inspection, inspect, type Mistake } from "@crowdhook/core/inspect";
-import { headersOf, linesOf } from "../exchange.js";
+import { headersOf, linesOf } from "../http/exchange.js";
 import { PROVIDERS, providerNamed, providerOf } from "../providers.js";
 import { type StoredDelivery, save } from "../stored.js";
 import { type Forwarded, type Forwarder, passBack } from "./forward.js";
@@ -20,6 +20,8 @@ export interface HandledRequest {
   readonly method: string;
   readonly path: string;
   bytes?: number;
+  /** `undefined` if it could not be read. */
+  body?: Uint8Array;
   provider?: Provider | undefined;
   /** The number of this provider's secrets. */
   secrets: number;
@@ -66,6 +68,7 @@ export function createHandler(
       return handled;
     }
     handled.bytes = body.byteLength;
+    handled.body = body;
     const delivery: StoredDelivery = { receivedAt, method, path, headers: lines, body };
     // First, so that every delivery that was received can be replayed, whatever is in it.
     if (options.save !== undefined) await saveDelivery(handled, delivery, options.save);
@@ -81,6 +84,28 @@ export function createHandler(
     if (provider) await inspectDelivery(handled, provider, { headers, body }, secrets, options);
     return handled;
   };
+}
+
+/** Returns what there is to report about a delivery that an earlier process has answered. */
+export async function inspectStored(
+  { receivedAt, method, path, headers: lines, body }: StoredDelivery,
+  file: string,
+  secrets: Secrets,
+  options: ListenOptions,
+): Promise<HandledRequest> {
+  const handled: HandledRequest = {
+    receivedAt,
+    method,
+    path,
+    bytes: body.byteLength,
+    body,
+    secrets: 0,
+    file,
+  };
+  const headers = headersOf(lines);
+  const provider = providerNamed(options.provider) ?? providerOf(headers, body);
+  if (provider) await inspectDelivery(handled, provider, { headers, body }, secrets, options);
+  return handled;
 }
 
 /** The report of each delivery says the same, and log lines would stand in between. */

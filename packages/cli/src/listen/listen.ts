@@ -1,9 +1,12 @@
 import http from "node:http";
 import type { AddressInfo } from "node:net";
-import { add, counted, Failure, print, printBug, printJson, UsageError } from "../output.js";
+import { suggestion } from "@crowdhook/core/internal";
+import { add, counted, Failure, print, printBug, printError, printJson, UsageError } from "../output.js";
 import { PROVIDERS } from "../providers.js";
 import { secretsFor } from "../secrets.js";
-import { makeFolder } from "../stored.js";
+import { makeFolder, markShown, notShownIn } from "../stored.js";
+import { showEarlier } from "./earlier.js";
+import { createFilter } from "./filter.js";
 import { createForwarder } from "./forward.js";
 import { createHandler } from "./handle.js";
 import type { ListenOptions } from "./options.js";
@@ -19,19 +22,26 @@ export async function listen(options: ListenOptions): Promise<boolean> {
   const secrets = new Map(PROVIDERS.map((provider) => [provider, secretsFor(provider, options)]));
   const forwarder = options.forward === undefined ? undefined : createForwarder(options.forward, options);
   if (options.save !== undefined) await makeFolder(options.save);
+  const earlier = options.save === undefined ? [] : await notShownIn(options.save);
   const handle = createHandler(secrets, forwarder, options);
+  const passes = createFilter(options);
+  const isFiltered = Boolean(options.event ?? options.status);
   const verdicts: Record<string, number> = {};
   let deliveries = 0;
+  let shown = 0;
 
   const inFlight = new Set<Promise<void>>();
   const server = http.createServer((request, response) => {
     if (!server.listening) response.setHeader("connection", "close");
     const handled = handle(request, response)
-      .then((handledRequest) => {
+      .then(async (handledRequest) => {
         deliveries++;
         add(verdicts, verdictOf(handledRequest));
-        if (json) printJson(recordOf(handledRequest));
+        if (!passes(handledRequest)) return;
+        shown++;
+        if (json) printJson(recordOf(handledRequest, options));
         else printRequest(handledRequest, options);
+        if (handledRequest.file) await markShown(handledRequest.file, handledRequest);
       })
       .catch((error: unknown) => {
         printBug(error);
@@ -41,7 +51,7 @@ export async function listen(options: ListenOptions): Promise<boolean> {
     inFlight.add(handled);
   });
   const url = await startServer(server, options);
-  if (isLoop(options.forward, url)) {
+  if (isLoop(forwarder?.target, url)) {
     server.close();
     throw new UsageError("--forward leads back to this port. Listen on another port with --port.");
   }
@@ -50,18 +60,29 @@ export async function listen(options: ListenOptions): Promise<boolean> {
     process.once("SIGINT", resolve);
     process.once("SIGTERM", resolve);
   });
+  for (const type of options.event ?? []) warnOfType(type);
   if (json) printJson({ listening: url });
-  else printWelcome(url, secrets, options);
+  else printWelcome(url, forwarder?.target, secrets, options);
+  await showEarlier(earlier, secrets, options);
 
   await signal;
   await stopServer(server, inFlight);
   forwarder?.close();
-  if (json) printJson({ deliveries, verdicts });
+  if (json) printJson({ deliveries, ...(isFiltered && { shown }), verdicts });
   else {
     print();
-    print(`${deliveries} received${deliveries > 0 ? `: ${counted(verdicts, "×")}` : "."}`);
+    print(
+      `${deliveries} received${isFiltered ? `, ${shown} shown` : ""}${deliveries > 0 ? `: ${counted(verdicts, "×")}` : "."}`,
+    );
   }
   return true;
+}
+
+/** A provider may add types, so that an unknown one is no mistake for sure. */
+function warnOfType(type: string): void {
+  const known = PROVIDERS.flatMap(({ eventTypes }) => eventTypes);
+  if (known.includes(type)) return;
+  printError(`--event: this release knows no event type ${JSON.stringify(type)}.${suggestion(type, known)}`);
 }
 
 /** Resolves with the server's URL. */
@@ -92,8 +113,8 @@ async function stopServer(server: http.Server, inFlight: ReadonlySet<Promise<voi
   await closed;
 }
 
-function isLoop(forward: string | undefined, url: string): boolean {
-  if (forward === undefined) return false;
-  const { hostname, port } = new URL(forward);
+function isLoop(target: URL | undefined, url: string): boolean {
+  if (target === undefined) return false;
+  const { hostname, port } = target;
   return port === new URL(url).port && /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname);
 }

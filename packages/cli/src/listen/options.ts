@@ -9,6 +9,12 @@ export interface ListenOptions extends SecretOptions {
   readonly save?: string;
   readonly tolerance: number;
   readonly timeout: number;
+  /** Shows only deliveries with an event of one of these types. */
+  readonly event?: readonly string[];
+  /** Shows only deliveries with one of these answers: `401`, `4xx`. */
+  readonly status?: readonly string[];
+  /** Shows payloads of any length. */
+  readonly full?: boolean;
   readonly json?: boolean;
 }
 

@@ -1,13 +1,21 @@
 import type { Reply } from "@crowdhook/core";
 import type { Inspection } from "@crowdhook/core/inspect";
 import { shownEvents } from "../events.js";
-import { capitalized, colours, counted, duration, listed, marked, print } from "../output.js";
+import { answerOf } from "../http/answer.js";
+import { capitalized, colours, counted, duration, listed, marked, print, printText } from "../output.js";
 import { PROVIDERS, providersFor } from "../providers.js";
-import { answerOf } from "../tally.js";
+import { encodeBody } from "../stored.js";
+import { statusOf } from "./filter.js";
 import type { HandledRequest } from "./handle.js";
 import type { ListenOptions, Secrets } from "./options.js";
+import { payloadLines } from "./payload.js";
 
-export function printWelcome(url: string, secrets: Secrets, options: ListenOptions): void {
+export function printWelcome(
+  url: string,
+  target: URL | undefined,
+  secrets: Secrets,
+  options: ListenOptions,
+): void {
   print(`Listening on ${colours.bold(url)}, any path. Ctrl-C ends it.`);
   for (const provider of providersFor(options.provider)) {
     const { title, secretVariable } = provider;
@@ -15,14 +23,20 @@ export function printWelcome(url: string, secrets: Secrets, options: ListenOptio
     const unverified = colours.yellow(`nothing is verified; ${secretVariable} is not set`);
     print(`  ${title}: ${length > 0 ? `${length} secret${length > 1 ? "s" : ""}` : unverified}`);
   }
-  if (options.forward) print(`  Forwarding to ${options.forward}`);
+  if (target)
+    print(`  Forwarding to ${target.pathname === "/" && !target.search ? target.origin : target.href}`);
   if (options.save) print(`  Saving to ${options.save}`);
+  const filters = [
+    options.event && `with ${options.event.join(" or ")}`,
+    options.status && `answered ${options.status.join(" or ")}`,
+  ];
+  if (filters.some(Boolean)) print(`  Showing only deliveries ${filters.filter(Boolean).join(", ")}`);
   print();
 }
 
 export function printRequest(handled: HandledRequest, options: ListenOptions): void {
   const { receivedAt, method, path, bytes } = handled;
-  const time = receivedAt.toISOString().slice(11, 19);
+  const time = receivedAt.toTimeString().slice(0, 8);
   print(`${colours.dim(time)} ${method} ${path}${bytes === undefined ? "" : `, ${bytes} bytes`}`);
   printInspection(handled);
   const { shown, leftOut } = shownEvents(handled.inspection?.events ?? []);
@@ -32,6 +46,7 @@ export function printRequest(handled: HandledRequest, options: ListenOptions): v
     for (const problem of problems ?? []) print(`      ${colours.yellow(problem)}`);
   }
   if (leftOut > 0) print(`    … and ${leftOut} more events`);
+  for (const line of payloadLines(handled.body ?? new Uint8Array(), options)) printText(`    ${line}`);
   printOutcome(handled, options);
 }
 
@@ -90,9 +105,12 @@ export function verdictOf({ inspection, secrets, unread }: HandledRequest): stri
   return inspection.code ?? (secrets > 0 ? "genuine" : "not verified");
 }
 
+/** In bytes. A longer body is in the line of `--json` only with `--full`. */
+const BODY_MAX = 10_000;
+
 /** Returns the line of `--json` for a request. */
-export function recordOf(handled: HandledRequest) {
-  const { receivedAt, provider, inspection, mistakes, forwarded, reply, secrets, ...rest } = handled;
+export function recordOf(handled: HandledRequest, { full }: ListenOptions) {
+  const { receivedAt, provider, inspection, mistakes, forwarded, reply, secrets, body, ...rest } = handled;
   const { code, reason, secret, age, events } = inspection ?? {};
   const { shown, leftOut = 0 } = events ? shownEvents(events) : {};
   return {
@@ -108,7 +126,8 @@ export function recordOf(handled: HandledRequest) {
     events: shown,
     ...(leftOut > 0 && { eventsLeftOut: leftOut }),
     ...(forwarded && { forwardedTo: forwarded.url, failure: forwarded.failure?.message }),
-    status: forwarded ? (forwarded.answer?.status ?? 502) : reply?.status,
+    status: statusOf(handled),
     reply: reply && JSON.parse(reply.body),
+    ...(body && (full || body.byteLength <= BODY_MAX) && encodeBody(body)),
   };
 }

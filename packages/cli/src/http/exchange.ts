@@ -1,9 +1,8 @@
 import http from "node:http";
 import https from "node:https";
 import type { DeliveryHeaders } from "@crowdhook/core";
-import { describeValue } from "@crowdhook/core/internal";
 import type { HeaderLines } from "@crowdhook/core/testing";
-import { Failure, UsageError } from "./output.js";
+import { Failure } from "../output.js";
 
 export interface Outgoing {
   readonly method: string;
@@ -140,27 +139,4 @@ export function trouble(error: unknown, { host }: URL): Failure {
     default:
       return new Failure(`${host} could not be reached: ${code ?? message}.`);
   }
-}
-
-/**
- * Returns the URL to send to, as a function of a delivery's own path. A URL without a path gets that path.
- *
- * @throws UsageError if the text is not a URL to send to.
- */
-export function endpoint(text: string, option: string): (path: string) => URL {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url === undefined || !/^https?:$/.test(url.protocol)) {
-    throw new UsageError(`${option} must begin with http:// or https://, not ${describeValue(text)}.`);
-  }
-  if (url.username || url.password)
-    throw new UsageError(`${option} must not contain a user name or a password.`);
-  if (url.pathname !== "/" || url.search !== "") return () => url;
-  return (path) => {
-    const own = new URL(url);
-    // Set part by part: as a relative URL, a path that begins with two slashes would name another host.
-    const [pathname = "", ...query] = path.split("?");
-    own.pathname = pathname;
-    own.search = query.join("?");
-    return own;
-  };
 }
