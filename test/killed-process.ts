@@ -10,6 +10,8 @@ export interface KilledProcess {
   /** Resolves when the process has printed so many lines that fit. */
   prints(fits: (line: string) => boolean, times?: number): Promise<void>;
   end(signal: NodeJS.Signals): Promise<void>;
+  /** Resolves with the signal that ended the process; `null` if it has exited. */
+  readonly ended: Promise<NodeJS.Signals | null>;
 }
 
 /** Starts a script of this folder. Its argument is the JSON of `options`. */
@@ -19,6 +21,7 @@ export function startProcess(script: string, options: object): KilledProcess {
     stdio: ["ignore", "pipe", process.env.WORKER_LOG ? "inherit" : "ignore"],
   });
   children.add(child.once("exit", () => children.delete(child)));
+  const ended = once(child, "exit").then(([, signal]) => signal as NodeJS.Signals | null);
   const waiting = new Set<(line: string) => void>();
   createInterface(child.stdout).on("line", (line) => {
     for (const take of waiting) take(line);
@@ -38,6 +41,7 @@ export function startProcess(script: string, options: object): KilledProcess {
       });
     },
     end: (signal) => end(child, signal),
+    ended,
   };
 }
 

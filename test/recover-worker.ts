@@ -1,4 +1,4 @@
-/** A process of recover-sinks.test.ts that recovers, and is killed. It prints a line for each batch. */
+/** A process of recover-kills.test.ts that recovers, and is killed. It prints a line for each batch. */
 import { bullmqSink } from "@crowdhook/bullmq";
 import { createReceiver } from "@crowdhook/core";
 import { toloka } from "@crowdhook/core/toloka";

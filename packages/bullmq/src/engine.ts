@@ -51,6 +51,11 @@ export function createBullmqEngine(context: EngineContext, target: string | Redi
 
     discard: (provider, key) => request(ANSWER_MS, ({ client }) => queues.discard(client, provider, key)),
 
+    latestOccurrence: (key) => request(ANSWER_MS, ({ client }) => queues.latestOccurrence(client, key)),
+
+    recordOccurrence: (key, time) =>
+      request(ANSWER_MS, ({ client }) => queues.recordOccurrence(client, key, time)),
+
     // A request waits until the connection is ready.
     ready: () => request(LISTING_MS, async ({ client }) => void (await client.ping())),
 

@@ -19,12 +19,18 @@ export interface Queues {
   replay(client: Redis, provider: string, key: string): Promise<boolean>;
   /** Deletes a failed event. Resolves with whether it was found. */
   discard(client: Redis, provider: string, key: string): Promise<boolean>;
+  /** Returns the latest time recorded for the key. */
+  latestOccurrence(client: Redis, key: string): Promise<number | undefined>;
+  /** Remembers the later of the time and the recorded one. */
+  recordOccurrence(client: Redis, key: string, time: number): Promise<void>;
 }
 
 export function createQueues({ settings, queueName }: EngineContext): Queues {
   const { queue: prefix, attempts, retention } = settings;
   /** A Redis set: the providers that have a queue. */
   const providersKey = `${prefix}:providers`;
+  /** A sorted set: the times of recoveries. */
+  const timesKey = `${prefix}:times`;
   const jobOptions: JobsOptions = {
     attempts,
     backoff: { type: "crowdhook" },
@@ -99,6 +105,15 @@ export function createQueues({ settings, queueName }: EngineContext): Queues {
       if (job === undefined || !(await job.isFailed())) return false;
       await job.remove();
       return true;
+    },
+
+    async latestOccurrence(client, key) {
+      const time = await client.zscore(timesKey, key);
+      return time === null ? undefined : Number(time);
+    },
+
+    async recordOccurrence(client, key, time) {
+      await client.zadd(timesKey, "GT", time, key);
     },
   };
 }

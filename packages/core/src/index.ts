@@ -38,7 +38,7 @@ export type {
 export type { HmacFormat, SignatureFormat, SignatureParts } from "./providers/signature-format.js";
 export type { StandardSchema } from "./providers/standard-schema.js";
 export { createReceiver, type Receiver } from "./receiver.js";
-export type { Recovery } from "./recovering/recovery.js";
+export type { RecoveredEnvelope, Recovery } from "./recovering/recovery.js";
 export type { Reply } from "./reply.js";
 export type { SecretSource, Secrets } from "./signature/secrets.js";
 export {

@@ -17,6 +17,10 @@ export interface Sink {
    * events whose claim it has won.
    */
   accept(events: readonly ReceivedEvent[], context: ListenerContext): MaybePromise<void>;
+  /** For `recoverable` without `claims`: returns the latest time recorded for `key`. */
+  latestOccurrence?(key: string): MaybePromise<number | undefined>;
+  /** For `recoverable` without `claims`: remembers the later of `time` and the recorded time of `key`, for good. */
+  recordOccurrence?(key: string, time: number): MaybePromise<void>;
 }
 
 export interface ReceiverOptions {

@@ -69,7 +69,11 @@ export function createReceiver<Events extends EventMap>(
   const store = options.claims ?? memoryClaims({ clock });
   const dispatch = createDispatcher(provider, options, store, runListeners, log);
   const observed = createObserved(provider.name, options, log);
-  const stages = { admission, dispatch, observed, clock };
+  const { sink } = options;
+  const timeStore = options.claims === undefined && sink?.latestOccurrence ? sink : store;
+  const recovering = recoverable
+    ? createRecovery(provider, store, timeStore, { admission, dispatch, observed, clock })
+    : undefined;
 
   /** Takes one delivery from its head to its reply. Never rejects. */
   async function handleDelivery(incoming: IncomingDelivery, trace?: Trace): Promise<Reply> {
@@ -103,9 +107,10 @@ export function createReceiver<Events extends EventMap>(
 
       // 5. Dispatch: claim each event, run its listeners or give it to the sink, settle or release the claim.
       if (trace) trace.handling = performance.now();
+      recovering?.markRecoverable();
       return reply(
         await dispatch(
-          recoverable ? withOccurrences(provider, events) : events,
+          recovering ? withOccurrences(provider, events) : events,
           digest,
           contextsOf(delivery, incoming),
         ),
@@ -142,7 +147,7 @@ export function createReceiver<Events extends EventMap>(
     provider,
     ...listening,
     handle: (incoming) => observed("delivery", incoming, (trace) => handleDelivery(incoming, trace)),
-    ...(recoverable && { recovery: createRecovery(provider, store, stages) }),
+    ...(recovering && { recovery: recovering.recovery }),
     async dispatch(event, context) {
       const failures = await runListeners(event as ReceivedEvent<Events>, (limit) =>
         contextWithoutDelivery({ ...context, stale: false }, limit),

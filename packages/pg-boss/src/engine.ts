@@ -3,6 +3,7 @@ import { createConnection } from "./connection.js";
 import { type Database, inTransaction } from "./database/database.js";
 import { jobIdOf, jobsOf, type Ordering, orderingKeyOf } from "./job.js";
 import { queuedJobs, type WorkSettings } from "./queued-jobs.js";
+import { savedTimes } from "./saved-times.js";
 import { moveOldEvents } from "./schema.js";
 import { startWorker } from "./worker.js";
 
@@ -103,6 +104,8 @@ export function createPgBossEngine(
       ),
 
     discard: (provider, key) => changeFailed(`DELETE FROM ${schema}.job`, provider, key),
+
+    ...savedTimes(connection, schema, `${prefix}times`),
 
     async migrate() {
       await moveOldEvents(await connection.openDatabase(), schema, settings.lease);

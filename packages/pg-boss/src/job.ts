@@ -16,7 +16,7 @@ const NOT_IN_JSONB = /\\u(?:0000|d[89a-f])/;
 /** The longest listener that pg-boss allows, in seconds. */
 const DAY_S = 24 * 60 * 60;
 /** About 60 years, in seconds: how long waiting events stay. More overflows pg-boss' integers. */
-const FOREVER_S = 60 * 365 * DAY_S;
+export const FOREVER_S = 60 * 365 * DAY_S;
 /** A longer key does not fit into an index of PostgreSQL. In characters of JSON. */
 const KEY_MAX = 500;
 

@@ -1,4 +1,4 @@
-import type { DeliveryHeaders, EventRecord, Outcome, Recovery } from "@crowdhook/core";
+import type { EventRecord, Outcome, RecoveredEnvelope, Recovery } from "@crowdhook/core";
 import { RECOVERABLE_MS } from "@crowdhook/core/internal";
 import { signDelivery } from "@crowdhook/core/testing";
 import type { RecoveryProgress } from "@crowdhook/subscriptions";
@@ -85,10 +85,7 @@ interface Sending extends Pick<RecoverOptions, "timeout"> {
 
 /** Returns a recovery whose receiver is behind a URL. That receiver alone knows what it has handled. */
 function receiverAt(url: URL, { opener: { provider }, secret, agent, timeout }: Sending): Recovery {
-  async function dispatch(
-    body: unknown,
-    headers: DeliveryHeaders = new Map(),
-  ): Promise<readonly EventRecord[]> {
+  async function send({ body, headers = new Map() }: RecoveredEnvelope): Promise<readonly EventRecord[]> {
     const events = provider.parseEvents(body, headers, Date.now()) ?? [];
     const signed = signDelivery(senderOf(provider), {
       secret,
@@ -122,8 +119,13 @@ function receiverAt(url: URL, { opener: { provider }, secret, agent, timeout }: 
   return {
     reach: RECOVERABLE_MS,
     clock: Date.now,
-    dispatch,
+    async dispatch(envelopes) {
+      const records: EventRecord[] = [];
+      for (const envelope of envelopes) records.push(...(await send(envelope)));
+      return records;
+    },
     isHandled: async () => false,
+    recoverableSince: async () => undefined,
     checkpoint: async () => undefined,
     saveCheckpoint: async () => {},
     exclusively: (work) => work(new AbortController().signal),

@@ -192,6 +192,24 @@ export const durableSinkChecks: readonly {
     },
   },
   {
+    name: "the sink, if it can, keeps the latest time recorded for a key, also for other processes",
+    async check({ open }) {
+      const [one, other] = [open(), open()];
+      if (one.latestOccurrence && one.recordOccurrence && other.latestOccurrence) {
+        const key = `toloka/${randomUUID()}`;
+        assert.equal(await one.latestOccurrence(key), undefined);
+        await one.recordOccurrence(key, 251_600_000_000_123);
+        await one.recordOccurrence(key, 251_500_000_000_000);
+        assert.equal(await other.latestOccurrence(key), 251_600_000_000_123);
+        await one.recordOccurrence(key, 251_700_000_000_000);
+        assert.equal(await other.latestOccurrence(key), 251_700_000_000_000);
+        assert.equal(await other.latestOccurrence(`${key}2`), undefined);
+        assert.deepEqual(await one.failed(), []);
+      }
+      await Promise.all([one.close(), other.close()]);
+    },
+  },
+  {
     name: "one worker handles each event, and a worker handles at most `concurrency` events at a time",
     async check({ open }) {
       const { deliver, worker, close } = setUp(open);

@@ -10,11 +10,20 @@ import type { Observed } from "../observing/observe.js";
 import type { EventRecord, Trace } from "../observing/trace.js";
 import type { Outcome } from "../outcome.js";
 import type { Provider } from "../provider.js";
+import { createSavedTimes, type TimeStore } from "./saved-times.js";
 
 /** For how long a process that recovers keeps others from doing the same, unless it renews. In milliseconds. */
 const LEASE_MS = 30_000;
 /** How long the claim holds that asks whether an event is done, unless it is released. */
 const PROBE_MS = 1_000;
+
+/** An envelope of events, as the platform would have sent it. */
+export interface RecoveredEnvelope {
+  /** The parsed JSON. */
+  readonly body: unknown;
+  /** The headers that carry an event's id and time, if the provider sends them there. */
+  readonly headers?: DeliveryHeaders | undefined;
+}
 
 /** The part of a recoverable receiver that takes events which no webhook has brought. */
 export interface Recovery {
@@ -23,17 +32,20 @@ export interface Recovery {
   /** The receiver's clock: returns Unix time in milliseconds. */
   readonly clock: () => number;
   /**
-   * Takes the events of one envelope through the same claims, listeners or sink as a delivery. The caller
-   * vouches for them: nothing is verified.
+   * Takes the events of all envelopes through the same claims, listeners or sink as those of one delivery.
+   * The caller vouches for them: nothing is verified.
    *
-   * @param body The parsed JSON of an envelope, as the platform would have sent it.
-   * @param headers The headers that carry an event's id and time, if the provider sends them there.
-   * @throws TypeError if the body is not an envelope.
+   * @throws TypeError if a body is not an envelope. Then no event was handled.
    * @throws Error if the receiver is closed.
    */
-  dispatch(body: unknown, headers?: DeliveryHeaders): Promise<readonly EventRecord[]>;
+  dispatch(envelopes: readonly RecoveredEnvelope[]): Promise<readonly EventRecord[]>;
   /** Returns whether the receiver knows that an event was handled. An occurrence counts before an id. */
   isHandled(event: Pick<ReceivedEvent, "id" | "occurrence">): Promise<boolean>;
+  /**
+   * Returns since when the receiver is recoverable, in Unix time in milliseconds: events that it handled
+   * before are not known by their occurrence. `undefined` if it cannot tell.
+   */
+  recoverableSince(): Promise<number | undefined>;
   /** Returns the saved checkpoint: Unix time in milliseconds, or `undefined`. */
   checkpoint(): Promise<number | undefined>;
   /** Saves the time up to which all events are known. The later of two times stays. */
@@ -63,12 +75,17 @@ interface Stages<Events extends EventMap> {
   readonly clock: () => number;
 }
 
+/**
+ * @param timeStore Keeps the checkpoint, and since when the receiver is recoverable.
+ * @returns The recovery, and a function to call before events are claimed. It does not fail.
+ */
 export function createRecovery<Events extends EventMap>(
   provider: Provider<Events>,
   store: ClaimStore,
+  timeStore: TimeStore,
   { admission, dispatch, observed, clock }: Stages<Events>,
-): Recovery {
-  const checkpointKey = `${provider.name}/checkpoint`;
+): { recovery: Recovery; markRecoverable: () => void } {
+  const { markRecoverable, ...times } = createSavedTimes(provider.name, timeStore, clock);
   const recoveryKey = `${provider.name}/recovery`;
 
   async function handle(events: readonly ReceivedEvent<Events>[], trace?: Trace) {
@@ -88,17 +105,20 @@ export function createRecovery<Events extends EventMap>(
     }
   }
 
-  return {
+  function recoveredEvents({ body, headers = new Map() }: RecoveredEnvelope): ReceivedEvent<Events>[] {
+    const events = provider.parseEvents(body, headers, clock());
+    if (events === undefined) throw new TypeError("The recovered body is not an envelope of events.");
+    return events.map((event) => ({ ...event, recovered: true }) as ReceivedEvent<Events>);
+  }
+
+  const recovery: Recovery = {
+    ...times,
     reach: RECOVERABLE_MS,
     clock,
 
-    async dispatch(body, headers = new Map()) {
-      const events = provider.parseEvents(body, headers, clock());
-      if (events === undefined) throw new TypeError("The recovered body is not an envelope of events.");
-      const recovered = events.map((event) => ({ ...event, recovered: true }) as ReceivedEvent<Events>);
-      const attempts = await observed("recovery", { headers }, (trace) =>
-        handle(withOccurrences(provider, recovered), trace),
-      );
+    async dispatch(envelopes) {
+      const events = withOccurrences(provider, envelopes.flatMap(recoveredEvents));
+      const attempts = await observed("recovery", { headers: new Map() }, (trace) => handle(events, trace));
       return attempts.map(({ event: { id, type }, outcome }) => ({ id, type, outcome: outcome as Outcome }));
     },
 
@@ -109,10 +129,6 @@ export function createRecovery<Events extends EventMap>(
       if (claim === "won") await store.release(key, "probe");
       return claim === "done";
     },
-
-    checkpoint: async () => store.latestOccurrence?.(checkpointKey),
-
-    saveCheckpoint: async (time) => store.recordOccurrence?.(checkpointKey, time, RECOVERABLE_MS),
 
     async exclusively(work) {
       const owner = crypto.randomUUID();
@@ -133,4 +149,6 @@ export function createRecovery<Events extends EventMap>(
       }
     },
   };
+  // A store that fails also fails the claims, which the receiver logs.
+  return { recovery, markRecoverable: () => void markRecoverable().catch(() => {}) };
 }

@@ -127,6 +127,8 @@ export function createDurableSink(options: QueueOptions, definition: EngineDefin
       workers.set(name, engine.work(name, runFor(receiver), concurrency, options));
     },
 
+    ...timesOf(engine, requireOpen),
+
     async ready() {
       requireOpen();
       await engine.ready?.();
@@ -140,6 +142,23 @@ export function createDurableSink(options: QueueOptions, definition: EngineDefin
       closing.abort();
       closed ??= close();
       return closed;
+    },
+  };
+}
+
+function timesOf(
+  { latestOccurrence, recordOccurrence }: QueueEngine,
+  requireOpen: () => void,
+): Pick<DurableSink, "latestOccurrence" | "recordOccurrence"> {
+  if (!latestOccurrence || !recordOccurrence) return {};
+  return {
+    async latestOccurrence(key) {
+      requireOpen();
+      return latestOccurrence(key);
+    },
+    async recordOccurrence(key, time) {
+      requireOpen();
+      await recordOccurrence(key, time);
     },
   };
 }

@@ -85,6 +85,10 @@ export interface QueueEngine {
    * @param key The event's `deduplicationKey` or, for an event without one, its `jobId`.
    */
   discard(provider: string, key: string): Promise<boolean>;
+  /** Returns the latest time recorded for `key`. Absent if the engine keeps no times. */
+  latestOccurrence?(key: string): Promise<number | undefined>;
+  /** Remembers the later of `time` and the recorded time of `key`. A time is a whole number below 2^53. */
+  recordOccurrence?(key: string, time: number): Promise<void>;
   /** Connects and creates what the queue needs. Rejects with the reason if it cannot. */
   ready?(): Promise<void>;
   /** Ends all connections. Called once, after every worker has stopped. */

@@ -45,11 +45,11 @@ export function prolificSource(
         if (!isRecoverable(event, delivered, report)) continue;
         batch.push(event);
         if (batch.length < BATCH_MAX) continue;
-        yield* envelopes(batch);
+        yield batchOf(batch);
         batch = [];
       }
     }
-    yield* envelopes(batch);
+    if (batch.length > 0) yield batchOf(batch);
   };
 }
 
@@ -57,8 +57,7 @@ export function prolificSource(
 function isRecoverable(event: Listed, delivered: Contents | undefined, report: Report): boolean {
   const { status, payload } = event;
   if (status === "SUCCEEDED") return false;
-  const { id, type, subject, occurredAt } = event;
-  const bare = { id, type, subject, occurredAt };
+  const bare = listedOf(event);
   if (delivered !== undefined && status !== "FAILED") {
     report.leave(bare);
     return false;
@@ -74,19 +73,23 @@ function isRecoverable(event: Listed, delivered: Contents | undefined, report: R
   return true;
 }
 
-/** Yields one envelope for each event, in order of time: a delivery of Prolific carries one event. */
-function* envelopes(events: readonly Listed[]): Generator<Batch, void> {
-  for (const { id, type, subject, occurredAt, payload } of inOrder(events)) {
-    const seconds = Math.floor(Number(occurredAt) / 1000);
-    yield {
-      events: [{ id, type, subject, occurredAt }],
+/** Returns the events in order of time, each in an envelope of its own, as Prolific delivers them. */
+function batchOf(events: readonly Listed[]): Batch {
+  const ordered = inOrder(events);
+  return {
+    events: ordered.map(listedOf),
+    envelopes: ordered.map(({ id, occurredAt, payload }) => ({
       body: payload,
       headers: new Map([
         ["x-event-id", id],
-        ["x-timestamp", String(seconds)],
+        ["x-timestamp", String(Math.floor(Number(occurredAt) / 1000))],
       ]),
-    };
-  }
+    })),
+  };
+}
+
+function listedOf({ id, type, subject, occurredAt }: Listed): ListedEvent {
+  return { id, type, subject, occurredAt };
 }
 
 /** Yields the events between `since` and the end of the window. */

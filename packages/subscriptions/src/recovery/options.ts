@@ -19,7 +19,8 @@ export interface RecoveryProgress {
 export interface RecoveryOptions<Subscription> {
   /**
    * Recovers events from this time on. A number is Unix time in milliseconds, a text is ISO 8601 with an
-   * offset. At most seven days back. Default: two minutes before the checkpoint, else 24 hours back.
+   * offset. At most seven days back. Default: two minutes before the checkpoint, else since the receiver is
+   * recoverable.
    */
   readonly since?: Date | number | string | undefined;
   /** Lists the events that would be recovered, and hands none to the receiver. Default false. */
@@ -76,22 +77,49 @@ export async function windowOf(
   wanted: Date | number | string | undefined,
 ): Promise<Window> {
   const now = recovery.clock();
-  const until = now - LAG_MS;
   const horizon = now - recovery.reach;
+  const recoverableSince = await recovery.recoverableSince();
   const checkpoint = await recovery.checkpoint();
-  const natural = checkpoint === undefined ? now - DAY_MS : checkpoint - OVERLAP_MS;
+  // A receiver that has lost its first mark has a mark after the checkpoint.
+  const earliest = Math.min(recoverableSince ?? now - DAY_MS, checkpoint ?? now);
+  const window = (since: number, note: string | undefined) => ({
+    since,
+    until: Math.max(since, now - LAG_MS),
+    horizon,
+    continues: since <= (checkpoint ?? Math.max(earliest, horizon)),
+    ...(note !== undefined && { note }),
+  });
   if (wanted !== undefined) {
     const since = timeOf(wanted);
-    if (since < horizon) {
-      throw new TypeError(
-        `since is more than ${days(recovery.reach)} days ago. The receiver has forgotten which older events it handled, so they could run again. Pass a later time.`,
-      );
-    }
-    return { since, until, horizon, continues: since <= (checkpoint ?? natural) };
+    checkReach(since, recovery.reach, now);
+    return window(since, since < (recoverableSince ?? now) ? againNote(recoverableSince) : undefined);
   }
-  if (natural >= horizon) return { since: natural, until, horizon, continues: true };
-  const note = `The checkpoint is more than ${days(recovery.reach)} days old. Events before ${iso(horizon)} were not looked for.`;
-  return { since: horizon, until, horizon, continues: true, note };
+  const natural = Math.max(earliest, (checkpoint ?? earliest) - OVERLAP_MS);
+  if (natural < horizon) {
+    const note = `Recovery goes back ${days(recovery.reach)} days. Events before ${iso(horizon)} were not looked for.`;
+    return window(horizon, note);
+  }
+  if (recoverableSince === undefined) return window(natural, againNote(undefined));
+  const first = `The receiver has been recoverable since ${iso(earliest)}. Earlier events were not looked for. To recover them, too, pass since.`;
+  return window(natural, checkpoint === undefined ? first : undefined);
+}
+
+function againNote(recoverableSince: number | undefined): string {
+  return recoverableSince === undefined
+    ? "Events that the receiver handled before it was recoverable run again."
+    : `The receiver has been recoverable since ${iso(recoverableSince)}. Events that it handled before that run again.`;
+}
+
+/** @throws TypeError for a time that a recovery cannot begin at. */
+function checkReach(since: number, reach: number, now: number): void {
+  if (since > now) {
+    throw new TypeError(`since is ${iso(since)}, which is in the future. Pass an earlier time.`);
+  }
+  if (since < now - reach) {
+    throw new TypeError(
+      `since is more than ${days(reach)} days ago. The receiver has forgotten which older events it handled, so they could run again. Pass a later time.`,
+    );
+  }
 }
 
 function timeOf(wanted: unknown): number {

@@ -1,4 +1,4 @@
-import type { DeliveryHeaders, Recovery } from "@crowdhook/core";
+import type { RecoveredEnvelope, Recovery } from "@crowdhook/core";
 import type { ProviderName } from "../provider.js";
 import { normalizeUrl } from "../sync.js";
 import { type RecoverableReceiver, type RecoveryOptions, recoveryOf, windowOf } from "./options.js";
@@ -7,11 +7,10 @@ import { type ListedEvent, type RecoveryResult, Report } from "./result.js";
 /** How many events are handed to the receiver at once. */
 export const BATCH_MAX = 100;
 
-/** An envelope for the receiver, and its events in the same order. */
+/** Envelopes for the receiver, and their events in the same order. */
 export interface Batch {
   readonly events: readonly ListedEvent[];
-  readonly body: unknown;
-  readonly headers?: DeliveryHeaders;
+  readonly envelopes: readonly RecoveredEnvelope[];
 }
 
 /** Finds a provider's events in the report's window. Notes in the report what it does not yield. */
@@ -31,10 +30,10 @@ export async function recover(
   const report = new Report(provider, window, dryRun);
 
   async function run(lost?: AbortSignal): Promise<RecoveryResult> {
-    for await (const { events, body, headers } of untilAborted(source(report, recovery), signal, lost)) {
+    for await (const { events, envelopes } of untilAborted(source(report, recovery), signal, lost)) {
       report.find(events);
       if (!dryRun) {
-        const records = await recovery.dispatch(body, headers);
+        const records = await recovery.dispatch(envelopes);
         report.count(events, records);
         const isRefused = records.every(
           ({ outcome }) => outcome === "claim_failed" || outcome === "sink_failed",

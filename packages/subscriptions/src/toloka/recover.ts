@@ -161,7 +161,7 @@ async function* batchesOf(events: AsyncIterable<Derived>): AsyncGenerator<Batch,
 }
 
 function batchOf(events: readonly Derived[]): Batch {
-  return { events: events.map(listedOf), body: { events: events.map(({ data }) => data) } };
+  return { events: events.map(listedOf), envelopes: [{ body: { events: events.map(({ data }) => data) } }] };
 }
 
 function listedOf({ id, type, subject, occurredAt }: Derived): ListedEvent {
