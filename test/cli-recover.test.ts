@@ -1,6 +1,8 @@
+import { spawnSync } from "node:child_process";
 import type { ReceivedEvent } from "@crowdhook/core";
 import { afterEach, describe, expect, test } from "vitest";
 import { API_KEY, jsonOf, useCli } from "./cli-fixture.js";
+import { BIN, start } from "./cli-process.js";
 import {
   factsAt,
   factsOf,
@@ -15,7 +17,9 @@ import { PROLIFIC_URL, TOLOKA_URL, WORKSPACE } from "./subscriptions-clients.js"
 import { startProlificApi } from "./subscriptions-prolific-api.js";
 import { startTolokaApi } from "./subscriptions-toloka-api.js";
 
-const { run, unused } = useCli();
+const { run, track, unused } = useCli();
+const noScript =
+  spawnSync("script", ["--version"]).status === 0 ? undefined : "SKIPPED: there is no script(1).";
 
 const closing: (() => unknown)[] = [];
 afterEach(async () => {
@@ -39,22 +43,16 @@ async function setUp() {
   const handled: ReceivedEvent[] = [];
   const { url, webhook, close } = await startReceiver("toloka", handled);
   closing.push(close);
-  const recover = (...args: string[]) =>
-    run(
-      [
-        "subscriptions",
-        "recover",
-        "--provider",
-        "toloka",
-        "--base-url",
-        api.baseUrl,
-        "--subscribed-url",
-        TOLOKA_URL,
-        ...args,
-      ],
-      { env: { TOLOKA_API_KEY: API_KEY, TOLOKA_SECRET: SECRET } },
-    );
-  return { api, handled, url, webhook, recover };
+  const env = { TOLOKA_API_KEY: API_KEY, TOLOKA_SECRET: SECRET };
+  const command = `subscriptions recover --provider toloka --base-url ${api.baseUrl} --subscribed-url ${TOLOKA_URL}`;
+  const recover = (...args: string[]) => run([...command.split(" "), ...args], { env });
+  /** Runs the command in a terminal of so many columns. Returns all that it writes there. */
+  async function recoverIn(columns: number, args: string, term = "xterm") {
+    const line = `stty cols ${columns}; ${process.execPath} ${BIN} ${command} ${args}`;
+    const options = { env: { ...env, TERM: term, SHELL: "/bin/sh" } };
+    return (await track(start("script", ["-qec", line, "/dev/null"], options)).ended).stdout;
+  }
+  return { api, handled, url, webhook, recover, recoverIn };
 }
 
 describe("subscriptions recover", () => {
@@ -92,6 +90,40 @@ describe("subscriptions recover", () => {
       stderr: expect.stringContaining("Nothing listens at"),
     });
   });
+
+  test.skipIf(noScript).each([
+    [80, "-".repeat(40)],
+    [40, "-".repeat(17)],
+    [20, ""],
+  ])(
+    `${noScript ?? ""} shows a bar and its numbers in a terminal of %i columns`,
+    async (columns, empty) => {
+      const { api, url, recoverIn } = await setUp();
+      const total = factsAt(api).length;
+      const shown = await recoverIn(columns, `--url ${url} --since 2h`);
+      const drawn = shown.split("\u001b").map((part) => part.replace(/^\[\d[GK]/, ""));
+      expect(drawn).toContain(`${empty ? `${empty} ` : ""}  0/${total}`);
+      expect(drawn).toContain(`${empty ? `${"=".repeat(empty.length)} ` : ""}${total}/${total}, 0 s to go`);
+      for (const line of drawn.filter((line) => line.includes(`/${total}`))) {
+        expect(line.length).toBeLessThan(Math.max(columns, `${total}/${total}, 9 s to go`.length + 1));
+      }
+      expect(shown).toMatch(new RegExp(`${total} found, ${total} handled\r\n`));
+    },
+    30_000,
+  );
+
+  test.skipIf(noScript)(
+    `${noScript ?? ""} shows no bar in a dumb terminal, in a dry run, with --json or without events`,
+    { timeout: 60_000 },
+    async () => {
+      const { api, url, recoverIn } = await setUp();
+      for (const [args, term] of [["", "dumb"], ["--dry-run"], ["--json"]] as [string, string?][]) {
+        expect(await recoverIn(80, `--url ${url} --since 2h ${args}`, term)).not.toContain("\u001b");
+      }
+      api.assignments.length = 0;
+      expect(await recoverIn(80, `--url ${url} --since 2h`)).not.toContain("\u001b");
+    },
+  );
 
   test("needs subscriptions for the URL, and a time that it can read", async () => {
     const { url, recover } = await setUp();

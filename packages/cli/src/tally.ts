@@ -120,12 +120,29 @@ export function pace(rate: number | undefined): () => Promise<unknown> | undefin
   };
 }
 
-/** Returns a progress bar on standard error; `undefined` if that is not a terminal. */
+/** Whether standard error is a terminal that can redraw a line. */
+export function hasProgressBar(): boolean {
+  return Boolean(process.stderr.isTTY) && process.env.TERM !== "dumb";
+}
+
+/** In characters. */
+const BAR_MAX = 40;
+
+/** Returns a progress bar on standard error; `undefined` if there is nothing to do or no terminal for it. */
 export async function progress(total: number) {
-  if (!process.stderr.isTTY) return undefined;
-  const { SingleBar } = (await import("cli-progress")).default;
+  if (total === 0 || !hasProgressBar()) return undefined;
+  const { Format, SingleBar } = (await import("cli-progress")).default;
+  const width = String(total).length;
+  // The numbers are more useful than the bar. A line of the terminal's full width would wrap in some.
+  const room = (process.stderr.columns || 80) - `  ${total}/${total}, 9999 s to go`.length;
   const bar = new SingleBar({
-    format: "{bar} {value}/{total}, {eta} s to go",
+    format(options, { progress, value, total, eta }) {
+      const drawn = options.barsize ? `${Format.BarFormat(progress, options)} ` : "";
+      // The time is unknown before the first step.
+      const time = value > 0 && Number.isFinite(eta) ? `, ${eta} s to go` : "";
+      return `${drawn}${String(value).padStart(width)}/${total}${time}`;
+    },
+    barsize: Math.max(0, Math.min(BAR_MAX, room)),
     clearOnComplete: true,
     // Otherwise the bar would handle Ctrl-C itself.
     gracefulExit: false,

@@ -1,14 +1,14 @@
 import type { EventRecord, Outcome, RecoveredEnvelope, Recovery } from "@crowdhook/core";
 import { RECOVERABLE_MS } from "@crowdhook/core/internal";
 import { signDelivery } from "@crowdhook/core/testing";
-import type { RecoveryProgress } from "@crowdhook/subscriptions";
+import type { RecoveryProgress, RecoveryResult } from "@crowdhook/subscriptions";
 import { parseReply } from "../http/answer.js";
 import { endpoint } from "../http/endpoint.js";
 import { agentFor, exchange, trouble } from "../http/exchange.js";
 import { Failure, print, printError, printJson } from "../output.js";
 import { senderOf } from "../providers.js";
 import { askedSecrets, type SecretOptions, secretsFor } from "../secrets.js";
-import { progress } from "../tally.js";
+import { hasProgressBar, progress } from "../tally.js";
 import type { Account, AccountOpener, AccountOptions } from "./account.js";
 
 export interface RecoverOptions extends AccountOptions, SecretOptions {
@@ -38,11 +38,10 @@ export async function recoverInto(
     recovery: receiverAt(to, { opener, secret, agent, timeout }),
   };
   const how = { since, scope: isOurs };
-  // The bar needs to know how many events there are.
-  const hasBar = process.stderr.isTTY && !json && !dryRun;
-  const bar = hasBar
-    ? await progress((await account.recover(receiver, { ...how, dryRun: true })).found)
-    : undefined;
+  const bar =
+    hasProgressBar() && !json && !dryRun
+      ? await progress(await countOf(() => account.recover(receiver, { ...how, dryRun: true })))
+      : undefined;
   let shown = 0;
   const onProgress = ({ dispatched }: RecoveryProgress) => {
     if (bar) bar.update(dispatched);
@@ -61,6 +60,12 @@ export async function recoverInto(
     bar?.stop();
     agent.destroy();
   }
+}
+
+/** Counts the events for the progress bar, which needs their number first. */
+async function countOf(dryRun: () => Promise<Pick<RecoveryResult, "found">>): Promise<number> {
+  printError("Counting the events that never arrived …");
+  return (await dryRun()).found;
 }
 
 /** @throws Failure if no subscription delivers to the URL. */
