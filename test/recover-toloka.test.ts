@@ -112,6 +112,57 @@ describe.each([
   });
 });
 
+test.each<[string, (items: Record<string, string>[]) => object, RegExp]>([
+  ["has no items but more to come", () => ({ items: [], has_more: true }), /has_more: expected false/],
+  ["is not an object", () => ["a-1"], /the body: expected object/],
+  [
+    "has an assignment of another pool",
+    (items) => ({ items: [{ ...items[0], pool_id: "8" }], has_more: false }),
+    /items\.0\.pool_id: expected the pool/,
+  ],
+  [
+    "has an assignment without the transition",
+    ([{ submitted: _, ...rest } = {}]) => ({ items: [rest], has_more: false }),
+    /items\.0\.submitted: expected a time in the range/,
+  ],
+  [
+    "has an assignment from before the window",
+    (items) => ({ items: [{ ...items[0], submitted: minutesAgo(600) }], has_more: false }),
+    /items\.0\.submitted: expected a time in the range/,
+  ],
+  [
+    "is not in order",
+    (items) => ({ items: [...items].reverse(), has_more: false }),
+    /items\.1\.submitted: expected items in order/,
+  ],
+])("recovery runs nothing if a page %s", async (_, bodyFor, problem) => {
+  const { handled, receiver, add } = await setUp("ASSIGNMENT_SUBMITTED");
+  add("a-1", { submitted: minutesAgo(6) });
+  add("a-2", { submitted: minutesAgo(5) });
+  const [view] = [...api.subscriptions.values()];
+  api.nextHandlers.push(
+    () => ({ status: 200, body: { items: [view], has_more: false } }),
+    () => ({ status: 200, body: api.pools.get("7") }),
+    () => ({ status: 200, body: bodyFor([...api.assignments]) }),
+  );
+  const recovering = client().recover(receiver);
+  await expect(recovering).rejects.toThrow(/^Toloka: GET \/assignments returned a malformed response/);
+  await expect(recovering).rejects.toThrow(problem);
+  expect(handled).toEqual([]);
+  expect(await receiver.recovery?.checkpoint()).toBeUndefined();
+});
+
+test("a time without an offset is UTC, and may have any fraction of a second", async () => {
+  const { handled, receiver, add } = await setUp("ASSIGNMENT_SUBMITTED");
+  const submitted = minutesAgo(5);
+  add("a-1", { submitted: submitted.slice(0, 19) });
+  add("a-2", { submitted: `${submitted}456` });
+  await client().recover(receiver);
+  expect(handled.map(({ occurredAt }) => Number(occurredAt))).toEqual(
+    Array(2).fill(Date.parse(`${submitted}Z`)),
+  );
+});
+
 test("a page that is too large is asked for again in smaller pages", async () => {
   const { handled, receiver, add } = await setUp("ASSIGNMENT_SUBMITTED");
   const solutions = "x".repeat(6 * 1024 * 1024);

@@ -135,6 +135,24 @@ describe("createProlificSubscriptions", () => {
     expect(prolificApi.takeCalls()).toHaveLength(1);
   });
 
+  test("events yields older events also if newer ones were added in front while it reads", async () => {
+    const id = prolificApi.add(wanted);
+    const event = (number: number) => ({
+      ...{ id: `e${number}`, event_type: "a", resource_id: "r", status: "FAILED", payload: null },
+      ...{ datetime_created: "2026-11-28T10:00:00Z", datetime_updated: "", target_url: PROLIFIC_URL },
+    });
+    const history = Array.from({ length: 10 }, (_, i) => event(i));
+    prolificApi.events.set(id, history);
+    prolificApi.pageSize = 2;
+    const read: string[] = [];
+    for await (const each of prolificClient().events(id)) {
+      read.push(each.id);
+      if (each.id === "e5") history.unshift(...[15, 14, 13, 12, 11].map(event));
+    }
+    expect(read.filter((id) => id.length === 2)).toEqual(Array.from({ length: 10 }, (_, i) => `e${i}`));
+    expect(new Set(read).size).toBe(read.length);
+  });
+
   test("list ends at the count, and when the API ignores offset", async () => {
     const results = [{ ...wanted, id: "a", is_enabled: true, workspace_id: WORKSPACE }];
     prolificApi.nextHandlers.push(() => ({ status: 200, body: { results, meta: { count: 1 } } }));

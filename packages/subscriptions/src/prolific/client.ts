@@ -72,6 +72,7 @@ export function createProlificSubscriptions(options: ProlificSubscriptionsOption
     const page = z.looseObject({ results: z.array(schema), meta: PAGE_META });
     const seen = new Set<string>();
     let offset = 0;
+    let idsBefore = "";
     for (;;) {
       const call: ApiCall = {
         method: "GET",
@@ -80,15 +81,18 @@ export function createProlificSubscriptions(options: ProlificSubscriptionsOption
         idempotent: true,
       };
       const { results, meta } = await api.request(call, page, unwrapList);
-      const seenBefore = seen.size;
       for (const item of results) {
         if (seen.has(item.id)) continue;
         seen.add(item.id);
         yield item;
       }
       offset += results.length;
-      // A short page may not be the last one, because Prolific may return fewer items than asked for.
-      if (seen.size === seenBefore || offset >= (meta?.count ?? Number.POSITIVE_INFINITY)) return;
+      // A short page may not be the last one, because Prolific may return fewer items than asked for. A page
+      // of known items may not be, either: others were added in front of them. The same page again is.
+      const ids = JSON.stringify(results.map(({ id }) => id));
+      const isLast = results.length === 0 || ids === idsBefore;
+      if (isLast || offset >= (meta?.count ?? Number.POSITIVE_INFINITY)) return;
+      idsBefore = ids;
     }
   }
 
