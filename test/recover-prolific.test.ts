@@ -77,6 +77,21 @@ test("events of enabled and disabled subscriptions are recovered, on all pages, 
   expect(idsOf(handled)).toEqual([9, 7, 6, 5, 3].map((minutes) => `${minutes} minutes ago`));
 });
 
+test("a time without an offset is UTC, and one with an offset is converted", async () => {
+  const { handled, receiver, list } = await setUp();
+  const utc = new Date(Math.floor(clock() / 1000) * 1000 - 5 * MINUTE_MS);
+  const inKolkata = new Date(Number(utc) + 330 * MINUTE_MS).toISOString().replace("Z", "+05:30");
+  list("naive", "FAILED", { datetime_created: utc.toISOString().slice(0, -1) });
+  list("Kolkata", "FAILED", { datetime_created: inKolkata, resource_id: "study-2" });
+  list("unreadable", "FAILED", { datetime_created: "yesterday" });
+  const result = await client().recover(receiver);
+  expect(handled.map(({ id, occurredAt }) => [id, occurredAt])).toEqual([
+    ["naive", utc],
+    ["Kolkata", utc],
+  ]);
+  expect(result.notes).toContain("Event unreadable has no readable datetime_created, so it was left out.");
+});
+
 test("events outside the window are left out", async () => {
   const { handled, receiver, list } = await setUp();
   list("just now", "FAILED", { minutesAgo: 0.5, resource_id: "study-2" });

@@ -1,4 +1,5 @@
 import { memoryClaims, type ReceivedEvent, type ReceiverOptions, type Recovery } from "@crowdhook/core";
+import { SubscriptionError } from "@crowdhook/subscriptions";
 import { describe, expect, test } from "vitest";
 import { SEED, useRecovery } from "./recovery-fixture.js";
 import { clock, factsAt, factsOf, MINUTE_MS } from "./recovery-platforms.js";
@@ -45,6 +46,28 @@ describe.each(["prolific", "toloka"] as const)("%s", (name) => {
       if (run < 2) expect(outcome).toMatchObject({ reason: new Error("interrupted") });
     }
     await client().recover(receiver, { since });
+    expect(factsOf(handled)).toEqual(factsAt(api));
+  });
+
+  test.each([
+    ["is a list", [1]],
+    ["is null", null],
+    ["is a page of a proxy", "<html>"],
+  ])("an answer that %s ends the recovery, and the next one completes it", async (_, body) => {
+    const { handled, receiver } = await loseDeliveries();
+    const onProgress = () => void api.nextHandlers.splice(0, 1, () => ({ status: 200, body }));
+    await expect(client().recover(receiver, { onProgress })).rejects.toThrow(SubscriptionError);
+    expect(await receiver.recovery?.checkpoint()).toBeUndefined();
+    expect(await client().recover(receiver)).toMatchObject({ status: "finished" });
+    expect(factsOf(handled)).toEqual(factsAt(api));
+  });
+
+  test("a 503 in the middle is retried", async () => {
+    const { handled, receiver } = await loseDeliveries();
+    let failures = 0;
+    const onProgress = () => void (failures++ === 0 && api.nextHandlers.push(status(503)));
+    expect(await client().recover(receiver, { onProgress })).toMatchObject({ status: "finished" });
+    expect(failures).toBeGreaterThan(0);
     expect(factsOf(handled)).toEqual(factsAt(api));
   });
 

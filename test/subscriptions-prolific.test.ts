@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { collect, failureOf, PROLIFIC_URL, startApis, status, WORKSPACE } from "./subscriptions-clients.js";
 import { hookSecretOf } from "./subscriptions-prolific-api.js";
-import type { Handler } from "./subscriptions-server.js";
+import { type Handler, startApiServer } from "./subscriptions-server.js";
 
 const { prolificApi, prolificClient } = await startApis();
 
@@ -151,6 +151,20 @@ describe("createProlificSubscriptions", () => {
     }
     expect(read.filter((id) => id.length === 2)).toEqual(Array.from({ length: 10 }, (_, i) => `e${i}`));
     expect(new Set(read).size).toBe(read.length);
+  });
+
+  test("list ignores links to other pages, so the token goes to no other host", async () => {
+    const id = prolificApi.add(wanted);
+    const other = await startApiServer(() => ({ status: 200, body: { results: [] } }));
+    const next = `${other.baseUrl}/hooks/subscriptions?offset=1`;
+    const results = [prolificApi.subscriptions.get(id)];
+    prolificApi.nextHandlers.push(() => ({
+      status: 200,
+      body: { results, next, _links: { next: { href: next } }, meta: { count: 2 } },
+    }));
+    expect(await collect(prolificClient().list())).toMatchObject([{ id }]);
+    expect(other.requests).toEqual([]);
+    await other.close();
   });
 
   test("list ends at the count, and when the API ignores offset", async () => {
