@@ -11,6 +11,7 @@ import type { DurableSink } from "@crowdhook/core/sink";
 import { prolificEvent, signProlific, signToloka, tolokaEvent } from "@crowdhook/core/testing";
 import { toloka } from "@crowdhook/core/toloka";
 import { type PgBossSinkOptions, pgBossSink } from "@crowdhook/pg-boss";
+import { PGlite } from "@electric-sql/pglite";
 import pg from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { type PostgresServer, postgresMissing, postgresServer } from "./postgres-server.js";
@@ -63,6 +64,23 @@ describe("pgBossSink on PGlite", () => {
   test.each(durableSinkChecks)("$name", async ({ check }) => {
     await check({ open: () => pgBossSink({ attempts: 3, backoff: 1, dataDir }) });
   });
+
+  test("a worker of another sink on the folder is woken without a statement", async () => {
+    const [web, worker] = [open({ dataDir }), open({ dataDir })];
+    await web.ready();
+    const statements = vi.spyOn(PGlite.prototype, "query");
+    const notifying = () => statements.mock.calls.filter(([text]) => /pg_notify\(/.test(text));
+    const handled = work(worker);
+    // The worker polls every three seconds. So ten events one after another would take much longer.
+    const begun = performance.now();
+    for (let count = 1; count <= 10; count++) {
+      await deliver(web, tolokaEvent("POOL_CLOSED"));
+      await vi.waitFor(() => expect(handled).toHaveLength(count), PATIENCE);
+    }
+    expect(performance.now() - begun).toBeLessThan(10_000);
+    expect(statements).toHaveBeenCalled();
+    expect(notifying()).toEqual([]);
+  }, 60_000);
 
   test("a second process gets an error while the folder is in use, and opens it afterwards", async () => {
     const first = open({ dataDir });

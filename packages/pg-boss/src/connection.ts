@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { type EngineContext, withDeadline } from "@crowdhook/core/sink";
 import { type Db, PgBoss } from "pg-boss";
 import type { Database } from "./database/database.js";
@@ -30,6 +31,8 @@ export interface Connection {
 
 /** How long to wait for a server that does not answer while the connection closes. */
 const CLOSE_MS = 5_000;
+/** The least time between two notifications about a queue. */
+const ANNOUNCE_MS = 20;
 const DAY_S = 24 * 60 * 60;
 /** The longest pause between two deletions of handled events, in seconds. */
 const FORGET_S = 300;
@@ -132,7 +135,8 @@ export function createConnection(
       do {
         announcing.set(name, false);
         const { db } = await open();
-        if (channel !== undefined) await db.executeSql("SELECT pg_notify($1, $2)", [channel, name]);
+        if (channel !== undefined) await db.notify(channel, name);
+        await delay(ANNOUNCE_MS, undefined, { ref: false });
       } while (announcing.get(name));
     } finally {
       announcing.delete(name);

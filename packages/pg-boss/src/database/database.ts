@@ -22,6 +22,8 @@ export interface Database extends Db {
     onNotification: (payload: string) => void,
     onReconnect: () => void,
   ): Promise<{ close(): Promise<void> }>;
+  /** Sends a notification to all subscribers. It can get lost. */
+  notify(channel: string, payload: string): Promise<void>;
   /** Commits what `run` did, or rolls it back if `run` rejects or takes longer than `timeLimit` milliseconds. */
   transaction<T>(run: (tx: Transaction) => Promise<T>, timeLimit?: number): Promise<T>;
   /** Makes room for so many more transactions at once. Returns how many can run at once. */

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from "node:async_hooks";
+import { EventEmitter } from "node:events";
 import { mkdir, realpath, stat } from "node:fs/promises";
 import type { PGlite } from "@electric-sql/pglite";
 import { type Database, whileOpen } from "./database.js";
@@ -54,6 +55,7 @@ function databaseOn(
 ): Database {
   /** The transaction that the running code is part of. */
   const current = new AsyncLocalStorage<{ isOpen: boolean }>();
+  const notifications = new EventEmitter();
 
   /** Fails instead of waiting for a transaction that waits for this statement. */
   function requireSession(): void {
@@ -91,11 +93,13 @@ function databaseOn(
       });
     },
     reserve: () => 1,
+    // All subscribers are in this process, so notifications need no statement.
     async listen(channel, onNotification, onReconnect) {
-      const close = await db.listen(channel, onNotification);
+      notifications.on(channel, onNotification);
       onReconnect();
-      return { close: () => close() };
+      return { close: async () => void notifications.off(channel, onNotification) };
     },
+    notify: async (channel, payload) => void notifications.emit(channel, payload),
     exclusiveSince,
     async close() {
       // Closing writes, which a process that has lost the folder must not do.

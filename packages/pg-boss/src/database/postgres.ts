@@ -57,6 +57,13 @@ export function openPostgres(
     },
     listen: (channel, onNotification, onReconnect) =>
       listen(config, channel, onNotification, onReconnect, onError),
+    async notify(channel, payload) {
+      // The server writes each commit to the disk. Without that a crash can lose the notification only.
+      await pool.query("SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)", [
+        channel,
+        payload,
+      ]);
+    },
     exclusiveSince: undefined,
     close: () => pool.end(),
   };
