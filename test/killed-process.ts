@@ -7,8 +7,8 @@ const children = new Set<ChildProcess>();
 
 /** A process that a test may kill at any moment. */
 export interface KilledProcess {
-  /** Resolves when the process has printed so many lines that fit. */
-  prints(fits: (line: string) => boolean, times?: number): Promise<void>;
+  /** Resolves when the process has printed so many lines that fit. Rejects after `patience` milliseconds. */
+  prints(fits: (line: string) => boolean, times?: number, patience?: number): Promise<void>;
   end(signal: NodeJS.Signals): Promise<void>;
   /** Resolves with the signal that ended the process; `null` if it has exited. */
   readonly ended: Promise<NodeJS.Signals | null>;
@@ -27,10 +27,10 @@ export function startProcess(script: string, options: object): KilledProcess {
     for (const take of waiting) take(line);
   });
   return {
-    prints(fits, times = 1) {
+    prints(fits, times = 1, patience = PATIENCE_MS) {
       let left = times;
       return new Promise<void>((resolve, reject) => {
-        const late = setTimeout(() => reject(new Error("The process does not go on.")), PATIENCE_MS).unref();
+        const late = setTimeout(() => reject(new Error("The process does not go on.")), patience).unref();
         const take = (line: string) => {
           if (!fits(line) || --left > 0) return;
           clearTimeout(late);
