@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -18,6 +18,10 @@ const PIDS = unshare("--pid", "--fork", "--kill-child", "--mount-proc");
 const noNamespaces =
   can(NETWORK) && can(PIDS) ? undefined : "SKIPPED: this test needs root, for namespaces as containers have.";
 if (noNamespaces) console.warn(noNamespaces);
+
+const NOBODY = ["setpriv", "--reuid", "65534", "--clear-groups", "--"];
+const noUser = can(NOBODY) ? undefined : "SKIPPED: this test needs root, to become another user.";
+if (noUser) console.warn(noUser);
 
 let folder: string;
 const children = new Set<ChildProcess>();
@@ -102,6 +106,26 @@ test("after SIGKILL the next process takes over at once, and only one of two", a
   expect(winner).toBe("held");
   expect(loser).toMatch(IN_USE);
 }, 60_000);
+
+test.each(["", "null", "a former format"])(
+  "a lock file that holds %j and has no heartbeat is taken over",
+  async (content) => {
+    writeFileSync(join(folder, "crowdhook.lock.1"), content);
+    expect((await hold(folder)).first).toBe("held");
+  },
+  60_000,
+);
+
+test.skipIf(noUser)(
+  `${noUser ?? ""} a process that may not write to the folder is told so`,
+  async () => {
+    chmodSync(folder, 0o555);
+    expect((await hold(folder, NOBODY)).first).toBe(
+      `This process may not write to ${folder}, the dataDir. Give it the right to.`,
+    );
+  },
+  60_000,
+);
 
 test("a released folder is free at once", async () => {
   const former = await hold(folder);

@@ -39,7 +39,7 @@ function work(sink: PgBossSink, options: { transactional?: true } = {}) {
   return handled;
 }
 
-test.each(["user", "order", "pg_x", "Upper", "with-dash", "1st", "", "x".repeat(51), 'quoted"'])(
+test.each(["user", "order", "values", "pg_x", "Upper", "with-dash", "1st", "", "x".repeat(51), 'quoted"'])(
   "pgBossSink throws for the schema %j",
   (schema) => {
     expect(() => pgBossSink({ dataDir: "./none", schema })).toThrow(TypeError);
@@ -68,6 +68,24 @@ describe.skipIf(missing)(`the database of pgBossSink ${missing ?? ""}`, () => {
     server = await postgresServer("own");
   }, 60_000);
   afterAll(() => server?.close());
+
+  test("each word of SQL is refused as a schema, or its tables can be created and used", async () => {
+    const words = await sql("SELECT word FROM pg_get_keywords() WHERE catcode <> 'U' OR word LIKE 'ab%'");
+    const refused = words.filter(({ word }) => {
+      try {
+        pgBossSink({ connection: server.url, schema: word });
+        return false;
+      } catch (error) {
+        expect((error as Error).message).toMatch(/a word of SQL/);
+        return true;
+      }
+    });
+    expect(refused.length).toBeGreaterThan(100);
+    for (const { word } of words.filter((word) => !refused.includes(word))) {
+      await sql(schemaSql(word));
+      await sql(`SELECT ${word}.create_queue('q', '{"policy": "standard"}'); DROP SCHEMA ${word} CASCADE`);
+    }
+  }, 120_000);
 
   test("a role without CREATE on the database works in a schema of its own", async () => {
     const role = newName();
@@ -103,6 +121,23 @@ describe.skipIf(missing)(`the database of pgBossSink ${missing ?? ""}`, () => {
     await sql(`CREATE SCHEMA ${role}`);
     await expect(sink.ready()).rejects.toThrow("Run GRANT CREATE, USAGE ON SCHEMA");
     await sql(`GRANT CREATE, USAGE ON SCHEMA ${role} TO "${role}"`);
+    // The sink recovers by itself.
+    expect(await deliver(sink, tolokaEvent("POOL_CLOSED"))).toBe(200);
+  });
+
+  test.each([
+    { lacks: "USAGE on the schema", revoke: (schema: string) => `USAGE ON SCHEMA ${schema}` },
+    { lacks: "INSERT on a table", revoke: (schema: string) => `INSERT ON ${schema}.job_common` },
+    { lacks: "SELECT on a table", revoke: (schema: string) => `SELECT ON ${schema}.version` },
+  ])("a role that lacks $lacks is told at start which rights to grant", async ({ revoke }) => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const role = newName();
+    await sql(schemaSql(role));
+    const grant = `GRANT USAGE ON SCHEMA ${role} TO "${role}"; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ${role} TO "${role}"`;
+    await sql(`CREATE ROLE ${role} LOGIN; ${grant}; REVOKE ${revoke(role)} FROM ${role}`);
+    const sink = open({ connection: urlOf({ role }), schema: role });
+    await expect(sink.ready()).rejects.toThrow(`Run ${grant}.`);
+    await sql(grant);
     // The sink recovers by itself.
     expect(await deliver(sink, tolokaEvent("POOL_CLOSED"))).toBe(200);
   });

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type EngineContext, withDeadline } from "@crowdhook/core/sink";
 import { type Db, PgBoss } from "pg-boss";
-import type { Database } from "./database/database.js";
-import { checkSchema, SetupError } from "./schema.js";
+import { type Database, SetupError } from "./database/database.js";
+import { checkSchema } from "./schema.js";
 
 /** A started pg-boss and its database. */
 interface Connected {
@@ -112,7 +112,9 @@ export function createConnection(
     } catch (error) {
       await boss.stop({ graceful: false }).catch(() => {});
       if (/requires migrations/.test(String(error))) {
-        throw new SetupError(`The tables in ${schema} are of an older release. Run sink.migrate().`);
+        throw new SetupError(
+          `The tables in ${schema} are of an older release. Run sink.migrate() with a role that may create tables there.`,
+        );
       }
       throw error;
     }

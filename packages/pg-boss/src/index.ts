@@ -14,13 +14,13 @@ import {
   type QueueOptions,
   type WorkOptions,
 } from "@crowdhook/core/sink";
-import type { Transaction } from "./database/database.js";
+import { SetupError, type Transaction } from "./database/database.js";
 import { openPglite } from "./database/pglite.js";
 import { openPostgres } from "./database/postgres.js";
 import { createPgBossEngine, type PgBossEngine } from "./engine.js";
 import type { Ordering } from "./job.js";
 import type { WorkSettings } from "./queued-jobs.js";
-import { checkSchemaName, SetupError } from "./schema.js";
+import { checkSchemaName } from "./schema.js";
 
 export type { Transaction } from "./database/database.js";
 export { schemaSql } from "./schema.js";
@@ -130,7 +130,7 @@ export function pgBossSink(options: PgBossSinkOptions): PgBossSink {
     name: "pg-boss sink",
     server: isPglite ? "PGlite" : "PostgreSQL",
     storeTimeout: isPglite ? STORE_TIMEOUT_MS.pglite : STORE_TIMEOUT_MS.postgres,
-    // These messages hold no address and no password.
+    // These messages hold no password and no payload.
     explain: (error) => (error instanceof SetupError ? error.message : undefined),
     createEngine(context) {
       engine = createPgBossEngine(

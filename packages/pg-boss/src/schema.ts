@@ -1,10 +1,5 @@
 import { getConstructionPlans } from "pg-boss";
-import type { Database } from "./database/database.js";
-
-/** The database cannot take the sink's tables as it is. The message says why and how to repair it. */
-export class SetupError extends Error {
-  override readonly name = "SetupError";
-}
+import { type Database, SetupError } from "./database/database.js";
 
 /** The first version of pg-boss' schema that pg-boss 12 can read. */
 const OLDEST_VERSION = 25;
@@ -16,7 +11,10 @@ interface SchemaState {
   readonly mayCreateSchema: boolean;
   /** `null` without the schema. */
   readonly mayCreate: boolean | null;
-  /** The version of pg-boss' tables; `null` without tables. */
+  readonly installed: boolean;
+  /** Whether the role may read and write the tables. */
+  readonly mayUse: boolean;
+  /** The version of pg-boss' tables; `null` without tables that the role may use. */
   readonly version: number | null;
 }
 
@@ -29,10 +27,15 @@ export interface Permitted {
 /** @throws SetupError if the sink cannot work on this database. */
 export async function checkSchema(db: Database, schema: string): Promise<Permitted> {
   const state = await inspect(db, schema);
-  const { database, role, encoding, mayCreateSchema, mayCreate, version } = state;
+  const { database, role, encoding, mayCreateSchema, mayCreate, installed, mayUse, version } = state;
   if (encoding !== "UTF8") {
     throw new SetupError(
       `The database ${database} has the encoding ${encoding}, which cannot hold every event. Create one with ENCODING 'UTF8' TEMPLATE template0.`,
+    );
+  }
+  if (installed && !mayUse) {
+    throw new SetupError(
+      `The role ${role} may not read and write all tables in the schema ${schema}. Run GRANT USAGE ON SCHEMA ${schema} TO "${role}"; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ${schema} TO "${role}".`,
     );
   }
   if (version !== null && version < OLDEST_VERSION) {
@@ -45,7 +48,7 @@ export async function checkSchema(db: Database, schema: string): Promise<Permitt
       `The schema ${schema} does not exist, and the role ${role} may not create it. Run CREATE SCHEMA ${schema} AUTHORIZATION "${role}" as an administrator.`,
     );
   }
-  if (mayCreate === false && version === null) {
+  if (mayCreate === false && !installed) {
     throw new SetupError(
       `The schema ${schema} has no tables, and the role ${role} may not create them. Run GRANT CREATE, USAGE ON SCHEMA ${schema} TO "${role}", or the SQL of schemaSql().`,
     );
@@ -59,12 +62,17 @@ async function inspect(db: Database, schema: string): Promise<SchemaState> {
        current_setting('server_encoding') AS encoding,
        has_database_privilege(current_database(), 'CREATE') AS "mayCreateSchema",
        has_schema_privilege(n.oid, 'CREATE') AS "mayCreate",
+       has_schema_privilege(n.oid, 'USAGE') AND NOT EXISTS (
+         SELECT FROM pg_class c, unnest('{SELECT, INSERT, UPDATE, DELETE}'::text[]) AS needed
+         WHERE c.relnamespace = n.oid AND c.relname IN ('version', 'queue', 'job', 'job_common')
+           AND NOT has_table_privilege(c.oid, needed)
+       ) AS "mayUse",
        EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid AND c.relname = 'version') AS installed
      FROM (SELECT) one LEFT JOIN pg_namespace n ON n.nspname = $1`,
     [schema],
   );
-  const { installed, ...state } = rows[0];
-  if (!installed) return { ...state, version: null };
+  const state = rows[0];
+  if (!state.installed || !state.mayUse) return { ...state, version: null };
   const { rows: versions } = await db.executeSql(`SELECT version FROM ${schema}.version`);
   return { ...state, version: Number(versions[0]?.version) };
 }
@@ -107,16 +115,24 @@ export function schemaSql(schema = "crowdhook"): string {
   return getConstructionPlans(schema, { createSchema: true });
 }
 
-/** Words that PostgreSQL takes as a schema's name only in quotes. Source: its appendix "SQL Key Words". */
+/**
+ * Words that PostgreSQL takes as the schema of a table, type or function only in quotes, and a schema of
+ * its own. Source: its appendix "SQL Key Words", all but the words marked "non-reserved" alone.
+ */
 const RESERVED = new Set(
-  `all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate
-  collation column concurrently constraint create cross current_catalog current_date current_role
-  current_schema current_time current_timestamp current_user default deferrable desc distinct do else end
-  except false fetch for foreign freeze from full grant group having ilike in initially inner intersect into
-  is isnull join lateral leading left like limit localtime localtimestamp natural not notnull null offset on
-  only or order outer overlaps placing primary references returning right select session_user similar some
-  symmetric system_user table tablesample then to trailing true union unique user using variadic verbose when
-  where window with`.split(/\s+/),
+  `all analyse analyze and any array as asc asymmetric authorization between bigint binary bit boolean both
+  case cast char character check coalesce collate collation column concurrently constraint create cross
+  current_catalog current_date current_role current_schema current_time current_timestamp current_user dec
+  decimal default deferrable desc distinct do else end except exists extract false fetch float for foreign
+  freeze from full grant greatest group grouping having ilike in information_schema initially inner inout
+  int integer intersect interval into is isnull join json json_array json_arrayagg json_exists json_object
+  json_objectagg json_query json_scalar json_serialize json_table json_value lateral leading least left like
+  limit localtime localtimestamp merge_action national natural nchar none normalize not notnull null nullif
+  numeric offset on only or order out outer overlaps overlay placing position precision primary real
+  references returning right row select session_user setof similar smallint some substring symmetric
+  system_user table tablesample then time timestamp to trailing treat trim true union unique user using
+  values varchar variadic verbose when where window with xmlattributes xmlconcat xmlelement xmlexists
+  xmlforest xmlnamespaces xmlparse xmlpi xmlroot xmlserialize xmltable`.split(/\s+/),
 );
 
 /** @throws TypeError for a name that PostgreSQL refuses or takes only in quotes. */

@@ -36,6 +36,11 @@ export interface Database extends Db {
   close(): Promise<void>;
 }
 
+/** The database cannot be used as it is. The message says why and how to repair it. */
+export class SetupError extends Error {
+  override readonly name = "SetupError";
+}
+
 /** Lets pg-boss run its statements in the transaction. */
 export function inTransaction(tx: Transaction): Db {
   return { executeSql: (text, values) => tx.query(text, values) };

@@ -9,14 +9,15 @@ import {
   writeFileSync,
 } from "node:fs";
 import { hostname } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
+import { SetupError } from "./database.js";
 
 /** The right to use a folder. Only one process holds it. */
 export interface FolderLock {
   isHeld(): boolean;
-  /** @throws Error if another process has taken over the folder while this one stood still. */
+  /** @throws SetupError if another process has taken over the folder while this one stood still. */
   requireHeld(): void;
   release(): Promise<void>;
 }
@@ -55,13 +56,13 @@ const HEARTBEAT = `
  * that created the highest number. The files of former owners are deleted by the next one only, so no
  * number is used twice while a process may still look at it.
  *
- * @throws Error if another process uses the folder.
+ * @throws SetupError if another process uses the folder, or this one may not write to it.
  */
 export async function lockFolder(folder: string): Promise<FolderLock> {
   const path = (number: number) => join(folder, PREFIX + number);
   for (;;) {
     const last = highest(folder);
-    if (last > 0 && !(await isFree(path(last)))) throw new Error(inUse(folder));
+    if (last > 0 && !(await isFree(path(last)))) throw new SetupError(inUse(folder));
     const number = last + 1;
     if (!create(path(number))) continue;
     // A slow process may have created the number of a former owner again.
@@ -90,7 +91,7 @@ function holdLock(folder: string, own: string, next: string): FolderLock {
     isHeld,
     requireHeld() {
       if (!isHeld()) {
-        throw new Error(
+        throw new SetupError(
           `Another process has taken over ${folder}, because this one stood still for more than ${STALE_MS / 1000} seconds. Restart this process.`,
         );
       }
@@ -121,8 +122,12 @@ function create(path: string): boolean {
     writeFileSync(path, JSON.stringify(owner), { flag: "wx" });
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
-    throw error;
+    const { code = "" } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST") return false;
+    if (!["EACCES", "EPERM", "EROFS"].includes(code)) throw error;
+    throw new SetupError(
+      `This process may not write to ${dirname(path)}, the dataDir. Give it the right to.`,
+    );
   }
 }
 
@@ -152,14 +157,14 @@ async function isFree(path: string): Promise<boolean> {
 
 /** Returns whether the owner is known to be dead. `false` if it runs in another container or machine. */
 function isGone(content: string): boolean {
-  let owner: Owner;
+  let owner: Owner | null;
   try {
     owner = JSON.parse(content);
   } catch {
-    // Its owner has just created the file.
+    // Its owner has just created the file, or the machine has lost power.
     return false;
   }
-  if (owner.space !== processSpace()) return false;
+  if (owner?.space !== processSpace()) return false;
   try {
     process.kill(owner.pid, 0);
   } catch (error) {
@@ -186,7 +191,8 @@ function processSpace(): string {
     const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
     return `${boot} ${readlinkSync("/proc/self/ns/pid")}`;
   } catch {
-    return `${process.platform} ${hostname()}`;
+    // On Linux, two containers without /proc can have the same name. Then only the heartbeat counts.
+    return process.platform === "linux" ? randomUUID() : `${process.platform} ${hostname()}`;
   }
 }
 

@@ -11,7 +11,7 @@ const open = new Map<string, { users: number; database: Promise<Database> }>();
 /**
  * Opens PGlite (PostgreSQL inside this process) on a folder.
  *
- * @throws Error if another process uses the folder: two processes would overwrite each other's data.
+ * @throws SetupError if another process uses the folder: two processes would overwrite each other's data.
  */
 export async function openPglite(dataDir: string): Promise<Database> {
   await mkdir(dataDir, { recursive: true });
