@@ -16,7 +16,7 @@ export interface Connection {
   openDatabase(): Promise<Database>;
   /** Opens the database and starts pg-boss, once. After a failure the next call tries again. */
   open(): Promise<Connected>;
-  /** Does the same, and creates the queue if necessary. */
+  /** Does the same as `open`, and creates the queue if necessary. */
   openQueue(name: string): Promise<Connected>;
   /** Makes the next `openQueue` create the queue again. */
   forgetQueue(name: string): void;
@@ -39,7 +39,7 @@ const FORGET_S = 300;
 /** The number of handled events that one statement deletes. */
 const FORGET_COUNT = 10_000;
 
-/** @param prefix What the names of this sink's queues begin with. */
+/** @param prefix The beginning of the names of this sink's queues. */
 export function createConnection(
   context: EngineContext,
   schema: string,

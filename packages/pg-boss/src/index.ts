@@ -34,7 +34,7 @@ export interface PgBossSinkOptions extends QueueOptions {
    * process can open it.
    */
   readonly dataDir?: string | undefined;
-  /** The database schema for all tables. Nothing else may use it. Default `"crowdhook"`. */
+  /** The database schema for all tables. No other program may use it. Default `"crowdhook"`. */
   readonly schema?: string | undefined;
   /**
    * Returns an event's ordering key. Events of one key are handled one after another in the order in which
@@ -43,7 +43,7 @@ export interface PgBossSinkOptions extends QueueOptions {
    */
   readonly orderingKey?: ((event: ReceivedEvent) => string | undefined) | undefined;
   /**
-   * With `orderingKey`: what an event that has failed for good does to later events of its key. `"block"`
+   * With `orderingKey`: whether an event that has failed for good blocks later events of its key. `"block"`
    * keeps them waiting until it is replayed or discarded; `"skip"` lets them go on. Default `"block"`.
    */
   readonly onFailed?: "block" | "skip" | undefined;
@@ -62,8 +62,8 @@ export interface TransactionalWorkOptions extends WorkOptions {
 /** The context of a listener whose worker is transactional. */
 export interface TransactionalContext extends ListenerContext {
   /**
-   * The transaction. What a listener writes with it commits together with the completion of the event,
-   * or not at all.
+   * The transaction. A listener's writes through it commit together with the completion of the event, or
+   * not at all.
    */
   readonly tx: Transaction;
 }

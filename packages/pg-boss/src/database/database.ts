@@ -26,7 +26,7 @@ export interface Database extends Db {
   notify(channel: string, payload: string): Promise<void>;
   /** Commits what `run` did, or rolls it back if `run` rejects or takes longer than `timeLimit` milliseconds. */
   transaction<T>(run: (tx: Transaction) => Promise<T>, timeLimit?: number): Promise<T>;
-  /** Makes room for so many more transactions at once. Returns how many can run at once. */
+  /** Adds connections for so many more transactions. Returns how many of them can run at once. */
   reserve(transactions: number): number;
   /**
    * Since when only this process uses the database, by the database's clock. `undefined` if other
@@ -55,7 +55,7 @@ class TransactionOver extends Error {
  * Runs `run` with a transaction that is usable until `run` settles. A listener that runs on after its
  * timeout must not write into the next user's transaction.
  *
- * @param check Runs before each statement. What it throws, the statement throws.
+ * @param check Runs before each statement. A statement fails with the error that `check` throws.
  */
 export async function whileOpen<T>(
   tx: Transaction,

@@ -144,7 +144,7 @@ interface Owner {
 async function isFree(path: string): Promise<boolean> {
   const first = beatOf(path);
   const begun = performance.now();
-  // Not by the age of the file: the clocks of a machine that was suspended are no proof.
+  // The age of the file proves nothing: the machine may have been suspended since.
   while (performance.now() - begun < STALE_MS) {
     const content = contentOf(path);
     if (content === undefined || content === RELEASED) return true;
