@@ -62,7 +62,9 @@ for (let kill = 1; kill <= KILLS; kill++) {
 console.log("\nThe last worker handles the rest.");
 let completed: string[] = [];
 let rows: string[] = [];
-for (let look = 0; look === 0 || (look < 10 && completed.length < sent.length); look++) {
+/** How many looks in a row found no progress. */
+let idle = 0;
+for (let look = 0; look === 0 || (idle < 3 && completed.length < sent.length); look++) {
   const { child } = await start(look === 0 ? EVENTS : 0);
   // Events of a killed worker wait for their backoff.
   await delay(4_000);
@@ -70,7 +72,9 @@ for (let look = 0; look === 0 || (look < 10 && completed.length < sent.length); 
   const db = await PGlite.create(dataDir);
   const idsOf = async (statement: string) =>
     (await db.query<{ id: string }>(statement)).rows.map(({ id }) => id);
+  const before = completed.length;
   completed = await idsOf("SELECT data->>'id' AS id FROM crowdhook.job WHERE state = 'completed'");
+  idle = completed.length > before ? 0 : idle + 1;
   rows = await idsOf("SELECT event AS id FROM payments");
   await db.close();
 }
