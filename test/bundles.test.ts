@@ -22,7 +22,7 @@ async function bundle(adapter: string, name: string): Promise<string> {
 }
 
 /** In bytes, with little room above the largest adapter. Raise it only for something that each user needs. */
-const GZIP_MAX = 26_000;
+const GZIP_MAX = 28_000;
 
 test.each(["node", "express", "fastify", "koa", "fetch"])(
   "an app that imports one provider from @crowdhook/%s bundles nothing of the other",

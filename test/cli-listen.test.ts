@@ -25,6 +25,29 @@ describe("listen", () => {
     expect(ended.stdout).toContain("26 received: genuine × 26");
   });
 
+  test("receives every type of all providers that have a secret, and send names those that have none", async () => {
+    const env = {
+      TOLOKA_SECRET,
+      STANDARD_WEBHOOKS_SECRET: "whsec_YSBrZXkgb2YgMjQgYnl0ZXMgb3Igc28h",
+      CVAT_SECRET: "cvat-s3cret",
+    };
+    const { process, url } = await listening([], { env });
+    const sent = await run(["send", "all", "--to", url], { env });
+    expect(sent).toMatchObject({ code: 0, stderr: "" });
+    expect(sent.stdout).toContain("Left out: Prolific (PROLIFIC_SECRET is not set).");
+    const late = await run(["send", "all", "--to", url, "--tamper", "time"], { env });
+    expect(late).toMatchObject({ code: 0, stderr: "" });
+    expect(late.stdout).toContain("CVAT (it signs no time)");
+    expect(await run(["send", "update:task", "--to", url, "--duplicate", "--json"], { env })).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('"duplicate":1'),
+    });
+    const { stdout } = await process.interrupt();
+    expect(stdout).toContain("✓ CVAT, genuine");
+    expect(stdout).toContain("✓ Standard Webhooks, genuine");
+    expect(stdout).not.toContain("Prolific, ");
+  });
+
   test.for(["signature", "body", "time"])("refuses a delivery with a spoilt %s", async (tamper) => {
     const { process, url } = await listening(["--json"]);
     const sent = await run(["send", "all", "--to", url, "--tamper", tamper, "--duplicate", "--json"]);

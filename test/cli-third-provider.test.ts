@@ -12,8 +12,8 @@ const env = {
 describe("a third provider in SENDERS", () => {
   test("is in the help", async () => {
     const { stdout } = await run(["send", "--help"], { env });
-    expect(stdout).toMatch(/\(choices: "toloka",\s+"prolific", "acme"\)/);
-    expect(stdout).toContain("TOLOKA_SECRET, PROLIFIC_SECRET, and ACME_SECRET");
+    expect(stdout).toMatch(/\(choices: "toloka",[^)]*"acme"\)/);
+    expect(stdout.replace(/\s+/g, " ")).toMatch(/TOLOKA_SECRET, [^.]* and ACME_SECRET/);
     expect(stdout).toContain("  Acme:\n    task.done, task.lost\n");
   });
 

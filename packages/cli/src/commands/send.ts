@@ -7,7 +7,7 @@ import { endpoint } from "../http/endpoint.js";
 import { agentFor, exchange, trouble } from "../http/exchange.js";
 import { type Failure, listed, marked, print, printJson, UsageError } from "../output.js";
 import { PROVIDERS, providersFor, senderOf } from "../providers.js";
-import { askedSecrets, type SecretOptions, secretsFor, signingSecretName } from "../secrets.js";
+import { askedSecrets, givenSecrets, type SecretOptions, secretsFor, signingSecretName } from "../secrets.js";
 import { pace, progress, Tally } from "../tally.js";
 import { printAnswer } from "./answers.js";
 import { fieldsIn } from "./fields.js";
@@ -41,8 +41,9 @@ const HOUR_MS = 60 * 60 * 1000;
 export async function send(type: string, options: SendOptions): Promise<boolean> {
   const { tamper, duplicate, batch, count, json } = options;
   const to = endpoint(options.to, "--to");
-  const kinds = kindsOf(type, options.provider);
+  const { kinds, leftOut } = ableTo(kindsOf(type, options.provider), options);
   if (batch > 1) checkBatch(kinds);
+  if (leftOut.length > 0 && !json) print(`Left out: ${leftOut.join("; ")}.`);
   const fields = options.data === undefined ? {} : await fieldsIn(options.data);
   const secrets = new Map<Provider, string>();
   for (const { provider } of new Set(kinds.map(({ sender }) => sender))) {
@@ -71,6 +72,30 @@ export async function send(type: string, options: SendOptions): Promise<boolean>
     for (const explanation of explanations.all) print(explanation);
   }
   return tally.isAsExpected;
+}
+
+/**
+ * Returns the types that can be sent as the options say. Of several providers, those are left out that have
+ * no secret, and those that sign no time if the time is to be spoilt.
+ */
+function ableTo(
+  kinds: readonly Kind[],
+  options: SendOptions,
+): { readonly kinds: readonly Kind[]; readonly leftOut: readonly string[] } {
+  const providers = new Set(kinds.map(({ sender }) => sender.provider));
+  const reasons = new Map<Provider, string>();
+  for (const provider of providers) {
+    const hasSecret = givenSecrets(provider, options).length > 0;
+    if (!hasSecret) reasons.set(provider, `${provider.title} (${provider.secretVariable} is not set)`);
+    else if (options.tamper === "time" && provider.signatureFormat.timestamp === undefined)
+      reasons.set(provider, `${provider.title} (it signs no time)`);
+  }
+  // A single provider, or several without a secret: the secret is asked for.
+  if (reasons.size === providers.size) return { kinds, leftOut: [] };
+  return {
+    kinds: kinds.filter(({ sender }) => !reasons.has(sender.provider)),
+    leftOut: [...reasons.values()],
+  };
 }
 
 function checkBatch(kinds: readonly Kind[]): void {
