@@ -78,6 +78,7 @@ describe("a defined provider", () => {
     ["an unsigned id in a header", inEnvelope({ id: { header: "Acme-Id" } })],
     ["a list of events", inEnvelope({ events: "items" })],
     ["a nested list of events", inEnvelope({ events: "payload.items" })],
+    ["a list where one event may stand alone", inEnvelope({ events: { field: "items", optional: true } })],
     ["the time of signing as the event's", inEnvelope({ time: { from: "signature" } })],
     ["the time in a header", inEnvelope({ time: { header: "Acme-Sent", format: "milliseconds" } })],
     ["no time", inEnvelope({ time: undefined })],
@@ -258,6 +259,12 @@ describe("defineProvider names the field when", () => {
       inEnvelope({ time: { field: "at" } }),
       /envelope\.time\.format must be/,
     ],
+    ["a list has no field", inEnvelope({ events: { optional: true } }), /envelope\.events\.field must be/],
+    [
+      "a list in a field is not optional",
+      inEnvelope({ events: { field: "items" } }),
+      /envelope\.events\.optional must be true/,
+    ],
     [
       "many events share an unsigned id",
       inEnvelope({ events: "items", id: { header: "Acme-Id" } }),
@@ -276,6 +283,23 @@ describe("defineProvider names the field when", () => {
     expect(() => defineProvider(definition as ProviderDefinition)).toThrow(TypeError);
   });
 });
+
+test.each<[string, object, number]>([
+  ["a list", { items: [{ type: "task.finished" }, { type: "task.finished" }] }, 2],
+  ["an empty list", { items: [] }, 0],
+  ["one event", { type: "task.finished" }, 1],
+])("an optional list takes %s", (_, body, count) => {
+  const { parseEvents } = defineProvider(inEnvelope({ events: { field: "items", optional: true } }));
+  expect(parseEvents(body, new Headers(), NOW)).toHaveLength(count);
+});
+
+test.each([{ items: null }, { items: {}, type: "task.finished" }, { items: [1] }, {}, { type: 1 }])(
+  "an optional list does not take the body %j",
+  (body) => {
+    const { parseEvents } = defineProvider(inEnvelope({ events: { field: "items", optional: true } }));
+    expect(parseEvents(body, new Headers(), NOW)).toBeUndefined();
+  },
+);
 
 test.each([toloka, prolific])(
   "the definition of $title is one that defineProvider accepts",

@@ -128,7 +128,7 @@ describe("parseEvents", () => {
   test("problems name fields and expected types, and never quote values", () => {
     const [event] =
       read(prolificEvent("study.status.change", { status: ["hunter2"], metadata: "hunter2" })) ?? [];
-    expect(event?.problems).toEqual(["metadata: expected record", "status: expected string"]);
+    expect(event?.problems).toEqual(["metadata: expected object", "status: expected string"]);
   });
 
   test("subjectOf returns the study or submission, and undefined when the event names none", () => {

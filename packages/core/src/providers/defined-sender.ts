@@ -32,7 +32,8 @@ export function createSender<Events extends EventMap>(
   const { signature, envelope } = provider.definition ?? {};
   if (signature === undefined || envelope === undefined || "parse" in signature)
     throw new TypeError(`createSender needs a provider whose signature is data, unlike ${provider.name}'s.`);
-  const { type: typeField, events: list } = envelope;
+  const { type: typeField, events } = envelope;
+  const list = typeof events === "object" ? events.field : events;
   if (typeof typeField !== "string" || typeField.includes(".") || typeof list === "function")
     throw new TypeError(`createSender needs fields for the type and the events of ${provider.name}.`);
 

@@ -13,16 +13,28 @@ export type Schemas<Events extends EventMap> = {
 /**
  * Returns the schema of a list. It stops at the first element that does not fit: zod's own would collect
  * an issue for each of them, and copy the list.
+ *
+ * @param type The elements' type in JSON Schema, also for problems.
  */
 export function listOf<Element>(
-  expected: string,
+  type: "string" | "object",
   fits: (element: unknown) => element is Element,
 ): z.ZodMiniType<Element[], Element[]> {
-  return z.custom<Element[], Element[]>(Array.isArray, "expected array").check(({ value, issues }) => {
+  const list = z.custom<Element[], Element[]>(Array.isArray, "expected array").check(({ value, issues }) => {
     const misfit = value.findIndex((element) => !fits(element));
     if (misfit < 0) return;
-    issues.push({ code: "custom", input: value, path: [misfit], message: `expected ${expected}` });
+    issues.push({ code: "custom", input: value, path: [misfit], message: `expected ${type}` });
   });
+  return withJsonSchema(list, () => ({ type: "array", items: { type } }));
+}
+
+/** Gives a schema that checks by code its JSON Schema, from which tools print contracts. The receiver never reads it. */
+export function withJsonSchema<Schema extends z.ZodMiniType>(
+  schema: Schema,
+  toJSONSchema: () => object,
+): Schema {
+  schema._zod.toJSONSchema = toJSONSchema;
+  return schema;
 }
 
 /** An event's data before validation. */

@@ -169,7 +169,11 @@ function checkTemplate({ signs, timestamp, id }: SignatureDefinition): void {
 function checkEnvelope(envelope: EnvelopeDefinition): void {
   checkNames("defineProvider's envelope", envelope, ENVELOPE_FIELDS);
   const { events, type, id, time, subject, data } = envelope;
-  if (events !== undefined && typeof events !== "function") requirePath("envelope.events", events);
+  if (isObject(events)) {
+    requirePath("envelope.events.field", events.field);
+    if (events.optional !== true)
+      fail("envelope.events.optional", `must be true, not ${describeValue(events.optional)}.`);
+  } else if (events !== undefined && typeof events !== "function") requirePath("envelope.events", events);
   checkPlace("envelope.type", type);
   checkPlace("envelope.id", id);
   if (time !== undefined) {

@@ -80,9 +80,13 @@ export type FieldPath = string;
 export interface EnvelopeDefinition {
   /**
    * The field of the body that holds the list of events, or a function that returns the list, and
-   * `undefined` for a body that is no envelope. Default: the body is one event.
+   * `undefined` for a body that is no envelope. Default: the body is one event. With `optional`, a body
+   * without the field is one event, too. Contracts cannot describe a function.
    */
-  readonly events?: FieldPath | ((body: Readonly<Record<string, unknown>>) => readonly unknown[] | undefined);
+  readonly events?:
+    | FieldPath
+    | { readonly field: FieldPath; readonly optional: true }
+    | ((body: Readonly<Record<string, unknown>>) => readonly unknown[] | undefined);
   readonly type: FieldPath | { readonly header: string };
   /**
    * The event's id, the same in every delivery of the event: a field, a header, or the signature itself for

@@ -17,6 +17,7 @@ export function createEnvelope<Events extends EventMap>(
   parseSignature: ParseSignature,
 ) {
   const readList = listReader(envelope.events);
+  const takesOne = envelope.events === undefined || typeof envelope.events === "object";
   const readType = placeReader(envelope.type);
   const readId = idReader(envelope.id, parseSignature);
   const readTime = timeReader(envelope.time, parseSignature);
@@ -42,12 +43,13 @@ export function createEnvelope<Events extends EventMap>(
     receivedAt: number,
   ): readonly ParsedEvent<Events>[] | undefined {
     if (!isObject(body)) return undefined;
-    if (readList) {
-      const list = readList(body);
-      if (!Array.isArray(list) || !list.every(isObject)) return undefined;
-      return list.map((event) => parseEvent(event, headers, receivedAt));
-    }
-    return typeof readType(body, headers) === "string" ? [parseEvent(body, headers, receivedAt)] : undefined;
+    const list = readList?.(body);
+    if (list === undefined && takesOne)
+      return typeof readType(body, headers) === "string"
+        ? [parseEvent(body, headers, receivedAt)]
+        : undefined;
+    if (!Array.isArray(list) || !list.every(isObject)) return undefined;
+    return list.map((event) => parseEvent(event, headers, receivedAt));
   }
 
   /** Returns how many events a body holds. Looks at none of them. */
@@ -60,7 +62,8 @@ export function createEnvelope<Events extends EventMap>(
 }
 
 function listReader(events: EnvelopeDefinition["events"]): ((body: EventFields) => unknown) | undefined {
-  return typeof events === "string" ? fieldReader(events) : events;
+  if (typeof events === "function" || events === undefined) return events;
+  return fieldReader(typeof events === "string" ? events : events.field);
 }
 
 /** Returns a function that reads a field, which may be nested. It reads own fields only, as the sender wrote them. */

@@ -1,5 +1,4 @@
 import * as z from "zod/mini";
-import { isObject } from "../../text/describe.js";
 import type { EnvelopeDefinition } from "../defining/definition.js";
 import type { Schemas } from "../event-validator.js";
 
@@ -72,7 +71,7 @@ export type ProlificEventType = keyof ProlificEvents & string;
 const text = z.string();
 const common = { event_type: text, resource_id: text };
 /** Not `z.record`, which copies the record and can collect an issue for each of its fields. */
-const metadata = z.nullish(z.custom<Record<string, unknown>>(isObject, "expected record"));
+const metadata = z.nullish(z.object({}));
 
 export const SCHEMAS: Schemas<ProlificEvents> = {
   "submission.status.change": z.object({ ...common, participant_id: text, status: text }),

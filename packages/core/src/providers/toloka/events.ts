@@ -2,7 +2,7 @@ import * as z from "zod/mini";
 import type { ReceivedEvent } from "../../event.js";
 import { isObject } from "../../text/describe.js";
 import type { EnvelopeDefinition } from "../defining/definition.js";
-import { type EventFields, idOf, listOf, type Schemas } from "../event-validator.js";
+import { type EventFields, idOf, listOf, type Schemas, withJsonSchema } from "../event-validator.js";
 
 /** The fields of every event. Source: Toloka's webhook documentation and OpenAPI file. */
 export interface TolokaEventData {
@@ -92,9 +92,12 @@ export const SCHEMAS: Schemas<TolokaEvents> = {
     task_id: text,
     confidence: z.number(),
     assignment_ids: z.nullish(listOf("string", isText)),
-    output_values: z.custom<TolokaDynamicOverlapCompleted["output_values"]>(
-      (value) => isObject(value) || (Array.isArray(value) && value.every(isObject)),
-      "expected object or array of objects",
+    output_values: withJsonSchema(
+      z.custom<TolokaDynamicOverlapCompleted["output_values"]>(
+        (value) => isObject(value) || (Array.isArray(value) && value.every(isObject)),
+        "expected object or array of objects",
+      ),
+      () => ({ type: ["object", "array"], items: { type: "object" } }),
     ),
   }),
   TEST_EVENT: z.object(common),
@@ -102,10 +105,7 @@ export const SCHEMAS: Schemas<TolokaEvents> = {
 
 /** The list in `{"events": [...]}`, or the single event in a bare event object, as the documentation shows a test. */
 export const ENVELOPE: EnvelopeDefinition = {
-  events: (body) => {
-    if (!Object.hasOwn(body, "events")) return typeof body.type === "string" ? [body] : undefined;
-    return Array.isArray(body.events) ? body.events : undefined;
-  },
+  events: { field: "events", optional: true },
   type: "type",
   id: "uuid",
   time: { field: "event_time", format: "iso8601" },
