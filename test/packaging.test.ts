@@ -242,12 +242,13 @@ describe("the tarball", () => {
       const notices = ["THIRD-PARTY-NOTICES.md"].filter((file) =>
         packages.some((each) => each.name === name && each.files.includes(file)),
       );
-      expect(files.filter((path) => !built.includes(path)).sort()).toEqual([
-        "LICENSE",
-        "README.md",
-        ...notices,
-        "package.json",
-      ]);
+      const contracts = files.filter((path) => path.startsWith("contracts/"));
+      expect(contracts.length > 0).toBe(name === "@crowdhook/core");
+      expect(
+        contracts.filter((path) => !/^contracts\/[\w-]+\.(json-schema|asyncapi|openapi)\.json$/.test(path)),
+      ).toEqual([]);
+      const others = files.filter((path) => !built.includes(path) && !contracts.includes(path));
+      expect(others.sort()).toEqual(["LICENSE", "README.md", ...notices, "package.json"]);
     },
   );
 

@@ -13,6 +13,7 @@ const entry = {
   testing: "src/testing.ts",
   internal: "src/internal.ts",
   conformance: "src/conformance.ts",
+  contracts: "src/contracts/index.ts",
 };
 
 export default defineConfig(

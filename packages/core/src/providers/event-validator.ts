@@ -25,15 +25,12 @@ export function listOf<Element>(
     if (misfit < 0) return;
     issues.push({ code: "custom", input: value, path: [misfit], message: `expected ${type}` });
   });
-  return withJsonSchema(list, () => ({ type: "array", items: { type } }));
+  return withJsonSchema(list, { type: "array", items: { type } });
 }
 
 /** Gives a schema that checks by code its JSON Schema, from which tools print contracts. The receiver never reads it. */
-export function withJsonSchema<Schema extends z.ZodMiniType>(
-  schema: Schema,
-  toJSONSchema: () => object,
-): Schema {
-  schema._zod.toJSONSchema = toJSONSchema;
+export function withJsonSchema<Schema extends z.ZodMiniType>(schema: Schema, jsonSchema: object): Schema {
+  schema._zod.processJSONSchema = (_context, json) => void Object.assign(json, jsonSchema);
   return schema;
 }
 

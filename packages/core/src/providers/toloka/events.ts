@@ -97,7 +97,7 @@ export const SCHEMAS: Schemas<TolokaEvents> = {
         (value) => isObject(value) || (Array.isArray(value) && value.every(isObject)),
         "expected object or array of objects",
       ),
-      () => ({ type: ["object", "array"], items: { type: "object" } }),
+      { type: ["object", "array"], items: { type: "object" } },
     ),
   }),
   TEST_EVENT: z.object(common),
