@@ -104,6 +104,7 @@ describe("the example in the help of", () => {
     "subscriptions",
     "queue",
     "queue migrate",
+    "schema",
     "completion",
     ...["list", "create", "test", "delete", "recover", "sync"].map((name) => `subscriptions ${name}`),
   ])("crowdhook %s runs", async (command) => {

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { Command } from "commander";
 import { version } from "../package.json";
-import { addAudit, addListen, addReplay, addSend, addVerify } from "./command-line/commands.js";
+import { addAudit, addListen, addReplay, addSchema, addSend, addVerify } from "./command-line/commands.js";
 import { addCompletion } from "./command-line/completion.js";
 import { EXIT_STATUS, SECRET_VARIABLES, TITLES } from "./command-line/options.js";
 import { addQueue } from "./command-line/queue.js";
@@ -29,7 +29,7 @@ Example, in two terminals with ${SECRET_VARIABLES} set:
 ${EXIT_STATUS}`,
   );
 
-for (const add of [addSend, addListen, addReplay, addVerify, addAudit, addSubscriptions, addQueue])
+for (const add of [addSend, addListen, addReplay, addVerify, addAudit, addSubscriptions, addQueue, addSchema])
   add(program, end);
 addCompletion(program);
 

@@ -56,6 +56,12 @@ export function printJson(value: unknown): void {
   write(process.stdout, escapeControlsInJson(JSON.stringify(value)));
 }
 
+/** Prints JSON on several lines. */
+export function printDocument(value: unknown): void {
+  for (const line of JSON.stringify(value, null, 2).split("\n"))
+    write(process.stdout, escapeControlsInJson(line));
+}
+
 /** Prints an error that is a bug of this command, with its stack. */
 export function printBug(error: unknown): void {
   for (const line of inspect(error).split("\n")) printError(line);

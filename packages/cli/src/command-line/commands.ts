@@ -1,3 +1,4 @@
+import type { ContractFormat } from "@crowdhook/core/contracts";
 import { SENDERS } from "@crowdhook/core/testing";
 import { Argument, type Command, Option } from "commander";
 import { listed } from "../output.js";
@@ -197,4 +198,29 @@ Exit status: 0 if no MUST failed, 1 if one failed or there is nothing to audit, 
 command line or the environment.`,
     )
     .action(async (url, options) => end((await import("../commands/audit.js")).auditEndpoint(url, options)));
+}
+
+const FORMATS = ["json-schema", "asyncapi", "openapi"] as const satisfies readonly ContractFormat[];
+
+export function addSchema(program: Command, end: End): void {
+  program
+    .command("schema")
+    .description("print a contract of a provider's deliveries, for other tools")
+    .addOption(providerOption().makeOptionMandatory())
+    .addOption(
+      new Option(
+        "--format <format>",
+        "the kind of document: JSON Schema 2020-12, AsyncAPI 3.0 or OpenAPI 3.1",
+      )
+        .choices(FORMATS)
+        .default("json-schema"),
+    )
+    .addHelpText(
+      "after",
+      `
+Example:
+  $ crowdhook schema --provider ${SENDERS[0]?.provider.name} --format openapi
+${EXIT_STATUS}`,
+    )
+    .action(async (options) => end((await import("../schema.js")).printSchema(options)));
 }
