@@ -102,7 +102,12 @@ test.each<[string, Partial<Record<keyof AuditOptions, unknown>>]>([
   ["`url` must begin with http", { url: "127.0.0.1:3000" }],
   ["`url` must not contain a user name", { url: "http://me:pass@127.0.0.1/" }],
   ["`report` must begin with http", { report: "/handled" }],
-  ['`provider` must be "toloka" or "prolific", not "constructor"', { provider: "constructor" }],
+  [
+    '`provider` must be "toloka", "prolific", "standard-webhooks", "cvat" or a sender, not "constructor"',
+    { provider: "constructor" },
+  ],
+  ['"cvat" or a sender, not [object Object]', { provider: {} as never }],
+  ['"cvat" or a sender, not null', { provider: null as never }],
   ["`secrets` must be a list", { secrets: "s3cret" }],
   ["`secrets` must be a list", { secrets: [] }],
   ["`secrets` must be a list", { secrets: ["one", ""] }],

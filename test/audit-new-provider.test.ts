@@ -67,7 +67,7 @@ class AcmeEndpoint extends PlainEndpoint {
   }
 }
 
-/** The checks about the rules of one provider. */
+/** The checks about the rules of one provider, or of a scheme that this one does not have. */
 const SPECIFIC = [
   "signature-short",
   "signature-shorter",
@@ -78,12 +78,21 @@ const SPECIFIC = [
   "signature-version",
   "signature-other-version",
   "signature-boundary",
+  "signature-one-of-several",
+  "signature-other-scheme",
+  "signature-all-wrong",
+  "signature-thousands",
+  "signature-id-changed",
+  "signature-id-missing",
   "body-bare-event",
   "event-close-reason-new",
   "event-time-forms",
   "event-overlap-forms",
   "event-values-new",
+  "once-each-body",
   "once-other-id",
+  "once-after-others",
+  "once-respelled",
   "size-4-mb",
   "reply-200",
 ];

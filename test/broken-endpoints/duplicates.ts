@@ -70,6 +70,19 @@ export const DUPLICATE_FLAWS: readonly Flaw[] = [
     fails: { prolific: "once-other-id" },
   },
   {
+    name: "reads a signature in any spelling, and remembers the text of the header",
+    breaks: (e) => {
+      const { signature } = e;
+      e.signature = (headers) => {
+        const name = "x-prolific-request-signature";
+        const sent = String(headers[name]);
+        const digest = /^[\w+/-]{43}=?$/.test(sent) ? Buffer.from(sent, "base64").toString("base64") : sent;
+        return signature.call(e, { ...headers, [name]: digest });
+      };
+    },
+    fails: { prolific: "once-respelled" },
+  },
+  {
     name: "stores ids before it verifies",
     breaks: (e) => {
       e.forged = (headers, body) => {

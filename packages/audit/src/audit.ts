@@ -18,12 +18,15 @@ import { Session } from "./session.js";
 export interface AuditOptions {
   /** The endpoint's URL, with its path. */
   readonly url: string;
-  readonly provider: ProviderName;
+  /** The name of a provider of this release, or the sender of a provider that the app has defined. */
+  // biome-ignore lint/suspicious/noExplicitAny: a sender of any events
+  readonly provider: ProviderName | Sender<any>;
   /** The endpoint's secrets. The first one signs. With a second one, the audit checks that it works too. */
   readonly secrets: readonly string[];
   /**
    * The report route: `GET` answers `{"handled": ["<event id>", …]}`. The app adds an event's id each time
-   * it has handled the event, in that order. Without a report route, the checks that need it are skipped.
+   * it has handled the event, in that order. If the provider sends no id, the id is the digest of the
+   * signature in lower-case hex. Without a report route, the checks that need it are skipped.
    */
   readonly report?: string | undefined;
   /** The time limit for one answer, in seconds. Default 5. */
@@ -119,11 +122,16 @@ function prepare(options: AuditOptions): { session: Session; checks: readonly Ru
   return { session, checks: only ? all.filter(({ id }) => only.includes(id)) : all };
 }
 
-function findSender(name: ProviderName): Sender {
-  const sender = SENDERS.find(({ provider }) => provider.name === name);
+function findSender(given: AuditOptions["provider"]): Sender {
+  if (isSender(given)) return given;
+  const sender = SENDERS.find(({ provider }) => provider.name === given);
   if (sender) return sender;
-  const names = SENDERS.map(({ provider }) => `"${provider.name}"`).join(" or ");
-  throw new TypeError(`\`provider\` must be ${names}, not ${describeValue(name)}.`);
+  const names = SENDERS.map(({ provider }) => `"${provider.name}"`).join(", ");
+  throw new TypeError(`\`provider\` must be ${names} or a sender, not ${describeValue(given)}.`);
+}
+
+function isSender(given: AuditOptions["provider"]): given is Sender {
+  return typeof given === "object" && typeof given?.composeBody === "function";
 }
 
 function parseUrl(option: string, text: string): URL {

@@ -53,21 +53,3 @@ export function describeCheck(check: RunnableCheck): Check {
   const providers = SENDERS.filter((sender) => appliesTo(check, sender)).map(({ provider }) => provider.name);
   return { id, group, providers, ...rest };
 }
-
-export function sendsManyEvents({ provider }: Sender): boolean {
-  return provider.eventsPerDelivery === "many";
-}
-
-/** Returns whether the signature covers a time. */
-export function signsTime({ provider }: Sender): boolean {
-  return provider.signatureFormat.timestamp !== undefined;
-}
-
-export function dropsLeadingZeros(sender: Sender): boolean {
-  return sender.dropsLeadingZeros;
-}
-
-/** Returns whether the signature leaves out the event's id, so that anyone can change it. */
-export function leavesEventIdsUnsigned({ provider }: Sender): boolean {
-  return !provider.signsEventIds;
-}

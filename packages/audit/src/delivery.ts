@@ -1,4 +1,6 @@
+import { randomUUID } from "node:crypto";
 import type { HeaderLines, Sender, SentEvent, SignatureValues } from "@crowdhook/core/testing";
+import { identifiesBySignature, isClaimedBySignature } from "./capabilities.js";
 import type { Outgoing } from "./exchange.js";
 import { CheckSkipped } from "./outcome.js";
 
@@ -33,7 +35,10 @@ export interface Draft {
 }
 
 export interface AuditDelivery extends Outgoing {
-  /** The ids of those events that the report route must list. */
+  /**
+   * The ids of those events that the report route must list. If the signature is the id, it is the sent
+   * digest in lower-case hex.
+   */
   readonly ids: readonly string[];
   /** Every spelling of the valid signatures of this body, unless the delivery itself holds it. */
   readonly withheldDigests: readonly string[];
@@ -56,12 +61,27 @@ const MAX_BODY_SIGNED_TWICE = 100_000;
 const ANY_DIGEST = /^/;
 const NO_LEADING_ZERO = /^[^0]/;
 
+/** The field that makes a body unique if the provider's samples are all the same. */
+const UNIQUE_FIELD = "crowdhook_audit";
+
+/** Returns a new event. Its body differs from all others if the endpoint tells events apart by their signatures. */
+export function newEvent(
+  sender: Sender,
+  type = sender.defaultType,
+  fields: Readonly<Record<string, unknown>> = {},
+): SentEvent {
+  const event = sender.sample(type, fields);
+  const isRepeated = () => sender.composeBody([event]) === sender.composeBody([sender.sample(type, fields)]);
+  if (!isClaimedBySignature(sender) || !isRepeated()) return event;
+  return { ...event, content: { ...event.content, [UNIQUE_FIELD]: event.id } };
+}
+
 /** Returns a good delivery with the draft's differences. */
 export function composeDelivery({ sender, secrets }: Signing, draft: Draft): AuditDelivery {
-  const { events = [sender.sample(sender.defaultType)], headers = [] } = draft;
+  const { events = [newEvent(sender)], headers = [] } = draft;
   const body = toBuffer(draft.body ?? sender.composeBody(events));
   const signedBody = draft.signedBody === undefined ? body : toBuffer(draft.signedBody);
-  const { signature, now } = sign({ sender, secrets }, draft, signedBody, events[0]?.id ?? "");
+  const { signature, now } = sign({ sender, secrets }, draft, signedBody, events[0]?.id ?? randomUUID());
   const sent = { ...signature, ...draft.alterSignature?.(signature) };
   const lines = [
     ...DEFAULT_HEADERS,
@@ -83,7 +103,9 @@ export function composeDelivery({ sender, secrets }: Signing, draft: Draft): Aud
     chunked: draft.chunked,
     pieces: draft.pieces,
     pause: draft.pause,
-    ids: events.filter(({ content }) => content[sender.typeField] === sender.defaultType).map(({ id }) => id),
+    ids: events
+      .filter(({ content }) => content[sender.typeField] === sender.defaultType)
+      .map(({ id }) => (identifiesBySignature(sender) ? toHex(sender, sent.digest) : id)),
     withheldDigests,
   };
 }
@@ -110,10 +132,14 @@ function defaultPattern(sender: Sender, { time }: Draft): RegExp {
   return sender.dropsLeadingZeros && time === undefined ? NO_LEADING_ZERO : ANY_DIGEST;
 }
 
+function toHex({ digestEncoding }: Sender, digest: string): string {
+  return Buffer.from(digest, digestEncoding).toString("hex");
+}
+
 /** Returns a digest in the encodings that a reply may quote it in. */
-function spellings({ digestEncoding }: Sender, digest: string): readonly string[] {
-  const bytes = Buffer.from(digest, digestEncoding);
-  const hex = bytes.toString("hex").replace(/^0+/, "");
+function spellings(sender: Sender, digest: string): readonly string[] {
+  const bytes = Buffer.from(digest, sender.digestEncoding);
+  const hex = toHex(sender, digest).replace(/^0+/, "");
   return [hex, hex.toUpperCase(), bytes.toString("base64"), bytes.toString("base64url")];
 }
 

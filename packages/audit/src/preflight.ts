@@ -1,3 +1,4 @@
+import { identifiesBySignature } from "./capabilities.js";
 import { type Answer, NoAnswer } from "./exchange.js";
 import { CheckFailed } from "./outcome.js";
 import { isSuccess, type Session } from "./session.js";
@@ -48,9 +49,14 @@ export async function preflight(session: Session): Promise<void> {
         : `does not show that a good delivery was handled: expected ${error.expected}, seen ${error.seen}`;
     throw new AuditError(
       "REPORT_UNUSABLE",
-      `The report route ${problem}. It must list the ids of all ${session.sender.defaultType} events that were handled.`,
+      `The report route ${problem}. It must list the ids of all ${session.sender.defaultType} events that were handled.${describeIds(session)}`,
     );
   }
+}
+
+function describeIds({ sender }: Session): string {
+  if (!identifiesBySignature(sender)) return "";
+  return ` ${sender.provider.title} sends no ids, so the id is the digest of the signature in lower-case hex.`;
 }
 
 function describeSilence(host: string, { why, message }: NoAnswer): string {

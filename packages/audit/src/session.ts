@@ -1,6 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { HeaderLines, Sender, SentEvent } from "@crowdhook/core/testing";
-import { type AuditDelivery, composeDelivery, type Draft, toBuffer } from "./delivery.js";
+import { secretFormat } from "./capabilities.js";
+import { type AuditDelivery, composeDelivery, type Draft, newEvent, toBuffer } from "./delivery.js";
 import {
   type Answer,
   exchange,
@@ -58,21 +59,31 @@ export class Session {
   private deadline = Number.POSITIVE_INFINITY;
 
   constructor(readonly options: SessionOptions) {
-    this.redaction = new Redaction(options.secrets);
+    this.redaction = new Redaction(this.confidential);
   }
 
   get sender(): Sender {
     return this.options.sender;
   }
 
-  /** A secret that the endpoint does not have. */
+  /** The secrets, and the keys in them without the prefix that all secrets of the provider have. */
+  get confidential(): readonly string[] {
+    const { prefix } = secretFormat(this.sender) ?? {};
+    return this.options.secrets.flatMap((secret) =>
+      prefix && secret.startsWith(prefix) ? [secret, secret.slice(prefix.length)] : [secret],
+    );
+  }
+
+  /** A secret that the endpoint does not have, in the form of the provider's secrets. */
   get wrongSecret(): string {
-    return `not-${this.options.secrets[0]}`;
+    const wrong = `not-${this.options.secrets[0]}`;
+    const format = secretFormat(this.sender);
+    return format ? `${format.prefix ?? ""}${Buffer.from(wrong).toString(format.encoding)}` : wrong;
   }
 
   /** Returns a new event. @param type Default: the provider's default type. */
   event(fields?: Readonly<Record<string, unknown>>, type = this.sender.defaultType): SentEvent {
-    return this.sender.sample(type, fields);
+    return newEvent(this.sender, type, fields);
   }
 
   begin(check: string): void {
@@ -88,18 +99,22 @@ export class Session {
     return delivery;
   }
 
+  private prepared(draft: Draft | AuditDelivery): AuditDelivery {
+    return "withheldDigests" in draft ? draft : this.delivery(draft);
+  }
+
   /** @throws NoAnswer */
   async send(draft: Draft | AuditDelivery = {}): Promise<Answer> {
-    const delivery = "withheldDigests" in draft ? draft : this.delivery(draft);
+    const delivery = this.prepared(draft);
     const answer = await this.counted(exchange(this.options.url, delivery, this.limits));
     this.answers.push({ answer, withheldDigests: delivery.withheldDigests });
     return answer;
   }
 
   /** Expects 2xx for each delivery. With a report route, expects that its events are handled. */
-  async expectAccepted(...drafts: readonly Draft[]): Promise<void> {
+  async expectAccepted(...drafts: readonly (Draft | AuditDelivery)[]): Promise<void> {
     for (const draft of drafts) {
-      const delivery = this.delivery(draft);
+      const delivery = this.prepared(draft);
       const answer = await this.send(delivery);
       if (!isSuccess(answer.status)) throw new CheckFailed("2xx", this.redaction.describe(answer));
       if (this.options.report) await this.expectHandled(delivery.ids);

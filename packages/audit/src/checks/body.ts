@@ -1,5 +1,6 @@
 import { toAscii } from "@crowdhook/core/inspect";
-import { type RunnableCheck, sendsManyEvents } from "../check.js";
+import { sendsManyEvents } from "../capabilities.js";
+import type { RunnableCheck } from "../check.js";
 import type { Draft } from "../delivery.js";
 import type { Session } from "../session.js";
 import { SIGNATURES } from "../sources.js";

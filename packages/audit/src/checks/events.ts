@@ -1,5 +1,6 @@
 import type { SentEvent } from "@crowdhook/core/testing";
-import { type RunnableCheck, sendsManyEvents } from "../check.js";
+import { sendsManyEvents } from "../capabilities.js";
+import type { RunnableCheck } from "../check.js";
 import type { Draft } from "../delivery.js";
 import type { Session } from "../session.js";
 import { EVENT_FIELDS, TOLOKA_NOTIFICATIONS } from "../sources.js";
@@ -12,7 +13,8 @@ const PARSERS = "RFC 8259, section 9: a parser may limit sizes, depths and numbe
 
 const NO_FAILURE = "The endpoint may read or refuse it, but it is not a failure of the app.";
 
-const ofType = (session: Session, type: string) => session.event({}, type);
+/** An event with the default type's fields and another type. */
+const withType = (session: Session, type: string) => session.event({ [session.sender.typeField]: type });
 const oneByOne = (events: readonly SentEvent[]): readonly Draft[] =>
   events.map((event) => ({ events: [event] }));
 
@@ -64,7 +66,7 @@ export const EVENT_CHECKS: readonly RunnableCheck[] = [
     source: TYPES,
     run: (session) =>
       session.expectAccepted(
-        ...oneByOne(session.sender.provider.eventTypes.map((type) => ofType(session, type))),
+        ...oneByOne(session.sender.provider.eventTypes.map((type) => session.event({}, type))),
       ),
   },
   {
@@ -77,7 +79,7 @@ export const EVENT_CHECKS: readonly RunnableCheck[] = [
     source: TYPES,
     run: (session) =>
       session.expectAccepted(
-        ...oneByOne([ofType(session, "SOMETHING_NEW"), ofType(session, "something.new")]),
+        ...oneByOne([withType(session, "SOMETHING_NEW"), withType(session, "something.new")]),
       ),
   },
   {
@@ -90,7 +92,7 @@ export const EVENT_CHECKS: readonly RunnableCheck[] = [
     source: TYPES,
     run: (session) =>
       session.expectAccepted({
-        events: [session.event(), ofType(session, "SOMETHING_NEW"), session.event()],
+        events: [session.event(), withType(session, "SOMETHING_NEW"), session.event()],
       }),
   },
   {
@@ -103,7 +105,7 @@ export const EVENT_CHECKS: readonly RunnableCheck[] = [
     run: (session) =>
       session.expectStatus(
         "an answer below 500",
-        ...oneByOne(INHERITED.map((type) => ofType(session, type))),
+        ...oneByOne(INHERITED.map((type) => withType(session, type))),
       ),
   },
   {

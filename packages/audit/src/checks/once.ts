@@ -1,5 +1,12 @@
-import { leavesEventIdsUnsigned, type RunnableCheck, sendsManyEvents } from "../check.js";
-import { REDELIVERY } from "../sources.js";
+import {
+  givesEventsIds,
+  identifiesBySignature,
+  leavesEventIdsUnsigned,
+  sendsManyEvents,
+} from "../capabilities.js";
+import type { RunnableCheck } from "../check.js";
+import { CVAT_WEBHOOKS, REDELIVERY } from "../sources.js";
+import { REPLAY_CHECKS } from "./schemes/replays.js";
 
 const REPEATED =
   "If an answer is lost or late, the provider delivers the event again. The app must not pay or reject twice.";
@@ -36,6 +43,7 @@ export const ONCE_CHECKS: readonly RunnableCheck[] = [
   {
     id: "once-signed-anew",
     group: "once",
+    appliesTo: givesEventsIds,
     level: "MUST",
     requirement: "An event that is repeated with a new signature is not handled again.",
     reason: REPEATED,
@@ -57,11 +65,11 @@ export const ONCE_CHECKS: readonly RunnableCheck[] = [
     source: REDELIVERY,
     needs: "report",
     run: async (session) => {
-      const event = session.event();
-      await Promise.all(Array.from({ length: CONCURRENT }, () => session.send({ events: [event] })));
+      const delivery = session.delivery();
+      await Promise.all(Array.from({ length: CONCURRENT }, () => session.send(delivery)));
       // The endpoint may have answered all of them with "retry later".
-      await session.send({ events: [event] });
-      await session.expectHandledOnce([event.id]);
+      await session.send(delivery);
+      await session.expectHandledOnce(delivery.ids);
     },
   },
   {
@@ -100,6 +108,7 @@ export const ONCE_CHECKS: readonly RunnableCheck[] = [
   {
     id: "once-each",
     group: "once",
+    appliesTo: givesEventsIds,
     level: "MUST",
     requirement: "Two events that differ only in their ids are both handled.",
     reason: "Only the id identifies an event. An endpoint that compares anything else loses the second one.",
@@ -108,15 +117,32 @@ export const ONCE_CHECKS: readonly RunnableCheck[] = [
     run: async (session) => {
       const event = session.event();
       const { id } = session.event();
-      // Some providers also write the id into the body.
-      const fields = Object.entries(event.content).map(([name, value]) => [
-        name,
+      // Some providers also write the id into the body, at any depth.
+      const content = JSON.parse(JSON.stringify(event.content), (_, value) =>
         value === event.id ? id : value,
-      ]);
+      );
       // Signed two seconds earlier, so that the signatures differ even if the bodies do not.
       await session.expectAccepted({ events: [event], timeOffset: -2_000 });
-      await session.expectAccepted({ events: [{ id, content: Object.fromEntries(fields) }] });
+      await session.expectAccepted({ events: [{ id, content }] });
       await session.expectHandledOnce([event.id, id]);
+    },
+  },
+  {
+    id: "once-each-body",
+    group: "once",
+    appliesTo: identifiesBySignature,
+    level: "MUST",
+    requirement: "Two deliveries with different bodies are both handled, and either is handled once.",
+    reason: "The provider sends no ids, so every other signature is another event.",
+    source: CVAT_WEBHOOKS,
+    needs: "report",
+    run: async (session) => {
+      const time = session.sender.formatTime(Date.now());
+      const event = session.event({ note: "note-1" });
+      const other = { ...event, content: { ...event.content, note: "note-2" } };
+      const deliveries = [event, other, event].map((each) => session.delivery({ events: [each], time }));
+      await session.expectAccepted(...deliveries);
+      await session.expectHandledOnce(deliveries.slice(0, 2).flatMap(({ ids }) => ids));
     },
   },
   {
@@ -129,8 +155,12 @@ export const ONCE_CHECKS: readonly RunnableCheck[] = [
     needs: "report",
     run: async (session) => {
       const event = session.event();
-      await session.send({ events: [event], secret: session.wrongSecret });
-      await session.expectAccepted({ events: [event] });
+      const good = session.delivery({ events: [event] });
+      const forgery = identifiesBySignature(session.sender)
+        ? { ...good, body: Buffer.from("{}") }
+        : session.delivery({ events: [event], secret: session.wrongSecret });
+      await session.send(forgery);
+      await session.expectAccepted(good);
     },
   },
   {
@@ -138,7 +168,7 @@ export const ONCE_CHECKS: readonly RunnableCheck[] = [
     group: "once",
     appliesTo: leavesEventIdsUnsigned,
     level: "SHOULD",
-    requirement: "A delivery that is repeated with another `X-Event-ID` is not handled again.",
+    requirement: "A delivery that is repeated with another id is not handled again.",
     reason:
       "The signature does not cover the id, so anyone with a captured delivery can send it under new ids.",
     source: 'Prolific\'s API reference, "Verifying": time and body are signed, other headers are not',
@@ -154,4 +184,5 @@ export const ONCE_CHECKS: readonly RunnableCheck[] = [
       session.expect(!handled.includes(other.id), "handled once", "handled again, under another id");
     },
   },
+  ...REPLAY_CHECKS,
 ];

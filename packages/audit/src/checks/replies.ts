@@ -58,7 +58,7 @@ export const REPLY_CHECKS: readonly RunnableCheck[] = [
     reason: "Anyone who knows the secret can forge every delivery.",
     source: "CWE-209",
     run: async (session) => {
-      const spellings = session.options.secrets.flatMap(spellingsOf).map(wholeWord);
+      const spellings = session.confidential.flatMap(spellingsOf).map(wholeWord);
       const answers = await provokeReplies(session);
       const leak = answers.find((answered) => spellings.some((secret) => secret.test(textOf(answered))));
       if (leak)

@@ -1,10 +1,12 @@
 import type { HeaderLines } from "@crowdhook/core/testing";
-import { dropsLeadingZeros, type RunnableCheck } from "../check.js";
+import { dropsLeadingZeros, joinsTimeAndBody, sendsOneSignature } from "../capabilities.js";
+import type { RunnableCheck } from "../check.js";
 import type { Draft } from "../delivery.js";
 import type { Session } from "../session.js";
-import { SIGNATURES, TOLOKA_AUTHENTICATION } from "../sources.js";
-import { PROLIFIC_SIGNATURE_CHECKS } from "./providers/prolific.js";
+import { PROLIFIC_VERIFYING, SIGNATURES, TOLOKA_AUTHENTICATION } from "../sources.js";
 import { TOLOKA_HEADER_CHECKS, TOLOKA_VERSION_CHECKS } from "./providers/toloka.js";
+import { SEVERAL_SIGNATURES_CHECKS } from "./schemes/several-signatures.js";
+import { SIGNED_ID_CHECKS } from "./schemes/signed-ids.js";
 
 const JAVA_SDK = "Toloka's Java SDK, which prints a digest as a number";
 
@@ -22,6 +24,9 @@ const withLines = (
 ): Draft => ({
   signatureHeaders: (signature) => sender.signatureHeaders(signature).map(change),
 });
+
+/** Parts of a digest: 4, 20 and 40 of 64 digits. */
+const PARTS = [1 / 16, 5 / 16, 5 / 8];
 
 /** Header values that hold no signature. */
 const MALFORMED = [
@@ -137,7 +142,8 @@ export const SIGNATURE_CHECKS: readonly RunnableCheck[] = [
     run: (session) =>
       session.expectRefused(
         // Base64 without its padding is still the whole digest, so the padding goes first.
-        ...[4, 20, 40, -1].map((end) => withDigest((digest) => digest.replace(/=$/, "").slice(0, end))),
+        ...PARTS.map((part) => withDigest((digest) => digest.slice(0, Math.floor(part * digest.length)))),
+        withDigest((digest) => digest.replace(/=$/, "").slice(0, -1)),
       ),
   },
   {
@@ -148,7 +154,9 @@ export const SIGNATURE_CHECKS: readonly RunnableCheck[] = [
     reason: `${FORGERY} In a short signature of Toloka's, only zeros may be missing.`,
     source: SIGNATURES,
     run: (session) =>
-      session.expectRefused(...[4, 20, 40].map((length) => withDigest((digest) => digest.slice(-length)))),
+      session.expectRefused(
+        ...PARTS.map((part) => withDigest((digest) => digest.slice(-Math.floor(part * digest.length)))),
+      ),
   },
   {
     id: "signature-unreadable",
@@ -213,6 +221,7 @@ export const SIGNATURE_CHECKS: readonly RunnableCheck[] = [
   {
     id: "signature-twice",
     group: "signature",
+    appliesTo: sendsOneSignature,
     level: "MAY",
     requirement: "A delivery with a wrong signature followed by a valid one is refused.",
     reason: "The endpoint and a proxy in front of it may choose different signatures.",
@@ -226,7 +235,23 @@ export const SIGNATURE_CHECKS: readonly RunnableCheck[] = [
         },
       }),
   },
-  ...PROLIFIC_SIGNATURE_CHECKS,
+  {
+    id: "signature-boundary",
+    group: "signature",
+    appliesTo: joinsTimeAndBody,
+    level: "MUST",
+    requirement: "Digits that were moved from the time to the body are detected.",
+    reason: "The signed text has no separator between the time and the body, so the signature stays valid.",
+    source: PROLIFIC_VERIFYING,
+    run: (session) => {
+      const events = [session.event()];
+      const time = session.sender.formatTime(Date.now());
+      const body = time.slice(-1) + session.sender.composeBody(events);
+      return session.expectRefused({ events, body, time: time.slice(0, -1) });
+    },
+  },
+  ...SEVERAL_SIGNATURES_CHECKS,
+  ...SIGNED_ID_CHECKS,
   {
     id: "signature-status",
     group: "signature",

@@ -1,5 +1,6 @@
 import { gzipSync } from "node:zlib";
-import { type RunnableCheck, sendsManyEvents } from "../check.js";
+import { sendsManyEvents } from "../capabilities.js";
+import type { RunnableCheck } from "../check.js";
 import type { Draft } from "../delivery.js";
 import { NoAnswer } from "../exchange.js";
 import { CheckSkipped } from "../outcome.js";

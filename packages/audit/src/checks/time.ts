@@ -1,5 +1,6 @@
 import type { HeaderLines, Sender, SignatureValues } from "@crowdhook/core/testing";
-import { type RunnableCheck, signsTime } from "../check.js";
+import { signsTime } from "../capabilities.js";
+import type { RunnableCheck } from "../check.js";
 import { SIGNATURES } from "../sources.js";
 
 const HOUR_MS = 60 * 60 * 1000;
@@ -58,7 +59,7 @@ export const TIME_CHECKS: readonly RunnableCheck[] = [
     level: "SHOULD",
     requirement: "A delivery that was signed an hour or years ago is refused.",
     reason:
-      "Otherwise an old captured delivery can be sent again: Toloka's once the endpoint has forgotten its ids, Prolific's at any time under a new id, which is not signed.",
+      "Otherwise an old captured delivery can be sent again: once the endpoint has forgotten its id, or at any time under a new id if the id is not signed.",
     source: UNLIMITED,
     run: (session) => session.expectRefused({ timeOffset: -HOUR_MS }, { timeOffset: -5 * YEAR_MS }),
   },
@@ -78,7 +79,7 @@ export const TIME_CHECKS: readonly RunnableCheck[] = [
     appliesTo: signsTime,
     level: "SHOULD",
     requirement:
-      "A time in the wrong unit is refused: Toloka sends milliseconds, Prolific sends seconds, and the endpoint does not guess.",
+      "A time in the wrong unit is refused: a provider sends seconds or milliseconds, and the endpoint does not guess.",
     reason: "Every age is wrong if it is computed in the wrong unit.",
     source: SIGNATURES,
     run: (session) => {
