@@ -1,4 +1,5 @@
-import { audit, toBadge, toJUnit } from "@crowdhook/audit";
+import { type AuditReport, audit, toBadge, toJUnit, toTap } from "@crowdhook/audit";
+import { type FinalResults, Parser, type Result } from "tap-parser";
 import { describe, expect, test } from "vitest";
 import { type OnTestFinished, secrets, startPlainEndpoint } from "./audit-runs.js";
 import type { PlainEndpoint } from "./plain-endpoint.js";
@@ -41,6 +42,58 @@ describe("rendering", () => {
     expect(xml).not.toContain("\u0000");
   });
 
+  test("toTap reports a failed MUST as a failure, and a failed SHOULD as TODO", async ({
+    onTestFinished,
+  }) => {
+    const report = await reportOf(onTestFinished, breakEndpoint);
+    const { results, asserts } = parseTap(toTap(report));
+    // The parser counts a TODO among the failures and a SKIP among the passes, too.
+    expect(results).toMatchObject({ ok: false, count: 5, pass: 3, fail: 2, skip: 1, todo: 1 });
+    expect(asserts.map(({ name, skip, todo }) => [name.split(":")[0], skip, todo])).toEqual([
+      ["signature-good", false, false],
+      ["signature-second-secret", "there is one secret only", false],
+      ["signature-missing", false, false],
+      ["signature-status", false, false],
+      ["time-old", false, "SHOULD"],
+    ]);
+    const failed = report.results.find(({ id }) => id === "signature-missing");
+    const { level, reason, source } = failed ?? {};
+    expect(asserts[2]?.diag).toEqual({
+      level,
+      reason,
+      source,
+      expected: "a refusal, not 2xx",
+      // The report has no control characters.
+      seen: "200, <&\"'\uFFFD]]>",
+    });
+  });
+
+  test.for([
+    ..."\n\r\u0085\u2028\u0000\u001b\u202e\ud800#\\\"'",
+    "# TODO",
+    "\\# SKIP",
+    "\n...\nok 2 - more\nBail out!",
+    "\n  ---",
+    "x\r\n1..9",
+    "%s",
+  ])("toTap keeps %j within its test point and its field", (hostile) => {
+    const text = `before${hostile}after`;
+    const of = { group: "x", providers: [], level: "MUST", source: text } as const;
+    const failed = { ...of, requirement: text, reason: text, status: "failed", expected: text, seen: text };
+    const results = [
+      { ...failed, id: "one" },
+      { ...of, id: "two", requirement: text, reason: text, status: "skipped", why: text },
+      { ...of, id: "three", requirement: text, reason: text, status: "passed" },
+    ];
+    const tap = toTap({ results } as unknown as AuditReport);
+    expect(tap.split("\n").join("")).not.toMatch(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u);
+    const parsed = parseTap(tap);
+    expect(parsed.results).toMatchObject({ count: 3, pass: 2, fail: 1, skip: 1, todo: 0 });
+    const { diag, name } = parsed.asserts[0] ?? {};
+    expect(diag).toEqual({ level: "MUST", reason: text, source: text, expected: text, seen: text });
+    expect(name).toMatch(/^one: before.*after$/);
+  });
+
   test.for([
     ["unproven", undefined, "unproven: 2 of 3 passed"],
     ["unsafe", breakEndpoint, "unsafe: 1 of 3 failed"],
@@ -52,6 +105,21 @@ describe("rendering", () => {
     expect(svg).toContain(`toloka webhook: ${message}`);
     expect(await toBadge({ ...report, verdict: "safe" })).toContain("toloka webhook: safe");
   });
+
+  /** Parses TAP with another implementation. Fails if it is not TAP 14. */
+  function parseTap(tap: string): { results: FinalResults; asserts: readonly Result[] } {
+    const asserts: Result[] = [];
+    let results: FinalResults | undefined;
+    const parser = new Parser({ strict: true }, (final) => {
+      results = final;
+    });
+    parser.on("assert", (each) => asserts.push(each));
+    parser.end(tap);
+    if (results === undefined) throw new Error("The parser did not finish.");
+    const failures = results.failures.filter((failure) => "tapError" in failure && failure.tapError);
+    expect(failures).toEqual([]);
+    return { results, asserts };
+  }
 
   /** Returns the names of the elements in an XML document. Fails if the document is not well-formed. */
   function elementsOf(xml: string): readonly string[] {

@@ -78,10 +78,10 @@ time
     );
   });
 
-  test("writes the report as JSON, JUnit XML and SVG", async () => {
+  test("writes the report as JSON, JUnit XML, TAP and SVG", async () => {
     const url = `${await app({ isBroken: true })}/hooks/toloka`;
     const only = ["--only", "signature-missing", "--only", "signature-good"];
-    const files = ["--junit", "junit.xml", "--badge", "badge.svg"];
+    const files = ["--junit", "junit.xml", "--tap", "audit.tap", "--badge", "badge.svg"];
     const audited = await run(["audit", url, ...only, ...files, "--json"]);
     expect(audited).toMatchObject({ code: 1, stderr: "" });
     expect(jsonOf(audited)).toMatchObject({
@@ -94,6 +94,7 @@ time
       ],
     });
     expect(readFileSync(path("junit.xml"), "utf8")).toMatch(/^<\?xml .*<failure .*<\/testsuites>$/s);
+    expect(readFileSync(path("audit.tap"), "utf8")).toMatch(/^TAP version 14\n1\.\.2\nok 1 .*\nnot ok 2 .*\n$/s);
     expect(readFileSync(path("badge.svg"), "utf8")).toMatch(/^<svg .*unsafe: 1 of 2 failed.*<\/svg>$/s);
     expect(await run(["audit", url, ...only, "--junit", "missing/junit.xml"])).toMatchObject({
       code: 2,

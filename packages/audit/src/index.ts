@@ -2,4 +2,4 @@ export { type AuditOptions, type AuditReport, audit, type CheckResult } from "./
 export type { Check, Level, ProviderName } from "./check.js";
 export { CHECKS } from "./checks.js";
 export { AuditError } from "./preflight.js";
-export { toBadge, toJUnit } from "./render.js";
+export { toBadge, toJUnit, toTap } from "./render.js";

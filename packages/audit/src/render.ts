@@ -1,5 +1,5 @@
-import { escapeControls } from "@crowdhook/core/internal";
-import type { AuditReport } from "./audit.js";
+import { escapeControls, escapeControlsInJson } from "@crowdhook/core/internal";
+import type { AuditReport, CheckResult } from "./audit.js";
 
 // Both libraries load on first use, because an audit needs neither.
 
@@ -26,6 +26,36 @@ export async function toJUnit({ provider, results }: AuditReport): Promise<strin
     }
   }
   return builder.build();
+}
+
+/**
+ * Returns a report as TAP 14, with one line per check. Only a failed MUST fails there. A failed SHOULD or MAY
+ * has the directive TODO, so that it is visible and does not fail a build.
+ */
+export function toTap({ results }: AuditReport): string {
+  const lines = results.flatMap((result, index) => [tapLine(result, index + 1), ...tapDiagnosis(result)]);
+  return `${["TAP version 14", `1..${results.length}`, ...lines].join("\n")}\n`;
+}
+
+function tapLine(result: CheckResult, number: number): string {
+  const { id, level, requirement, status } = result;
+  const point = `${status === "failed" ? "not ok" : "ok"} ${number} - ${tapText(`${id}: ${requirement}`)}`;
+  if (result.status === "skipped") return `${point} # SKIP ${tapText(result.why)}`;
+  return status === "failed" && level !== "MUST" ? `${point} # TODO ${level}` : point;
+}
+
+/** Returns the diagnosis of a failed check as YAML, which has every JSON text as a scalar. */
+function tapDiagnosis(result: CheckResult): readonly string[] {
+  if (result.status !== "failed") return [];
+  const { level, reason, source, expected, seen } = result;
+  const fields = Object.entries({ level, reason, source, expected, seen });
+  const written = fields.map(([name, value]) => `  ${name}: ${escapeControlsInJson(JSON.stringify(value))}`);
+  return ["  ---", ...written, "  ..."];
+}
+
+/** In a line of TAP, `#` begins a directive and a line break ends the line. */
+function tapText(text: string): string {
+  return escapeControls(text).replace(/[\\#]/g, "\\$&");
 }
 
 /** Returns the verdict as an SVG badge. */

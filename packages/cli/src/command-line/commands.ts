@@ -180,6 +180,7 @@ export function addAudit(program: Command, end: End): void {
     .option("--list", "show all checks and run none")
     .option("--timeout <seconds>", "how long to wait for an answer, at most 60", positive, 5)
     .option("--junit <file>", "write the report to this file as JUnit XML")
+    .option("--tap <file>", "write the report to this file as TAP 14")
     .option("--badge <file>", "write the verdict to this file as an SVG")
     .addOption(secretOption())
     .addOption(jsonOption())

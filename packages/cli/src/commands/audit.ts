@@ -8,6 +8,7 @@ import {
   type CheckResult,
   toBadge,
   toJUnit,
+  toTap,
 } from "@crowdhook/audit";
 import type { Provider } from "@crowdhook/core";
 import { suggestion } from "@crowdhook/core/internal";
@@ -24,12 +25,13 @@ export interface AuditCommandOptions extends SecretOptions {
   readonly timeout: number;
   readonly json?: boolean;
   readonly junit?: string;
+  readonly tap?: string;
   readonly badge?: string;
 }
 
 /** Resolves with `true` if no MUST failed. */
 export async function auditEndpoint(url: string | undefined, options: AuditCommandOptions): Promise<boolean> {
-  const { only, timeout, json, junit, badge } = options;
+  const { only, timeout, json, junit, tap, badge } = options;
   if (options.list) return list(options);
   if (url === undefined) throw new UsageError("Pass the URL of the endpoint, or --list.");
   if (timeout > 60) throw new UsageError("--timeout must be at most 60 seconds.");
@@ -74,6 +76,7 @@ export async function auditEndpoint(url: string | undefined, options: AuditComma
   if (json) printJson(auditReport);
   else printVerdict(auditReport, report !== undefined);
   if (junit !== undefined) await write("--junit", junit, await toJUnit(auditReport));
+  if (tap !== undefined) await write("--tap", tap, toTap(auditReport));
   if (badge !== undefined) await write("--badge", badge, await toBadge(auditReport));
   return auditReport.counts.MUST.failed === 0;
 }
