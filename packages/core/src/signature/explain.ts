@@ -81,19 +81,36 @@ const EMPTY = {
   fix: "check whether other code reads the body first, or whether the host passes it elsewhere",
 };
 
-/** Returns the first usual mistake that explains why the signature does not fit, and its fix: two sentences. */
+/** The usual mistake that explains why a signature does not fit. */
+export interface Explanation {
+  /** The name of the mistake, such as `secret-white-space`. */
+  readonly name: string;
+  /** The part of the signing that the mistake changed. */
+  readonly about: "secret" | "body" | "time";
+  /** The mistake and its fix: two sentences. */
+  readonly reason: string;
+  /** The body that the signature fits; the received one if the mistake is not about the body. */
+  readonly body: Uint8Array;
+}
+
+/** Returns the first usual mistake that explains why the signature does not fit. */
 export async function explainMismatch(
   provider: MistakenProvider,
   signature: SignatureParts,
   suspect: Suspect,
-): Promise<string | undefined> {
+): Promise<Explanation | undefined> {
   const fits = createFitter(provider, signature, HASHED_MAX);
   for (const candidate of candidatesFor(provider, PARSED_MAX)) {
     const match = await firstFit(candidate, signature, suspect, fits);
     if (match === "gave up") break;
-    if (match) return sentences(match.mistake ?? candidate.mistake, candidate.fix);
+    if (match) {
+      const { name, about, mistake, fix } = candidate;
+      return { name, about, reason: sentences(match.mistake ?? mistake, fix), body: match.body };
+    }
   }
-  return suspect.body.byteLength === 0 ? sentences(EMPTY.mistake, EMPTY.fix) : undefined;
+  const { body } = suspect;
+  if (body.byteLength > 0) return undefined;
+  return { name: EMPTY.name, about: "body", reason: sentences(EMPTY.mistake, EMPTY.fix), body };
 }
 
 /** Headers after the first ones are not looked at: a sender chooses how many there are. */

@@ -6,8 +6,9 @@ import type { Provider } from "../provider.js";
 import { readEvents } from "../providers/read-events.js";
 import type { SignatureParts } from "../providers/signature-format.js";
 import type { Refusal } from "../reply.js";
+import { type Difference, differencesBetween } from "../text/differences.js";
 import { createPace } from "../values/pace.js";
-import { explainMismatch, explainTime } from "./explain.js";
+import { type Explanation, explainHeaders, explainMismatch, explainTime } from "./explain.js";
 import { InvalidSecretError, type KeyFormat, keyFor, preparedKeys } from "./secrets.js";
 
 /** The result of verifying and parsing a delivery as a receiver would, before it claims the events. */
@@ -20,13 +21,23 @@ export interface Inspection<Events extends EventMap = EventMap> {
   readonly secret: number | undefined;
   /** Seconds since the signing; negative if it is in the future. `undefined` if no signature was read, or if it has no time. */
   readonly age: number | undefined;
+  /** The mistake behind a `SIGNATURE_MISMATCH`; `undefined` if the search found none. */
+  readonly mismatch: Mismatch | undefined;
   /** The events in the body, even if the signature is missing or does not fit. Empty if the body is unreadable. */
   readonly events: readonly ReceivedEvent<Events>[];
+}
+
+/** The usual mistake that explains why a signature does not fit, and where the body differs. */
+export interface Mismatch extends Explanation {
+  /** Empty if the body is as it was signed. */
+  readonly differences: readonly Difference[];
 }
 
 export interface InspectOptions {
   /** Empty for a subscription without a secret: then `inspect` ignores the signature. */
   readonly secrets: readonly string[];
+  /** The secrets of other providers, to find out whether one of them signed the delivery. */
+  readonly otherSecrets?: readonly string[];
   /** In seconds. Default 300. */
   readonly tolerance?: number;
   /** Unix time in milliseconds. Default: now. */
@@ -45,23 +56,31 @@ export interface InspectOptions {
 export async function inspect<Events extends EventMap>(
   provider: Provider<Events>,
   { headers, body }: { readonly headers: DeliveryHeaders; readonly body: Uint8Array },
-  { secrets, tolerance = 300, now = Date.now(), maxEvents }: InspectOptions,
+  { secrets, otherSecrets = [], tolerance = 300, now = Date.now(), maxEvents }: InspectOptions,
 ): Promise<Inspection<Events>> {
   const read = readEvents(provider, { headers, body }, now, maxEvents);
   const unreadable: Partial<Refusal> = "code" in read ? read : {};
   const events = "code" in read ? [] : read;
-  const inspection = (code?: ErrorCode, reason?: string, secret?: number, age?: number) => {
-    return { code, reason: reason ?? (code && ERRORS[code].message), secret, age, events };
+  const inspection = (
+    code?: ErrorCode,
+    reason?: string,
+    secret?: number,
+    age?: number,
+    mismatch?: Mismatch,
+  ) => {
+    return { code, reason: reason ?? (code && ERRORS[code].message), secret, age, mismatch, events };
   };
   if (secrets.length === 0) return inspection(unreadable.code, unreadable.reason);
   const signature = provider.parseSignature(headers);
-  if (typeof signature === "string") return inspection(signature);
+  if (typeof signature === "string")
+    return inspection(signature, explainHeaders(provider as Provider, headers));
   const age = signature.timestamp === undefined ? undefined : (now - signature.timestamp) / 1000;
   const secret = await findSecret(provider, secrets, signature, body);
   if (secret === undefined) {
-    const suspect = { secrets, headers, body };
+    const suspect = { secrets, otherSecrets, headers, body };
     const cause = await explainMismatch(provider, signature, suspect).catch(() => undefined);
-    return inspection("SIGNATURE_MISMATCH", cause, undefined, age);
+    const mismatch = cause && { ...cause, differences: differencesBetween(body, cause.body) };
+    return inspection("SIGNATURE_MISMATCH", cause?.reason, undefined, age, mismatch);
   }
   // The negation also refuses an age that is NaN.
   if (age !== undefined && !(Math.abs(age) <= tolerance)) {

@@ -86,7 +86,7 @@ export function createVerifier(
     let reason = MISMATCH;
     try {
       const suspect = { ...delivery, secrets: await secretsFrom(secret, delivery) };
-      reason = (await explainMismatch(provider, signature, suspect)) ?? MISMATCH;
+      reason = (await explainMismatch(provider, signature, suspect))?.reason ?? MISMATCH;
     } catch {
       // The secret function can fail the second time. The reply stays 401.
     }
