@@ -11,6 +11,7 @@ import { createLog, keepLog } from "./observing/log.js";
 import { createObserved, instrumented } from "./observing/observe.js";
 import { createOperator } from "./observing/operator.js";
 import type { Trace } from "./observing/trace.js";
+import { createWatching, keepWatched } from "./observing/watching.js";
 import { checkOptions, checkProvider, type ReceiverOptions, warnOfMistakes } from "./options.js";
 import type { Provider } from "./provider.js";
 import { readEvents } from "./providers/read-events.js";
@@ -65,10 +66,11 @@ export function createReceiver<Events extends EventMap>(
   const admission = createAdmission(maxInFlight);
   const verify = createVerifier(provider as Provider, options, log);
   const { run, ...listening } = createListeners<Events>(provider, timeout, createOperator(log));
-  const runListeners = instrumented(options, log, run);
+  const watching = createWatching(options);
+  const runListeners = instrumented(options, log, watching.keepingErrors(run));
   const store = options.claims ?? memoryClaims({ clock });
   const dispatch = createDispatcher(provider, options, store, runListeners, log);
-  const observed = createObserved(provider.name, options, log);
+  const observed = createObserved(provider.name, options, watching, log);
   const { sink } = options;
   const timeStore = options.claims === undefined && sink?.latestOccurrence ? sink : store;
   const recovering = recoverable
@@ -90,7 +92,7 @@ export function createReceiver<Events extends EventMap>(
       // read the stream. The `await` itself is for bytes, too: listeners never run on the caller's stack.
       const body = await readBody(incoming.body, maxBodySize);
       if ("code" in body) return reply(refuseBody(body), trace);
-      if (trace) trace.bytes = body.byteLength;
+      if (trace) trace.body = body;
       if (body.byteLength > maxBodySize) return reply({ code: "BODY_TOO_LARGE" }, trace);
 
       // 3. The signature over the raw bytes, and its time.
@@ -157,7 +159,7 @@ export function createReceiver<Events extends EventMap>(
     },
     close: admission.close,
   };
-  return keepLog(receiver, log);
+  return keepWatched(keepLog(receiver, log), watching.watched);
 }
 
 const UNREADABLE =

@@ -1,11 +1,12 @@
 import { hasSubscribers, publish } from "#diagnostics";
-import { type DeliveryHeaders, type IncomingDelivery, toHeaders } from "../delivery.js";
+import { type DeliveryHeaders, toHeaders } from "../delivery.js";
 import { kindOf } from "../errors.js";
 import type { EventMap, ReceivedEvent } from "../event.js";
 import type { RunListeners } from "../listeners/run.js";
 import { isThenable } from "../values/maybe-promise.js";
 import type { Log } from "./log.js";
 import { type DeliveryRecord, type EventSource, Trace } from "./trace.js";
+import type { WatchedRequest, Watching } from "./watching.js";
 
 /**
  * Wraps deliveries and events, for example in a span. Each method must call `run` before it returns; if
@@ -31,27 +32,29 @@ interface Observers {
  */
 export type Observed = <Result>(
   source: EventSource,
-  incoming: Pick<IncomingDelivery, "headers">,
+  incoming: WatchedRequest,
   handle: (trace?: Trace) => Promise<Result>,
 ) => Promise<Result>;
 
 export function createObserved(
   provider: string,
   { observe, instrumentation }: Observers,
+  watching: Watching,
   log: Log,
 ): Observed {
   return <Result>(
     source: EventSource,
-    incoming: Pick<IncomingDelivery, "headers">,
+    incoming: WatchedRequest,
     handle: (trace?: Trace) => Promise<Result>,
   ) => {
-    if (!observe && !instrumentation && !hasSubscribers()) return handle();
+    if (!observe && !instrumentation && !hasSubscribers() && !watching.isWatched()) return handle();
     let record: DeliveryRecord;
     const onTrouble = (trouble: string) => log("observe", trouble);
     const trace = new Trace((trace) => {
       record = trace.record(provider, source);
       if (observe) runSafely(() => observe(record), onTrouble);
       runSafely(() => publish(record), onTrouble);
+      if (source === "delivery") runSafely(() => watching.tell(incoming, trace, record), onTrouble);
     });
     if (!instrumentation) return handle(trace);
     let result: Promise<Result> | undefined;

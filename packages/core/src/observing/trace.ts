@@ -58,7 +58,7 @@ export class Trace {
   verifying?: number;
   verified?: number;
   handling?: number;
-  bytes?: number;
+  body?: Uint8Array;
   result: Result = { code: "INTERNAL_ERROR" };
 
   constructor(publish: (trace: Trace) => void) {
@@ -71,7 +71,7 @@ export class Trace {
   }
 
   record(provider: string, source: EventSource): DeliveryRecord {
-    const { result, verifying = 0, verified = verifying, handling, bytes } = this;
+    const { result, verifying = 0, verified = verifying, handling, body } = this;
     const ended = performance.now();
     const { code, counts = NO_COUNTS } = summarize(result);
     return {
@@ -88,7 +88,7 @@ export class Trace {
             type: startOf(type, TYPE_MAX),
             outcome: outcome as Outcome,
           })),
-      bytes,
+      bytes: body?.byteLength,
       durations: {
         verify: verified - verifying,
         handle: handling === undefined ? 0 : ended - handling,
