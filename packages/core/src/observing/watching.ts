@@ -37,6 +37,8 @@ export interface Watched {
   watch(watcher: Watcher): Off;
   /** Returns the secrets for a delivery; an empty list if the receiver is `unsigned`. */
   secretsFor(delivery: Delivery): Promise<readonly string[]>;
+  /** Whether deliveries are not verified. */
+  readonly unsigned: boolean;
   /** In seconds. */
   readonly tolerance: number;
 }
@@ -54,7 +56,7 @@ interface WatchableOptions {
 export type Watching = ReturnType<typeof createWatching>;
 
 /** Lets the inspector see whole deliveries. Costs nothing while nobody watches. */
-export function createWatching({ secret, unsigned, tolerance = 300, clock = Date.now }: WatchableOptions) {
+export function createWatching({ secret, unsigned = false, tolerance = 300, clock = Date.now }: WatchableOptions) {
   const watchers = new Set<Watcher>();
   const errorsOf = new WeakMap<ReceivedEvent, readonly unknown[]>();
 
@@ -76,6 +78,7 @@ export function createWatching({ secret, unsigned, tolerance = 300, clock = Date
         };
       },
       secretsFor: async (delivery) => (unsigned ? [] : secretsFrom(secret, delivery)),
+      unsigned,
       tolerance,
     } satisfies Watched,
 

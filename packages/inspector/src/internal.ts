@@ -1,0 +1,10 @@
+/** Shared by crowdhook's own packages. Not public API: anything here may change in any release. */
+export {
+  type Captured,
+  type CapturedAnswer,
+  eventDetails,
+  headersOf,
+  type OutgoingDelivery,
+  type Source,
+} from "./deliveries/captured.js";
+export { createInspector, type InspectorCore, type InspectorSettings } from "./inspector.js";
