@@ -19,7 +19,7 @@ export function App() {
   // `version` stands for the rows
   const shown = useMemo(() => rows.filtered(filter), [rows, version, filter]);
   const route = useRoute();
-  const [cursor, setCursor] = useState<number>();
+  const { cursor, latestCursor, setCursor } = useCursor();
   const [marked, setMarked] = useState<number>();
   const [isHelpOpen, setHelpOpen] = useState(false);
   const search = useRef<HTMLInputElement>(null);
@@ -28,7 +28,7 @@ export function App() {
     if (route.view === "delivery") setCursor(route.id);
   }, [route]);
   useKeys((key) => {
-    const index = shown.findIndex(({ id }) => id === cursor);
+    const index = shown.findIndex(({ id }) => id === latestCursor());
     const move = (to: number) => {
       const row = shown[Math.min(Math.max(to, 0), shown.length - 1)];
       if (row === undefined) return;
@@ -39,7 +39,7 @@ export function App() {
     const actions: Record<Key, () => void> = {
       j: () => move(index + 1),
       k: () => move(index < 0 ? 0 : index - 1),
-      Enter: () => cursor !== undefined && goTo("delivery", cursor),
+      Enter: () => goTo("delivery", latestCursor() ?? shown[0]?.id ?? 0),
       r: () => act("replay"),
       e: () => act("edit"),
       c: () => act("compare"),
@@ -83,7 +83,7 @@ export function App() {
         <div class="list-pane">
           <DeliveryList rows={shown} total={rows.size} filter={filter} selected={cursor} marked={marked} />
         </div>
-        <div class="view-pane">
+        <div class="view-pane" key={JSON.stringify(route)}>
           <a class="back" href={linkTo()}>
             ← All deliveries
           </a>
@@ -100,6 +100,17 @@ export function App() {
       {isHelpOpen && <Help onClose={() => setHelpOpen(false)} />}
     </div>
   );
+}
+
+/** The selected delivery. `latestCursor` knows it before the page is drawn, for keys that follow fast. */
+function useCursor() {
+  const latest = useRef<number | undefined>(undefined);
+  const [cursor, draw] = useState<number>();
+  const setCursor = (id: number) => {
+    latest.current = id;
+    draw(id);
+  };
+  return { cursor, latestCursor: () => latest.current, setCursor };
 }
 
 interface ViewProps {

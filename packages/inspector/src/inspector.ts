@@ -2,7 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { DurableSink } from "@crowdhook/core/sink";
 import type { Captured, OutgoingDelivery, Source } from "./deliveries/captured.js";
-import { explainCaptured } from "./deliveries/details.js";
+import { explainCaptured, judgeCaptured } from "./deliveries/details.js";
 import { createStore, type DeliveryStore, type StoreLimits } from "./deliveries/store.js";
 import { type Authorize, createAccess } from "./http/access.js";
 import { respondPage } from "./http/page.js";
@@ -26,6 +26,8 @@ export interface InspectorCore {
   readonly store: DeliveryStore;
   /** Shows a delivery. */
   show(captured: Captured): void;
+  /** Shows a delivery from before the start, and then finds out how a receiver would judge it. */
+  restore(captured: Captured): void;
   /** Answers a request for the page. @param path Relative to the page's URL, with a leading slash. */
   handle(request: IncomingMessage, response: ServerResponse, path: string): Promise<void>;
 }
@@ -42,6 +44,7 @@ export function createInspector(settings: InspectorSettings): InspectorCore {
   const access = createAccess({ token, authorize });
   const explain = createExplainer(store, sources);
   const arrivals = createArrivals();
+  const restored: number[] = [];
   const routes = createRoutes({ ...settings, sinks: settings.sinks ?? [], store, send: arrivals.send });
 
   return {
@@ -53,6 +56,11 @@ export function createInspector(settings: InspectorSettings): InspectorCore {
       const { id } = store.add(captured, arrival?.origin);
       arrival?.resolve(id);
       if (captured.verdict === "refused") explain(id);
+    },
+
+    restore(captured) {
+      restored.push(store.add(captured).id);
+      if (restored.length === 1) void judgeAll(restored, store, sources);
     },
 
     async handle(request, response, path) {
@@ -93,6 +101,16 @@ function createExplainer(store: DeliveryStore, sources: readonly Source[]): (id:
     }
     isRunning = false;
   };
+}
+
+/** Judges deliveries one after another, and takes them off the list. */
+async function judgeAll(ids: number[], store: DeliveryStore, sources: readonly Source[]): Promise<void> {
+  for (let [id] = ids; id !== undefined; [id] = ids) {
+    await new Promise((resolve) => setImmediate(resolve));
+    const entry = store.get(id);
+    if (entry) store.update(id, await judgeCaptured(entry.captured, sources).catch(() => ({})));
+    ids.shift();
+  }
 }
 
 interface Arrival {

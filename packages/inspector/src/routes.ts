@@ -1,10 +1,10 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { DurableSink } from "@crowdhook/core/sink";
 import type { Captured, OutgoingDelivery, Source } from "./deliveries/captured.js";
-import { headersOf } from "./deliveries/captured.js";
 import { compareBodies } from "./deliveries/compare.js";
 import { detailOf, hidingFor, inspectCaptured, senderOf } from "./deliveries/details.js";
 import { exportAs } from "./deliveries/exports.js";
+import { createHiding, standingSecrets } from "./deliveries/hiding.js";
 import { eventOf, newEventsOf, replayOf } from "./deliveries/sending.js";
 import type { DeliveryStore, Entry } from "./deliveries/store.js";
 import { timelineOf } from "./deliveries/timeline.js";
@@ -59,10 +59,12 @@ function readingRoutes({ sources, sinks, store, origin }: RouteSettings): Record
   const hiddenBody = async ({ captured }: Entry) =>
     (await hidingFor(captured, sources)).bytes(captured.body ?? new Uint8Array());
 
+  const standing = async () => createHiding(await standingSecrets(sources));
+
   return {
     "GET /api/state": () => stateOf(sources, sinks),
 
-    "GET /api/stream": ({ response }) => streamRows(store, response),
+    "GET /api/stream": async ({ response }) => streamRows(store, response, (await standing()).json),
 
     "GET /api/deliveries/:": ({ params: [id] }) => detailOf(entry(id), sources),
 
@@ -81,11 +83,7 @@ function readingRoutes({ sources, sinks, store, origin }: RouteSettings): Record
       const hiding = await hidingFor(captured, sources);
       const from = Math.max(0, Math.trunc(Number(query.get("from"))) || 0);
       const events = captured.events.slice(from, from + EVENTS_PER_PAGE);
-      return {
-        total: captured.events.length,
-        from,
-        events: events.map((event) => ({ ...event, error: event.error && hiding.text(event.error) })),
-      };
+      return { total: captured.events.length, from, events: hiding.json(events) };
     },
 
     "GET /api/deliveries/:/export/:": async ({ params: [id, form = ""] }) => {
@@ -98,8 +96,10 @@ function readingRoutes({ sources, sinks, store, origin }: RouteSettings): Record
     "GET /api/compare": async ({ query }) =>
       compareBodies(await hiddenBody(entry(query.get("a"))), await hiddenBody(entry(query.get("b")))),
 
-    "GET /api/timeline": ({ query }) =>
-      timelineOf(store.entries(), query.get("provider") ?? "", query.get("subject") ?? ""),
+    "GET /api/timeline": async ({ query }) =>
+      (await standing()).json(
+        timelineOf(store.entries(), query.get("provider") ?? "", query.get("subject") ?? ""),
+      ),
 
     "GET /api/sample": ({ query }) => {
       const sender = senderOf(sourceOf(sources, query.get("source")));
@@ -108,7 +108,7 @@ function readingRoutes({ sources, sinks, store, origin }: RouteSettings): Record
     },
 
     "GET /api/sinks/:": async ({ params: [index], query }) =>
-      deadLettersOf(sinkOf(sinks, index), query, await allSecrets(sources)),
+      (await standing()).json(await deadLettersOf(sinkOf(sinks, index), query)),
   };
 }
 
@@ -184,11 +184,4 @@ function sinkOf(sinks: readonly DurableSink[], index: string | undefined): Durab
   const sink = sinks[Number(index ?? Number.NaN)];
   if (sink === undefined) throw new RequestError("There is no such sink.", 404);
   return sink;
-}
-
-/** Returns the secrets that are known without a delivery. */
-async function allSecrets(sources: readonly Source[]): Promise<readonly string[]> {
-  const delivery = { method: "POST", headers: headersOf([]), body: new Uint8Array() };
-  const lists = await Promise.all(sources.map((source) => source.secretsFor(delivery).catch(() => [])));
-  return lists.flat();
 }

@@ -1,17 +1,11 @@
 import type { DurableSink, FailedFilter } from "@crowdhook/core/sink";
-import { createHiding } from "./deliveries/hiding.js";
 import { RequestError } from "./http/respond.js";
 import type { DeadLetters } from "./wire.js";
 
 const LETTERS_MAX = 200;
 
 /** Returns the failed events that match, oldest failure first. */
-export async function deadLettersOf(
-  sink: DurableSink,
-  query: URLSearchParams,
-  secrets: readonly string[],
-): Promise<DeadLetters> {
-  const hiding = createHiding(secrets);
+export async function deadLettersOf(sink: DurableSink, query: URLSearchParams): Promise<DeadLetters> {
   const failed = await sink.failed({
     ...filterOf(query.get("provider"), query.get("type")),
     limit: LETTERS_MAX,
@@ -21,7 +15,7 @@ export async function deadLettersOf(
       id,
       provider: event.provider,
       type: event.type,
-      error: hiding.text(error),
+      error,
       attempts,
       failedAt: Number(failedAt),
     })),

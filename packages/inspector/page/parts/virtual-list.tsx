@@ -41,13 +41,15 @@ export function VirtualList({ count, rowHeight, row, label, scroller, maxHeight,
   const indexes = Array.from({ length: Math.max(0, last - first) }, (_, i) => first + i);
   return (
     <section
-      style={maxHeight === undefined ? {} : { height: Math.min(maxHeight, count * rowHeight + SCROLLBAR) }}
+      style={
+        maxHeight === undefined ? {} : { height: `${Math.min(maxHeight, count * rowHeight + SCROLLBAR)}px` }
+      }
       class={`virtual ${props.class}`}
       ref={ref}
       aria-label={label}
     >
-      <div style={{ height: count * rowHeight, position: "relative" }}>
-        <div style={{ position: "absolute", top: first * rowHeight, left: 0, right: 0 }}>
+      <div style={{ height: `${count * rowHeight}px`, position: "relative" }}>
+        <div style={{ position: "absolute", top: `${first * rowHeight}px`, left: 0, right: 0 }}>
           {indexes.map(row)}
         </div>
       </div>

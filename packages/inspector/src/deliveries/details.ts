@@ -35,12 +35,24 @@ export async function explainCaptured(
   captured: Captured,
   sources: readonly Source[],
 ): Promise<Partial<Captured>> {
+  const { reason = captured.reason, events = captured.events } = await judgeCaptured(captured, sources);
+  return { reason, events };
+}
+
+/** Returns how a receiver judges a delivery at the time of its arrival; an empty object if it cannot. */
+export async function judgeCaptured(
+  captured: Captured,
+  sources: readonly Source[],
+): Promise<Partial<Captured>> {
   const inspected = await inspectCaptured(captured, sources);
   if (inspected === undefined || captured.source === undefined) return {};
-  const { reason, events } = inspected.inspection;
+  const { inspection, secrets } = inspected;
+  const { code, reason, events } = inspection;
   const { provider } = captured.source;
   return {
-    reason: reason ?? captured.reason,
+    verdict: code === undefined ? (secrets > 0 ? "genuine" : "unverified") : "refused",
+    code,
+    reason,
     events: eventDetails(
       provider,
       events.map((event) => ({ event })),
@@ -60,10 +72,10 @@ export async function detailOf({ row, captured }: Entry, sources: readonly Sourc
   const sender = source && senderOf(source);
   const canReplay = source !== undefined && body !== undefined && method === "POST";
   const secrets = (await secretsOf(captured, sources)).own ?? [];
-  return {
-    row: { ...row, reason: row.reason && hiding.text(row.reason) },
+  return hiding.json<Detail>({
+    row,
     method,
-    path: path && hiding.text(path),
+    path,
     headers: hiding.headers(headers),
     bytes: body?.byteLength,
     isBodyHidden: body !== undefined && hiding.bytes(body) !== body,
@@ -79,7 +91,7 @@ export async function detailOf({ row, captured }: Entry, sources: readonly Sourc
       sign: canReplay && sender !== undefined && secrets.length > 0,
       sendAsNew: canReplay && sender !== undefined && events.length > 0,
     },
-  };
+  });
 }
 
 async function signatureOf(
@@ -109,5 +121,5 @@ async function signatureOf(
 }
 
 function answerOf({ status, headers, body }: CapturedAnswer, hiding: Hiding): AnswerDetail {
-  return { status, headers: hiding.headers(headers), body: hiding.text(body) };
+  return { status, headers: hiding.headers(headers), body };
 }

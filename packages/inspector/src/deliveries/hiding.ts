@@ -18,6 +18,8 @@ const SEARCHED_MAX = 256 * 1024;
 export interface Hiding {
   text(text: string): string;
   headers(lines: HeaderLines): readonly HeaderLine[];
+  /** Returns a copy in which every text is without secrets. */
+  json<T>(value: T): T;
   /** Returns the same bytes if they hold no secret. */
   bytes(bytes: Uint8Array): Uint8Array;
 }
@@ -28,6 +30,7 @@ export function createHiding(secrets: readonly string[]): Hiding {
   const inText = (text: string) => (text.length <= SEARCHED_MAX ? hide(text) : hidePlain(text, distinct));
   return {
     text: inText,
+    json: (value) => (distinct.length === 0 ? value : hideInJson(value, inText)),
 
     headers: (lines) =>
       lines.map(([name, value]) => {
@@ -46,8 +49,23 @@ export function createHiding(secrets: readonly string[]): Hiding {
   };
 }
 
+function hideInJson<T>(value: T, hide: (text: string) => string): T {
+  if (typeof value === "string") return hide(value) as T;
+  if (Array.isArray(value)) return value.map((item) => hideInJson(item, hide)) as T;
+  if (typeof value !== "object" || value === null) return value;
+  const fields = Object.entries(value).map(([name, field]) => [name, hideInJson(field, hide)] as const);
+  return Object.fromEntries(fields) as T;
+}
+
 function hidePlain(text: string, secrets: readonly string[]): string {
   return secrets.reduce((hidden, secret) => hidden.replaceAll(secret, HIDDEN), text);
+}
+
+/** Returns the secrets that are known without a delivery. Never rejects. */
+export async function standingSecrets(sources: readonly Source[]): Promise<readonly string[]> {
+  const delivery = { method: "POST", headers: headersOf([]), body: new Uint8Array() };
+  const lists = await Promise.all(sources.map((source) => source.secretsFor(delivery).catch(() => [])));
+  return lists.flat();
 }
 
 /** Returns the secrets of a delivery's own source and, apart, those of the others. Never rejects. */
