@@ -106,6 +106,11 @@ export function addListen(program: Command, end: End): void {
       statuses,
     )
     .option("--full", "show payloads of any length")
+    .option(
+      "--ui [port]",
+      "show the deliveries in a page on this machine; without a port, on a free one",
+      port,
+    )
     .option("--tolerance <seconds>", "how old a signature may be", positive, 300)
     .addOption(timeoutOption())
     .addOption(secretOption())

@@ -1,11 +1,11 @@
 import type { Command } from "commander";
 import type { End } from "./commands.js";
-import { EXIT_STATUS, jsonOption } from "./options.js";
+import { EXIT_STATUS, jsonOption, port } from "./options.js";
 
 export function addQueue(program: Command, end: End): void {
   const queue = program
     .command("queue")
-    .description("manage the tables of the sink @crowdhook/pg-boss")
+    .description("manage the tables of the sink @crowdhook/pg-boss, and show its failed events")
     .addHelpText("after", HELP);
 
   queue
@@ -16,6 +16,15 @@ export function addQueue(program: Command, end: End): void {
     .addOption(jsonOption())
     .addHelpText("after", HELP)
     .action(async (options) => end((await import("../commands/queue.js")).migrate(options)));
+
+  queue
+    .command("ui")
+    .description("show the failed events in a page, and replay them")
+    .option("--schema <name>", "the schema of the tables", "crowdhook")
+    .option("--port <number>", "the port of the page; 0 takes a free one", port, 0)
+    .addOption(jsonOption())
+    .addHelpText("after", HELP)
+    .action(async (options) => end((await import("../ui/queue.js")).queueUi(options)));
 }
 
 const HELP = `

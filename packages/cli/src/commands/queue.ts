@@ -8,16 +8,14 @@ export interface MigrateOptions {
 
 /** Creates or updates the tables of the pg-boss sink, or prints the SQL that creates them. */
 export async function migrate({ schema, sql, json }: MigrateOptions): Promise<boolean> {
-  const { pgBossSink, schemaSql } = await loadSink();
   if (sql) {
+    const { schemaSql } = await loadSink();
     const text = usable(() => schemaSql(schema));
     if (json) printJson({ sql: text });
     else printText(text);
     return true;
   }
-  const connection = process.env.DATABASE_URL;
-  if (!connection) throw new UsageError("DATABASE_URL is missing. Set it to the URL of PostgreSQL.");
-  const sink = usable(() => pgBossSink({ connection, schema }));
+  const sink = await openSink(schema);
   try {
     await sink.migrate();
   } catch (error) {
@@ -28,6 +26,14 @@ export async function migrate({ schema, sql, json }: MigrateOptions): Promise<bo
   if (json) printJson({ schema });
   else print(marked(true, `The tables in the schema ${schema} are up to date.`));
   return true;
+}
+
+/** Returns the sink in the database that the environment names. It has no connection yet. */
+export async function openSink(schema: string) {
+  const { pgBossSink } = await loadSink();
+  const connection = process.env.DATABASE_URL;
+  if (!connection) throw new UsageError("DATABASE_URL is missing. Set it to the URL of PostgreSQL.");
+  return usable(() => pgBossSink({ connection, schema }));
 }
 
 async function loadSink() {

@@ -8,6 +8,7 @@ import {
 } from "@crowdhook/core";
 import { gather, writeNodeReply } from "@crowdhook/core/adapter";
 import { findMistakes, type Inspection, inspect, type Mistake } from "@crowdhook/core/inspect";
+import type { HeaderLines } from "@crowdhook/core/testing";
 import { headersOf, linesOf } from "../http/exchange.js";
 import { PROVIDERS, providerNamed, providerOf } from "../providers.js";
 import { type StoredDelivery, save } from "../stored.js";
@@ -19,6 +20,7 @@ export interface HandledRequest {
   readonly receivedAt: Date;
   readonly method: string;
   readonly path: string;
+  readonly headers: HeaderLines;
   bytes?: number;
   /** `undefined` if it could not be read. */
   body?: Uint8Array;
@@ -60,7 +62,7 @@ export function createHandler(
     const lines = linesOf(rawHeaders);
     const headers = headersOf(lines);
     const body = await readBody(request);
-    const handled: HandledRequest = { receivedAt, method, path, secrets: 0 };
+    const handled: HandledRequest = { receivedAt, method, path, headers: lines, secrets: 0 };
     if (!(body instanceof Uint8Array)) {
       handled.unread = body.code;
       handled.reply = await receiverOf(undefined).handle({ method, headers, body: () => body });
@@ -97,6 +99,7 @@ export async function inspectStored(
     receivedAt,
     method,
     path,
+    headers: lines,
     bytes: body.byteLength,
     body,
     secrets: 0,

@@ -11,6 +11,7 @@ import { createForwarder } from "./forward.js";
 import { createHandler } from "./handle.js";
 import type { ListenOptions } from "./options.js";
 import { printRequest, printWelcome, recordOf, verdictOf } from "./report.js";
+import type { Ui } from "./ui.js";
 
 /** A client that does not finish its request delays the end by this time at most. */
 const STOP_MS = 5_000;
@@ -29,6 +30,7 @@ export async function listen(options: ListenOptions): Promise<boolean> {
   const verdicts: Record<string, number> = {};
   let deliveries = 0;
   let shown = 0;
+  let ui: Ui | undefined;
 
   const inFlight = new Set<Promise<void>>();
   const server = http.createServer((request, response) => {
@@ -36,6 +38,7 @@ export async function listen(options: ListenOptions): Promise<boolean> {
     const handled = handle(request, response)
       .then(async (handledRequest) => {
         deliveries++;
+        ui?.show(handledRequest);
         add(verdicts, verdictOf(handledRequest));
         if (!passes(handledRequest)) return;
         shown++;
@@ -55,18 +58,20 @@ export async function listen(options: ListenOptions): Promise<boolean> {
     server.close();
     throw new UsageError("--forward leads back to this port. Listen on another port with --port.");
   }
+  ui = options.ui === undefined ? undefined : await (await import("./ui.js")).startUi(options, secrets, url);
   const signal = new Promise((resolve) => {
     // Only once, so that a second signal ends the process.
     process.once("SIGINT", resolve);
     process.once("SIGTERM", resolve);
   });
   for (const type of options.event ?? []) warnOfType(type);
-  if (json) printJson({ listening: url });
-  else printWelcome(url, forwarder?.target, secrets, options);
+  if (json) printJson({ listening: url, ui: ui?.url });
+  else printWelcome(url, forwarder?.target, secrets, options, ui?.url);
   await showEarlier(earlier, secrets, options);
 
   await signal;
   await stopServer(server, inFlight);
+  await ui?.close();
   forwarder?.close();
   if (json) printJson({ deliveries, ...(isFiltered && { shown }), verdicts });
   else {

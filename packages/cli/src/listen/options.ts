@@ -7,6 +7,8 @@ export interface ListenOptions extends SecretOptions {
   readonly provider?: string;
   readonly forward?: string;
   readonly save?: string;
+  /** The port of the page; `true` for a free one. */
+  readonly ui?: number | true;
   readonly tolerance: number;
   readonly timeout: number;
   /** Shows only deliveries with an event of one of these types. */

@@ -15,6 +15,7 @@ export function printWelcome(
   target: URL | undefined,
   secrets: Secrets,
   options: ListenOptions,
+  ui?: string,
 ): void {
   print(`Listening on ${colours.bold(url)}, any path. Ctrl-C ends it.`);
   for (const provider of providersFor(options.provider)) {
@@ -31,6 +32,7 @@ export function printWelcome(
     options.status && `answered ${options.status.join(" or ")}`,
   ];
   if (filters.some(Boolean)) print(`  Showing only deliveries ${filters.filter(Boolean).join(", ")}`);
+  if (ui) print(`  The page: ${ui}`);
   print();
 }
 
@@ -110,7 +112,7 @@ const BODY_MAX = 10_000;
 
 /** Returns the line of `--json` for a request. */
 export function recordOf(handled: HandledRequest, { full }: ListenOptions) {
-  const { receivedAt, provider, inspection, mistakes, forwarded, reply, secrets, body, ...rest } = handled;
+  const { receivedAt, provider, inspection, mistakes, forwarded, reply, secrets, body, headers, ...rest } = handled;
   const { code, reason, secret, age, events } = inspection ?? {};
   const { shown, leftOut = 0 } = events ? shownEvents(events) : {};
   return {

@@ -1,0 +1,136 @@
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Outcome, Provider } from "@crowdhook/core";
+import {
+  type Captured,
+  type CapturedAnswer,
+  createInspector,
+  eventDetails,
+  headersOf,
+  type Source,
+} from "@crowdhook/inspector/internal";
+import { agentFor, exchange } from "../http/exchange.js";
+import { providerOf } from "../providers.js";
+import { load, type StoredDelivery } from "../stored.js";
+import { serveUi, type UiServer } from "../ui/server.js";
+import type { Forwarded } from "./forward.js";
+import type { HandledRequest } from "./handle.js";
+import type { ListenOptions, Secrets } from "./options.js";
+import { verdictOf } from "./report.js";
+
+/** The page that shows the deliveries of `listen`. */
+export interface Ui extends UiServer {
+  show(handled: HandledRequest): void;
+}
+
+/** Starts the page. It also shows the deliveries that are stored in the folder of `--save`. @param origin Where `listen` answers. */
+export async function startUi(options: ListenOptions, secrets: Secrets, origin: string): Promise<Ui> {
+  const sources = new Map(
+    [...secrets].map(([provider, own]) => [provider, sourceOf(provider, own, origin, options)]),
+  );
+  const inspector = createInspector({ sources: [...sources.values()], origin: () => origin });
+  if (options.save !== undefined) {
+    for (const delivery of await savedIn(options.save)) {
+      const provider = providerOf(headersOf(delivery.headers), delivery.body);
+      inspector.restore(restored(delivery, provider && sources.get(provider)));
+    }
+  }
+  const server = await serveUi(inspector, options.ui === true ? 0 : (options.ui ?? 0));
+  return {
+    ...server,
+    show(handled) {
+      const source = handled.provider && sources.get(handled.provider);
+      inspector.show(captured(handled, source));
+    },
+  };
+}
+
+/** Deliveries from the page take the way of all others: they are saved, forwarded and reported. */
+function sourceOf(
+  provider: Provider,
+  secrets: readonly string[],
+  origin: string,
+  { tolerance, timeout }: ListenOptions,
+): Source {
+  const agent = agentFor(new URL(origin), 1);
+  return {
+    provider,
+    tolerance,
+    secretsFor: async () => secrets,
+    deliver: ({ path, ...delivery }) =>
+      exchange({ ...delivery, url: new URL(origin + path) }, { agent, timeout }),
+  };
+}
+
+function captured(handled: HandledRequest, source: Source | undefined): Captured {
+  const { receivedAt, method, path, headers, body, inspection, mistakes = [], unread, reply, forwarded } = handled;
+  const [mistake] = mistakes;
+  const code = inspection?.code ?? unread;
+  return {
+    receivedAt: receivedAt.getTime(),
+    source,
+    method,
+    path,
+    headers,
+    body,
+    verdict: code !== undefined || !source ? "refused" : handled.secrets > 0 ? "genuine" : "unverified",
+    code: source ? code : (unread ?? verdictOf(handled)),
+    reason: mistake ? `${mistake.mistake}. ${mistake.fix}` : inspection?.reason,
+    events: source ? eventDetails(source.provider, outcomesOf(handled), false) : [],
+    reply: reply && { ...reply, headers: Object.entries(reply.headers) },
+    forwarded: forwarded && forwardedAs(forwarded),
+    duration: forwarded?.answer?.milliseconds,
+  };
+}
+
+/** The reply tells the outcome of each event only if all events have the same one. */
+function outcomesOf({ inspection, reply }: HandledRequest): Parameters<typeof eventDetails>[1] {
+  const { events = [] } = inspection ?? {};
+  const counts = Object.entries(reply ? Object(JSON.parse(reply.body)) : {});
+  const [outcome] = counts.find(([, count]) => count === events.length) ?? [];
+  return events.map((event) => (outcome === undefined ? { event } : { event, outcome: outcome as Outcome }));
+}
+
+/** Files from before this start are shown at most; the newest ones count. */
+const RESTORED_MAX = 10_000;
+
+/** Returns the deliveries in the files of a folder, oldest first. Skips files that are no deliveries. */
+async function savedIn(folder: string): Promise<readonly StoredDelivery[]> {
+  const names = (await readdir(folder)).filter((name) => name.endsWith(".json")).sort();
+  const deliveries: StoredDelivery[] = [];
+  for (const name of names.slice(-RESTORED_MAX)) {
+    const delivery = await load(join(folder, name)).catch(() => undefined);
+    if (delivery) deliveries.push(delivery);
+  }
+  return deliveries;
+}
+
+function restored(
+  { receivedAt, method, path, headers, body }: StoredDelivery,
+  source: Source | undefined,
+): Captured {
+  return {
+    receivedAt: receivedAt.getTime(),
+    source,
+    method,
+    path,
+    headers,
+    body,
+    verdict: "unverified",
+    code: undefined,
+    reason: undefined,
+    events: [],
+    reply: undefined,
+    duration: undefined,
+  };
+}
+
+function forwardedAs({ url, answer, failure }: Forwarded): Captured["forwarded"] {
+  if (failure) return { url: url.href, failure: failure.message };
+  const shown: CapturedAnswer = {
+    status: answer.status,
+    headers: answer.headers,
+    body: answer.body.toString(),
+  };
+  return { url: url.href, answer: shown };
+}
