@@ -201,7 +201,7 @@ describe.skipIf(missing)("the page", () => {
     await page.click("text=Send");
     await page.selectOption("[aria-label='Provider']", { label: "Prolific" });
     await page.selectOption("[aria-label='Event type']", "study.status.change");
-    await page.waitForFunction(() => document.querySelector("textarea")?.value.includes('"metadata"'));
+    await expect.poll(() => page.inputValue("textarea")).toContain("metadata");
     await picture(page, "send-narrow-dark");
     await page.fill("textarea", (await page.inputValue("textarea")).replace("ACTIVE", "PAUSED"));
     await page.click("text=Sign and send");
@@ -225,7 +225,7 @@ describe.skipIf(missing)("the keys", () => {
     await page.keyboard.type("submitted j");
     expect(await page.inputValue("[type=search]")).toBe("submitted j");
     await page.fill("[type=search]", "submitted");
-    await page.waitForFunction(() => document.querySelectorAll(".row").length === 1);
+    await expect.poll(() => page.locator(".row").count()).toBe(1);
     await page.keyboard.press("Escape");
     await page.keyboard.press("?");
     expect(await page.textContent("[role=dialog]")).toContain("compare: first one, then another");
@@ -243,14 +243,14 @@ describe.skipIf(missing)("at 400 pixels", () => {
     await app.deliver({ headers: sent.headers, body });
     const page = await open(app, { size: "narrow" });
     await page.waitForSelector(".row");
-    const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    const overflow = () => page.evaluate<number>("document.documentElement.scrollWidth - innerWidth");
     expect(await overflow()).toBeLessThanOrEqual(0);
     await picture(page, "list-narrow");
     await openRow(page, 1);
     await page.waitForSelector(".sides");
     expect(await overflow()).toBeLessThanOrEqual(0);
     expect(
-      await page.evaluate(() => (document.querySelector(".view-pane")?.scrollWidth ?? 0) - innerWidth),
+      await page.evaluate<number>("document.querySelector('.view-pane').scrollWidth - innerWidth"),
     ).toBeLessThanOrEqual(0);
     await picture(page, "mismatch-narrow");
     await page.click("text=All deliveries");

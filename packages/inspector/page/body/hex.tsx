@@ -124,9 +124,10 @@ function HexRow({
   );
 }
 
-/** Controls have pictures of their own in Unicode. */
+const PICTURES: Readonly<Record<number, string>> = { 9: "→", 10: "↵", 13: "←" };
+
 function charOf(byte: number | undefined): string {
   if (byte === undefined) return " ";
-  if (byte < 0x20) return String.fromCharCode(0x2400 + byte);
-  return byte < 0x7f ? String.fromCharCode(byte) : "·";
+  if (byte >= 0x20 && byte < 0x7f) return String.fromCharCode(byte);
+  return PICTURES[byte] ?? "·";
 }

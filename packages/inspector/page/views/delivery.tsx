@@ -120,10 +120,10 @@ function Signature({
           Signed with secret {secret} of {secrets}, {when}.
         </p>
       )}
-      {secret === undefined && secrets > 0 && (
+      {secret === undefined && secrets > 0 && age !== undefined && (
         <p class="dim">
-          {secrets === 1 ? "It does not fit the secret." : `It fits none of ${secrets} secrets.`}
-          {age === undefined ? "" : ` It was signed ${when}.`}
+          {secrets === 1 ? "It does not fit the secret." : `It fits none of ${secrets} secrets.`} It was
+          signed {when}.
         </p>
       )}
       {mismatch !== undefined && mismatch.differences.length > 0 && (

@@ -27,7 +27,8 @@ export function TimelineView({ provider, subject, version }: Props) {
         <Text text={subject} />
       </h1>
       <p class="dim">
-        <Text text={provider} /> · {entries.length} events, in the order in which they happened
+        <Text text={provider} /> · {entries.length === 1 ? "1 event" : `${entries.length} events`}, in the
+        order in which they happened
       </p>
       <ol class="timeline">
         {entries.map((entry, index) => {
