@@ -80,7 +80,8 @@ async function signed(
   const secret = secrets[inspected?.inspection.secret ?? 0];
   if (sender === undefined || secret === undefined)
     throw new RequestError("This delivery cannot be signed: there is no secret for it.");
-  const values = { time: sender.formatTime(Date.now()), version: "1" };
+  const [event] = captured.events;
+  const values = { time: sender.formatTime(Date.now()), version: "1", id: event?.id ?? "" };
   const digest = sender.computeDigest(secret, values, body);
   const lines = sender.signatureHeaders({ ...values, digest });
   const replaced = new Set(lines.map(([name]) => name.toLowerCase()));
