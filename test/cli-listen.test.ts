@@ -31,9 +31,12 @@ describe("listen", () => {
       STANDARD_WEBHOOKS_SECRET: "whsec_YSBrZXkgb2YgMjQgYnl0ZXMgb3Igc28h",
       CVAT_SECRET: "cvat-s3cret",
     };
-    const { process, url } = await listening([], { env });
+    const { process, url } = await listening(["--save", "kept"], { env });
     const sent = await run(["send", "all", "--to", url], { env });
     expect(sent).toMatchObject({ code: 0, stderr: "" });
+    const again = await run(["replay", "kept", "--resign", "--to", url, "--json"], { env });
+    expect(again).toMatchObject({ code: 0, stderr: "" });
+    expect(again.stdout).toMatch(/"outcomes":\{"duplicate":\d+\}/);
     expect(sent.stdout).toContain("Left out: Prolific (PROLIFIC_SECRET is not set).");
     const late = await run(["send", "all", "--to", url, "--tamper", "time"], { env });
     expect(late).toMatchObject({ code: 0, stderr: "" });

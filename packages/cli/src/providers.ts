@@ -33,6 +33,12 @@ function providerOfBody(headers: DeliveryHeaders, body: Uint8Array): Provider | 
   return (known ?? readings[0])?.provider;
 }
 
+/** Returns the id of a delivery's first event, which some providers sign. Empty if the body cannot be read. */
+export function eventIdOf(provider: Provider, headers: DeliveryHeaders, body: Uint8Array): string {
+  const reading = readingsOf(headers, body).find((each) => each.provider === provider);
+  return reading?.events[0]?.id ?? "";
+}
+
 function readingsOf(headers: DeliveryHeaders, body: Uint8Array) {
   try {
     const json: unknown = JSON.parse(new TextDecoder().decode(body));

@@ -5,7 +5,7 @@ import type { HeaderLines } from "@crowdhook/core/testing";
 import { endpoint } from "../http/endpoint.js";
 import { agentFor, exchange, headersOf, trouble } from "../http/exchange.js";
 import { colours, type Failure, marked, print, printJson, UsageError } from "../output.js";
-import { providerOf, senderOf } from "../providers.js";
+import { eventIdOf, providerOf, senderOf } from "../providers.js";
 import { askedSecrets, givenSecrets, type SecretOptions, secretsFor, signingSecretName } from "../secrets.js";
 import { loadAll, type SkippedFile, type StoredDelivery, type StoredFile } from "../stored.js";
 import { pace, progress, Tally } from "../tally.js";
@@ -166,7 +166,8 @@ async function signerOf(
 /** Returns the headers with a new signature. Those of the event, such as its id, stay: a redelivery has the same. */
 function resign({ headers, body }: StoredDelivery, provider: Provider, secret: string): HeaderLines {
   const sender = senderOf(provider);
-  const signed = { time: sender.formatTime(Date.now()), version: "1", id: "" };
+  const id = eventIdOf(provider, headersOf(headers), body);
+  const signed = { time: sender.formatTime(Date.now()), version: "1", id };
   const lines = sender.signatureHeaders({ ...signed, digest: sender.computeDigest(secret, signed, body) });
   const replaced = new Set(lines.map(([name]) => name.toLowerCase()));
   return [...headers.filter(([name]) => !replaced.has(name.toLowerCase())), ...lines];
