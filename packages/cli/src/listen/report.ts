@@ -112,7 +112,8 @@ const BODY_MAX = 10_000;
 
 /** Returns the line of `--json` for a request. */
 export function recordOf(handled: HandledRequest, { full }: ListenOptions) {
-  const { receivedAt, provider, inspection, mistakes, forwarded, reply, secrets, body, headers, ...rest } = handled;
+  const { receivedAt, provider, inspection, mistakes, forwarded, reply, secrets, body, headers, ...rest } =
+    handled;
   const { code, reason, secret, age, events } = inspection ?? {};
   const { shown, leftOut = 0 } = events ? shownEvents(events) : {};
   return {

@@ -63,7 +63,18 @@ function sourceOf(
 }
 
 function captured(handled: HandledRequest, source: Source | undefined): Captured {
-  const { receivedAt, method, path, headers, body, inspection, mistakes = [], unread, reply, forwarded } = handled;
+  const {
+    receivedAt,
+    method,
+    path,
+    headers,
+    body,
+    inspection,
+    mistakes = [],
+    unread,
+    reply,
+    forwarded,
+  } = handled;
   const [mistake] = mistakes;
   const code = inspection?.code ?? unread;
   return {

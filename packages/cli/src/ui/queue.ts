@@ -1,6 +1,6 @@
 import { createInspector } from "@crowdhook/inspector/internal";
-import { print, printJson } from "../output.js";
 import { openSink } from "../commands/queue.js";
+import { print, printJson } from "../output.js";
 import { serveUi } from "./server.js";
 
 export interface QueueUiOptions {
