@@ -2,7 +2,7 @@ import { audit } from "@crowdhook/audit";
 import { webhook } from "@crowdhook/node";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { idsWith, LONG, notPassed, startServer } from "./audit-runs.js";
-import { DEFINED, definedSender, secretsOf } from "./defined-providers.js";
+import { DEFINED, secretsOf } from "./defined-providers.js";
 
 // Receivers log the deliveries that they refuse.
 beforeAll(() => void vi.spyOn(console, "error").mockImplementation(() => {}));

@@ -94,7 +94,9 @@ time
       ],
     });
     expect(readFileSync(path("junit.xml"), "utf8")).toMatch(/^<\?xml .*<failure .*<\/testsuites>$/s);
-    expect(readFileSync(path("audit.tap"), "utf8")).toMatch(/^TAP version 14\n1\.\.2\nok 1 .*\nnot ok 2 .*\n$/s);
+    expect(readFileSync(path("audit.tap"), "utf8")).toMatch(
+      /^TAP version 14\n1\.\.2\nok 1 .*\nnot ok 2 .*\n$/s,
+    );
     expect(readFileSync(path("badge.svg"), "utf8")).toMatch(/^<svg .*unsafe: 1 of 2 failed.*<\/svg>$/s);
     expect(await run(["audit", url, ...only, "--junit", "missing/junit.xml"])).toMatchObject({
       code: 2,

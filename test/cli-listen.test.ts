@@ -36,7 +36,9 @@ describe("listen", () => {
     expect(sent).toMatchObject({ code: 0, stderr: "" });
     const again = await run(["replay", "kept", "--resign", "--to", url, "--json"], { env });
     expect(again).toMatchObject({ code: 0, stderr: "" });
-    expect(again.stdout).toMatch(/"outcomes":\{"duplicate":\d+\}/);
+    expect(again.stdout).toMatch(
+      /"statuses":\{"200":\d+\}.*"handled":0,"ignored":0,"duplicate":\d+,"failed":0/,
+    );
     expect(sent.stdout).toContain("Left out: Prolific (PROLIFIC_SECRET is not set).");
     const late = await run(["send", "all", "--to", url, "--tamper", "time"], { env });
     expect(late).toMatchObject({ code: 0, stderr: "" });

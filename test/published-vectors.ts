@@ -27,7 +27,7 @@ export interface Vector {
 }
 
 /** Returns the provider's vectors, always the same: the clock and all random ids are fixed. */
-export function vectorsOf(sender: Sender): readonly Vector[] {
+function vectorsOf(sender: Sender): readonly Vector[] {
   const { randomUUID, randomInt } = crypto;
   let made = 0;
   vi.useFakeTimers({ toFake: ["Date"], now: NOW });

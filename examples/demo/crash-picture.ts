@@ -20,7 +20,8 @@ function svgOf(lines: readonly string[]): string {
     const escaped = line.replace(/[&<>]/g, (character) => ESCAPED[character as keyof typeof ESCAPED]);
     return `  <text x="${MARGIN}" y="${MARGIN + FONT_SIZE + i * LINE_HEIGHT}">${escaped}</text>`;
   });
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}">
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img" aria-labelledby="title">
+  <title id="title">The output of pnpm demo:crash</title>
   <style>
     rect { fill: #f6f8fa; stroke: #d1d9e0; }
     text { fill: #1f2328; font: ${FONT_SIZE}px ui-monospace, Menlo, Consolas, monospace; white-space: pre; }

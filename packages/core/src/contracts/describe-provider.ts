@@ -14,7 +14,7 @@ export interface HeaderDescription {
 }
 
 /** One kind of request. */
-export interface DeliveryDescription {
+interface DeliveryDescription {
   /** A key for maps whose keys have letters, digits, `.`, `_` and `-` only. */
   readonly key: string;
   readonly title: string;

@@ -56,7 +56,12 @@ interface WatchableOptions {
 export type Watching = ReturnType<typeof createWatching>;
 
 /** Lets the inspector see whole deliveries. Costs nothing while nobody watches. */
-export function createWatching({ secret, unsigned = false, tolerance = 300, clock = Date.now }: WatchableOptions) {
+export function createWatching({
+  secret,
+  unsigned = false,
+  tolerance = 300,
+  clock = Date.now,
+}: WatchableOptions) {
   const watchers = new Set<Watcher>();
   const errorsOf = new WeakMap<ReceivedEvent, readonly unknown[]>();
 
