@@ -1,84 +1,15 @@
 import { readFileSync } from "node:fs";
-import { createReceiver, type EventMap, type Provider } from "@crowdhook/core";
-import type { Webhook, WebhookOptions } from "@crowdhook/core/adapter";
+import { createReceiver } from "@crowdhook/core";
 import { toloka } from "@crowdhook/core/toloka";
 import * as expressAdapter from "@crowdhook/express";
-import * as fastifyAdapter from "@crowdhook/fastify";
 import * as fetchAdapter from "@crowdhook/fetch";
 import * as koaAdapter from "@crowdhook/koa";
 import * as nodeAdapter from "@crowdhook/node";
-import { getRequestListener } from "@hono/node-server";
-import express from "express";
-import fastify from "fastify";
-import Koa from "koa";
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { genuine, logged, SECRET } from "./mounted.js";
 import { type Answer, type Outgoing, request } from "./request.js";
-import { listen } from "./targets.js";
+import { SERVE } from "./serve-provider.js";
 import { signToy, type ToyEvents, toy } from "./toy-provider.js";
-
-const closing: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  await Promise.all(closing.splice(0).map((close) => close()));
-});
-
-interface Served<Events extends EventMap> {
-  readonly webhook: Webhook<Events>;
-  readonly origin: string;
-}
-
-/** Serves a webhook of any provider by its adapter's `webhook`. */
-type Serve = <Events extends EventMap>(
-  provider: Provider<Events>,
-  options?: WebhookOptions<Events>,
-) => Promise<Served<Events>>;
-
-async function serveHandler(handler: Parameters<typeof listen>[0]): Promise<string> {
-  const { origin, close } = await listen(handler);
-  closing.push(close);
-  return origin;
-}
-
-const SERVE: readonly (readonly [string, Serve])[] = [
-  [
-    "node",
-    async (provider, options) => {
-      const webhook = nodeAdapter.webhook(provider, SECRET, options);
-      return { webhook, origin: await serveHandler(webhook) };
-    },
-  ],
-  [
-    "express",
-    async (provider, options) => {
-      const webhook = expressAdapter.webhook(provider, SECRET, options);
-      return { webhook, origin: await serveHandler(express().use(webhook)) };
-    },
-  ],
-  [
-    "koa",
-    async (provider, options) => {
-      const webhook = koaAdapter.webhook(provider, SECRET, options);
-      return { webhook, origin: await serveHandler(new Koa().use(webhook).callback()) };
-    },
-  ],
-  [
-    "fastify",
-    async (provider, options) => {
-      const app = fastify();
-      closing.push(() => app.close());
-      await app.register(fastifyAdapter.webhook(provider), { secret: SECRET, ...options });
-      const origin = await app.listen({ port: 0, host: "127.0.0.1" });
-      return { webhook: app.getDecorator(provider.name), origin };
-    },
-  ],
-  [
-    "fetch",
-    async (provider, options) => {
-      const webhook = fetchAdapter.webhook(provider, SECRET, { path: provider.defaultPath, ...options });
-      return { webhook, origin: await serveHandler(getRequestListener((incoming) => webhook(incoming))) };
-    },
-  ],
-];
 
 const contentOf = ({ status, text }: Answer) => ({ status, ...JSON.parse(text) });
 const sold = (secret = SECRET): Outgoing => signToy(secret, { type: "toy.sold", id: "toy-1", price: 5 });
