@@ -247,7 +247,11 @@ describe("the tarball", () => {
       expect(
         contracts.filter((path) => !/^contracts\/[\w-]+\.(json-schema|asyncapi|openapi)\.json$/.test(path)),
       ).toEqual([]);
-      const others = files.filter((path) => !built.includes(path) && !contracts.includes(path));
+      const vectors = files.filter((path) => path.startsWith("vectors/"));
+      expect(vectors.length > 0).toBe(name === "@crowdhook/audit");
+      expect(vectors.filter((path) => !/^vectors\/[\w-]+\.json$/.test(path))).toEqual([]);
+      const data = [...contracts, ...vectors];
+      const others = files.filter((path) => !built.includes(path) && !data.includes(path));
       expect(others.sort()).toEqual(["LICENSE", "README.md", ...notices, "package.json"]);
     },
   );

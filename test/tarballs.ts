@@ -27,9 +27,13 @@ export const packages: readonly (Manifest & { readonly folder: string })[] = rea
 
 /** Every name that something of a package can be imported by. */
 export function entryPoints({ name, exports = {} }: Manifest): string[] {
-  return Object.keys(exports)
-    .filter((path) => path !== "./package.json")
-    .map((path) => name + path.slice(1));
+  return (
+    Object.keys(exports)
+      // A pattern of data files is no module.
+      .filter((path) => !path.includes("*"))
+      .filter((path) => path !== "./package.json")
+      .map((path) => name + path.slice(1))
+  );
 }
 
 /**

@@ -112,5 +112,5 @@ const MAX_ID_LENGTH = 255;
 /** Returns an id of at most 255 characters, or a whole number as text. Returns an empty string for anything else. */
 export function idOf(value: unknown): string {
   if (typeof value === "string") return value.length <= MAX_ID_LENGTH ? value : "";
-  return Number.isSafeInteger(value) ? String(value) : "";
+  return Number.isSafeInteger(value) && (value as number) >= 0 ? String(value) : "";
 }

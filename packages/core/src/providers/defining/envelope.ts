@@ -126,9 +126,11 @@ function timeReader(
   return (event, headers) => parseUnixTime(read(event, headers), format);
 }
 
+const DIGITS = { seconds: /^\d{1,11}$/, milliseconds: /^\d{1,14}$/ };
+
 /** Takes digits, or a number in JSON, which may have a fraction. The last time is in the year 5138. */
 function parseUnixTime(value: unknown, unit: TimeUnit): Date | undefined {
-  const number = typeof value === "string" && /^\d{1,14}$/.test(value) ? Number(value) : value;
+  const number = typeof value === "string" && DIGITS[unit].test(value) ? Number(value) : value;
   if (typeof number !== "number") return undefined;
   const milliseconds = number * (unit === "seconds" ? 1000 : 1);
   return milliseconds >= 0 && milliseconds < 1e14 ? new Date(milliseconds) : undefined;
