@@ -245,7 +245,7 @@ describe("defineProvider names the field when", () => {
     ],
     [
       "the time is in an entry, and there are none",
-      inSignature({ timestamp: { prefix: "t=", unit: "seconds" } }),
+      inSignature({ prefix: "v1=", timestamp: { prefix: "t=", unit: "seconds" } }),
       /signature\.separator is missing/,
     ],
     [
@@ -253,7 +253,7 @@ describe("defineProvider names the field when", () => {
       inSignature({ separator: ",", timestamp: { header: "T", prefix: "t=", unit: "seconds" } }),
       /signature\.timestamp must have either/,
     ],
-    ["the id is missing", inEnvelope({ id: undefined }), /envelope\.id must be an object/],
+    ["the id is missing", inEnvelope({ id: undefined }), /envelope\.id is missing/],
     [
       "the time of an event has no format",
       inEnvelope({ time: { field: "at" } }),

@@ -35,7 +35,9 @@ export function createSender<Events extends EventMap>(
   const { type: typeField, events } = envelope;
   const list = typeof events === "object" ? events.field : events;
   if (typeof typeField !== "string" || typeField.includes(".") || typeof list === "function")
-    throw new TypeError(`createSender needs fields for the type and the events of ${provider.name}.`);
+    throw new TypeError(
+      `createSender writes the type and the events into fields of the body. ${provider.name} has its type in a header or a nested field, or its events come from a function: sign its deliveries yourself.`,
+    );
 
   const sample = (type: string, fields: Readonly<Record<string, unknown>> = {}): SentEvent => {
     const id = randomUUID();

@@ -125,7 +125,7 @@ function checkSignature(signature: SignatureDefinition): void {
 }
 
 function checkTimestamp(
-  { header, separator }: SignatureDefinition,
+  { header, prefix, separator }: SignatureDefinition,
   timestamp: NonNullable<SignatureDefinition["timestamp"]>,
 ): void {
   requireObject("signature.timestamp", timestamp);
@@ -137,6 +137,8 @@ function checkTimestamp(
     return;
   }
   requireText("signature.timestamp.prefix", timestamp.prefix);
+  if (prefix === undefined || prefix === "" || prefix === timestamp.prefix)
+    fail("signature.prefix", "must differ from the prefix of the time, to tell the two apart.");
   if (separator === undefined)
     fail("signature.separator", "is missing. Set the text between the time and the signature in the header.");
 }
@@ -188,6 +190,7 @@ function checkEnvelope(envelope: EnvelopeDefinition): void {
 }
 
 function checkPlace(field: string, place: unknown): void {
+  if (place === undefined) fail(field, 'is missing. Name a field, such as "id", or { header }.');
   if (typeof place === "string") {
     requirePath(field, place);
     return;
