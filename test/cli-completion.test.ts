@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { symlinkSync, writeFileSync } from "node:fs";
+import { SENDERS } from "@crowdhook/core/testing";
 import { describe, expect, test } from "vitest";
 import { TYPES, useCli } from "./cli-fixture.js";
 import { BIN, start } from "./cli-process.js";
@@ -28,7 +29,8 @@ describe("completion offers", () => {
   });
 
   test("event types of every provider, and choices", async () => {
-    expect(await offered("send", "")).toEqual(["all", ...TYPES]);
+    const types = SENDERS.flatMap(({ provider }) => provider.eventTypes);
+    expect(await offered("send", "")).toEqual(["all", ...types]);
     expect(await offered("send", "POOL_CLOSED", "")).toEqual([]);
     expect(await offered("listen", "--event", "TEST")).toEqual(["TEST_EVENT"]);
     expect(await offered("subscriptions", "create", "--event", "")).toEqual(["all", ...TYPES]);
