@@ -19,7 +19,7 @@ export const ANSWER_FLAWS: readonly Flaw[] = [
       signature-missing signature-empty signature-cut-at-end signature-cut-in-front
       signature-unreadable signature-other-secret signature-no-secret signature-other-body
       signature-long signature-twice time-changed time-missing time-old time-ahead time-unit
-      time-unreadable body-rewritten body-mark-added once-other-id
+      time-unreadable body-rewritten body-mark-added once-other-id once-respelled
     `,
     },
   },
@@ -76,7 +76,8 @@ export const ANSWER_FLAWS: readonly Flaw[] = [
       body-escapes body-not-ascii event-types event-type-new event-type-inherited
       event-fields-new event-values-new event-fields-twice event-field-proto event-numbers-huge
       event-nested-deep once-accepted once-same-delivery once-signed-anew once-concurrent
-      once-each once-after-forgery once-other-id http-chunked http-broken-off http-pipelined
+      once-each once-after-forgery once-other-id once-respelled http-chunked http-broken-off
+      http-pipelined
       http-content-type http-content-type-other http-content-encoding end-refused-not-handled
       end-alive
     `,

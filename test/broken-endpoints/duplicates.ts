@@ -100,6 +100,9 @@ export const DUPLICATE_FLAWS: readonly Flaw[] = [
         return { status: 401 };
       };
     },
-    fails: both("end-refused-not-handled"),
+    fails: {
+      toloka: "end-refused-not-handled",
+      prolific: "once-respelled end-refused-not-handled",
+    },
   },
 ];

@@ -69,7 +69,7 @@ export const SIGNATURE_FLAWS: readonly Flaw[] = [
     },
     fails: {
       toloka: "signature-short signature-shorter signature-empty signature-cut-at-end",
-      prolific: "signature-empty signature-cut-at-end signature-unreadable",
+      prolific: "signature-empty signature-cut-at-end signature-unreadable once-respelled",
     },
   },
   {
@@ -94,7 +94,7 @@ export const SIGNATURE_FLAWS: readonly Flaw[] = [
   {
     name: "accepts every base64 spelling of a signature",
     breaks: (e) => readsDigest(e, (digest) => Buffer.from(digest, "base64").toString("base64")),
-    fails: { prolific: "signature-long" },
+    fails: { prolific: "signature-long once-respelled" },
   },
   {
     name: "accepts deliveries without a signature",
@@ -117,7 +117,7 @@ export const SIGNATURE_FLAWS: readonly Flaw[] = [
     `,
       prolific: `
       signature-missing signature-empty signature-cut-at-end signature-cut-in-front
-      signature-unreadable signature-long signature-twice time-missing time-unit time-unreadable
+      signature-unreadable signature-long signature-twice time-missing time-unit time-unreadable once-respelled
     `,
     },
   },

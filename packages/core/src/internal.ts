@@ -1,7 +1,7 @@
 /** Shared by crowdhook's own packages. Not public API: anything here may change in any release. */
 export { RECOVERABLE_MS } from "./claiming/retention.js";
 export { describeError, kindOf } from "./errors.js";
-export { type Watched, type WatchedDelivery, type WatchedEvent, watchedOf } from "./observing/watching.js";
+export { type Watched, type WatchedDelivery, type WatchedEvent, watchedOf } from "./observing/watched.js";
 export { checkNames } from "./options.js";
 export { describeValue, isObject, typeName } from "./text/describe.js";
 export { escapeControls, escapeControlsInJson } from "./text/escape-controls.js";

@@ -1,47 +1,12 @@
-import { type Delivery, type DeliveryHeaders, type IncomingDelivery, toHeaders } from "../delivery.js";
+import { type IncomingDelivery, toHeaders } from "../delivery.js";
 import type { EventMap, ReceivedEvent } from "../event.js";
-import type { Off } from "../listeners/registry.js";
 import type { RunListeners } from "../listeners/run.js";
 import type { Outcome } from "../outcome.js";
-import { isRefusal, type Reply, replyTo } from "../reply.js";
+import { isRefusal, replyTo } from "../reply.js";
 import { type SecretSource, secretsFrom } from "../signature/secrets.js";
 import { andThen } from "../values/maybe-promise.js";
 import type { DeliveryRecord, Trace } from "./trace.js";
-
-/** A whole delivery with its payload, for the inspector. A `DeliveryRecord` has no payload. */
-export interface WatchedDelivery {
-  /** Unix time in milliseconds, by the receiver's clock. */
-  readonly receivedAt: number;
-  readonly method: string;
-  readonly headers: DeliveryHeaders;
-  /** `undefined` if the body was not read. */
-  readonly body: Uint8Array | undefined;
-  readonly record: DeliveryRecord;
-  /** Empty if the delivery was refused. */
-  readonly events: readonly WatchedEvent[];
-  readonly reply: Reply;
-}
-
-export interface WatchedEvent {
-  readonly event: ReceivedEvent;
-  readonly outcome: Outcome;
-  /** The errors of its listeners. */
-  readonly errors: readonly unknown[];
-}
-
-export type Watcher = (delivery: WatchedDelivery) => void;
-
-/** What a receiver gives to the inspector. */
-export interface Watched {
-  /** Calls `watcher` with each delivery just before its reply. Returns a function that ends this. */
-  watch(watcher: Watcher): Off;
-  /** Returns the secrets for a delivery; an empty list if the receiver is `unsigned`. */
-  secretsFor(delivery: Delivery): Promise<readonly string[]>;
-  /** Whether deliveries are not verified. */
-  readonly unsigned: boolean;
-  /** In seconds. */
-  readonly tolerance: number;
-}
+import type { Watched, WatchedDelivery, WatchedEvent, Watcher } from "./watched.js";
 
 /** A request, as far as it is observed. A recovered event has no method. */
 export type WatchedRequest = Pick<IncomingDelivery, "headers"> & { readonly method?: string };
@@ -115,17 +80,4 @@ export function createWatching({
       for (const watcher of watchers) watcher(delivery);
     },
   };
-}
-
-/** A symbol that is the same in every copy of this package: ESM and CommonJS each have one. */
-const WATCHED = Symbol.for("crowdhook.watched");
-
-/** Makes a receiver known to `watchedOf`. */
-export function keepWatched<Receiver extends object>(receiver: Receiver, watched: Watched): Receiver {
-  return Object.defineProperty(receiver, WATCHED, { value: watched });
-}
-
-/** Returns what a receiver gives to the inspector; `undefined` if `createReceiver` did not make it. */
-export function watchedOf(receiver: object): Watched | undefined {
-  return (receiver as { readonly [WATCHED]?: Watched })[WATCHED];
 }
