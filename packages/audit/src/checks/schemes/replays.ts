@@ -12,7 +12,8 @@ const RESPELLED: Readonly<Record<Sender["digestEncoding"], readonly ((digest: st
   hex: [(digest) => digest.toUpperCase()],
   base64: [
     (digest) => digest.replace(/=+$/, ""),
-    (digest) => digest.replaceAll("+", "-").replaceAll("/", "_"),
+    // Without padding, too: a digest may lack both signs, and would stay the same.
+    (digest) => digest.replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, ""),
     // The last character before the padding has bits that decoders drop.
     (digest) => digest.replace(/.(?==)/, (last) => ALPHABET[ALPHABET.indexOf(last) + 1] ?? last),
   ],
