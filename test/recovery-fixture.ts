@@ -4,7 +4,7 @@ import { happenAtProlific, happenAtToloka, startReceiver, subscribePool } from "
 import { PROLIFIC_URL, startApis } from "./subscriptions-clients.js";
 
 /** How many facts a platform makes in each test. */
-export const COUNT = Number(process.env.RECOVERY_EVENTS ?? 200);
+const COUNT = Number(process.env.RECOVERY_EVENTS ?? 200);
 export const SEED = Number(process.env.RECOVERY_SEED ?? 20_261_128);
 
 export type PlatformName = "toloka" | "prolific";

@@ -18,7 +18,7 @@ afterEach(async () => {
   await Promise.all(closing.splice(0).map((close) => close()));
 });
 
-export interface Served<Events extends EventMap> {
+interface Served<Events extends EventMap> {
   readonly webhook: Webhook<Events>;
   readonly origin: string;
 }
