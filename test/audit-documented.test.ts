@@ -10,7 +10,7 @@ import { definedSender, secretsOf } from "./defined-providers.js";
 
 type Handle = (id: unknown) => void;
 
-/** As in Svix's documentation of receiving webhooks in Express. */
+/** Receives as Svix's documentation shows for Express. */
 function verifying(webhook: Pick<SvixWebhook, "verify">, handle: Handle) {
   return (request: Request, response: Response) => {
     try {
@@ -24,7 +24,7 @@ function verifying(webhook: Pick<SvixWebhook, "verify">, handle: Handle) {
   };
 }
 
-/** As in GitHub's documentation of validating deliveries. The digest stands for the id, which is not signed. */
+/** Validates as GitHub's documentation shows. The digest stands for the id, which is not signed. */
 function octokit(secret: string, handle: Handle) {
   const webhooks = new Webhooks({ secret });
   return async (request: Request, response: Response) => {

@@ -33,7 +33,7 @@ export interface InspectorCore {
 }
 
 const LIMITS: StoreLimits = { deliveries: 10_000, bytes: 64 * 1024 * 1024 };
-/** A forged delivery takes 40 ms to explain. Of a flood, only the newest ones are explained. */
+/** A forged delivery takes 40 ms to explain. In a flood, only the newest ones are explained. */
 const UNEXPLAINED_MAX = 100;
 /** How long an answer to "send" waits for the delivery to arrive. */
 const ARRIVAL_MS = 5_000;

@@ -5,7 +5,7 @@ import { type HandledRequest, inspectStored } from "./handle.js";
 import type { ListenOptions, Secrets } from "./options.js";
 import { recordOf, verdictOf } from "./report.js";
 
-/** Of older deliveries only the number is shown. */
+/** If there are more, the oldest ones are only counted. */
 const SHOWN_MAX = 20;
 const TYPES_MAX = 3;
 

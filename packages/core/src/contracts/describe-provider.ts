@@ -23,7 +23,7 @@ interface DeliveryDescription {
   readonly body: JsonSchema;
 }
 
-/** What all formats say of a provider. */
+/** A description of a provider, from which each format is written. */
 export interface ProviderDescription {
   readonly title: string;
   readonly text: string;

@@ -28,7 +28,7 @@ export interface WatchedEvent {
 
 export type Watcher = (delivery: WatchedDelivery) => void;
 
-/** What a receiver gives to the inspector. */
+/** The part of a receiver that only the inspector uses. */
 export interface Watched {
   /** Calls `watcher` with each delivery just before its reply. Returns a function that ends this. */
   watch(watcher: Watcher): Off;

@@ -3,7 +3,7 @@ import { type Captured, rowOf } from "./captured.js";
 
 export interface StoreLimits {
   readonly deliveries: number;
-  /** Of bodies and events, in bytes. */
+  /** The size of all bodies and events together. */
   readonly bytes: number;
 }
 

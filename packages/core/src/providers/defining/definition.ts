@@ -67,7 +67,7 @@ export interface SignatureDefinition {
 /** A signature that data cannot describe. */
 export interface CustomSignature {
   readonly format: SignatureFormat;
-  /** As `Provider.parseSignature`. */
+  /** Becomes `Provider.parseSignature`, and has the same contract. */
   parse(headers: DeliveryHeaders): SignatureParts | "SIGNATURE_MISSING" | "SIGNATURE_MALFORMED";
   /** Default: HMAC-SHA256 with the UTF-8 bytes of the secret as the key. */
   readonly hmac?: HmacFormat;
@@ -102,8 +102,8 @@ export interface EnvelopeDefinition {
     | { readonly header: HeaderName; readonly format: "iso8601" | TimeUnit }
     | { readonly from: "signature" };
   /**
-   * What the event is about: the field with its id, several fields of which the first one that is present
-   * counts, or a function. Default: none, and events without a subject are in no order.
+   * Identifies what the event is about: a field of `data`, several fields of which the first one that is
+   * present counts, or a function. Default: none, and events without a subject are in no order.
    */
   readonly subject?: FieldPath | readonly FieldPath[] | ((event: ReceivedEvent) => string | undefined);
   /** The field that becomes `event.data`. Default: the whole object of the event. */
