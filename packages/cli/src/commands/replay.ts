@@ -1,6 +1,7 @@
 import { isUtf8 } from "node:buffer";
 import type { Provider } from "@crowdhook/core";
 import { inspect } from "@crowdhook/core/inspect";
+import { signAgain } from "@crowdhook/core/internal";
 import type { HeaderLines } from "@crowdhook/core/testing";
 import { endpoint } from "../http/endpoint.js";
 import { agentFor, exchange, headersOf, trouble } from "../http/exchange.js";
@@ -163,12 +164,8 @@ async function signerOf(
     : { secret: `the one in ${place}, which signed the delivery` };
 }
 
-/** Returns the headers with a new signature. Those of the event, such as its id, stay: a redelivery has the same. */
+/** Returns the headers with a new signature. */
 function resign({ headers, body }: StoredDelivery, provider: Provider, secret: string): HeaderLines {
-  const sender = senderOf(provider);
   const id = eventIdOf(provider, headersOf(headers), body);
-  const signed = { time: sender.formatTime(Date.now()), version: "1", id };
-  const lines = sender.signatureHeaders({ ...signed, digest: sender.computeDigest(secret, signed, body) });
-  const replaced = new Set(lines.map(([name]) => name.toLowerCase()));
-  return [...headers.filter(([name]) => !replaced.has(name.toLowerCase())), ...lines];
+  return signAgain(senderOf(provider), secret, { headers, body, id });
 }

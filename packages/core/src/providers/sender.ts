@@ -96,16 +96,42 @@ export function signDelivery<Events extends EventMap>(
 ): SignedDelivery {
   const body = sender.composeBody(events);
   const [first] = events;
-  const signed = { time: sender.formatTime(timestamp), version: "1", id: first?.id ?? "" };
-  const digest = sender.computeDigest(secret, signed, body);
   const lines = [
     ["content-type", "application/json"] as const,
     ...(first === undefined ? [] : sender.eventHeaders(first, timestamp)),
-    ...sender.signatureHeaders({ ...signed, digest }),
+    ...signatureLines(sender as Sender, secret, body, first?.id ?? "", timestamp),
   ];
   return {
     method: "POST",
     headers: Object.fromEntries(lines.map(([name, value]) => [name.toLowerCase(), value])),
     body,
   };
+}
+
+/**
+ * Returns headers with a new signature over a body, by the time of the call. The other headers stay, because
+ * a redelivery has the same.
+ *
+ * @param id The id of the delivery's first event, which some providers sign.
+ */
+export function signAgain(
+  sender: Sender,
+  secret: string,
+  { headers, body, id }: { readonly headers: HeaderLines; readonly body: Uint8Array; readonly id: string },
+): HeaderLines {
+  const lines = signatureLines(sender, secret, body, id, Date.now());
+  const replaced = new Set(lines.map(([name]) => name.toLowerCase()));
+  return [...headers.filter(([name]) => !replaced.has(name.toLowerCase())), ...lines];
+}
+
+/** Returns the signature headers. @param timestamp The time of signing: Unix time in milliseconds. */
+function signatureLines(
+  sender: Sender,
+  secret: string,
+  body: string | Uint8Array,
+  id: string,
+  timestamp: number,
+): HeaderLines {
+  const signed = { time: sender.formatTime(timestamp), version: "1", id };
+  return sender.signatureHeaders({ ...signed, digest: sender.computeDigest(secret, signed, body) });
 }

@@ -1,3 +1,4 @@
+import { signAgain } from "@crowdhook/core/internal";
 import { type HeaderLines, type Sender, type SentEvent, signDelivery } from "@crowdhook/core/testing";
 import { RequestError } from "../http/respond.js";
 import { type Captured, headersOf, type OutgoingDelivery, type Source } from "./captured.js";
@@ -80,10 +81,5 @@ async function signed(
   const secret = secrets[inspected?.inspection.secret ?? 0];
   if (sender === undefined || secret === undefined)
     throw new RequestError("This delivery cannot be signed: there is no secret for it.");
-  const [event] = captured.events;
-  const values = { time: sender.formatTime(Date.now()), version: "1", id: event?.id ?? "" };
-  const digest = sender.computeDigest(secret, values, body);
-  const lines = sender.signatureHeaders({ ...values, digest });
-  const replaced = new Set(lines.map(([name]) => name.toLowerCase()));
-  return [...headers.filter(([name]) => !replaced.has(name.toLowerCase())), ...lines];
+  return signAgain(sender, secret, { headers, body, id: captured.events[0]?.id ?? "" });
 }
