@@ -178,7 +178,7 @@ export async function loadAll(
 }
 
 /** Returns the `.json` files of a folder, sorted by name. */
-async function filesIn(folder: string): Promise<readonly string[]> {
+export async function filesIn(folder: string): Promise<readonly string[]> {
   const names = await readdir(folder).catch(({ code }: NodeJS.ErrnoException) => {
     throw new UsageError(`The folder ${folder} cannot be read: ${code}.`);
   });

@@ -3,7 +3,6 @@ export {
   type Captured,
   type CapturedAnswer,
   eventDetails,
-  headersOf,
   type OutgoingDelivery,
   type Source,
 } from "./deliveries/captured.js";

@@ -1,17 +1,14 @@
-import { readdir } from "node:fs/promises";
-import { join } from "node:path";
 import type { Outcome, Provider } from "@crowdhook/core";
 import {
   type Captured,
   type CapturedAnswer,
   createInspector,
   eventDetails,
-  headersOf,
   type Source,
 } from "@crowdhook/inspector/internal";
-import { agentFor, exchange } from "../http/exchange.js";
+import { agentFor, exchange, headersOf } from "../http/exchange.js";
 import { providerOf } from "../providers.js";
-import { load, type StoredDelivery } from "../stored.js";
+import { filesIn, load, type StoredDelivery } from "../stored.js";
 import { serveUi, type UiServer } from "../ui/server.js";
 import type { Forwarded } from "./forward.js";
 import type { HandledRequest } from "./handle.js";
@@ -107,10 +104,10 @@ const RESTORED_MAX = 10_000;
 
 /** Returns the deliveries in the files of a folder, oldest first. Skips files that are no deliveries. */
 async function savedIn(folder: string): Promise<readonly StoredDelivery[]> {
-  const names = (await readdir(folder)).filter((name) => name.endsWith(".json")).sort();
+  const files = await filesIn(folder);
   const deliveries: StoredDelivery[] = [];
-  for (const name of names.slice(-RESTORED_MAX)) {
-    const delivery = await load(join(folder, name)).catch(() => undefined);
+  for (const file of files.slice(-RESTORED_MAX)) {
+    const delivery = await load(file).catch(() => undefined);
     if (delivery) deliveries.push(delivery);
   }
   return deliveries;
