@@ -1,5 +1,6 @@
 import type { webcrypto } from "node:crypto";
 import type { HmacFormat, SignedText } from "../providers/signature-format.js";
+import { bytesOfHex } from "../text/bytes.js";
 import { encodeUtf8, nodeModule } from "../text/utf8.js";
 import { createPace, needsPace } from "../values/pace.js";
 
@@ -65,15 +66,4 @@ function isEqual(expected: Uint8Array, received: Uint8Array): boolean {
   let difference = 0;
   for (const [at, byte] of expected.entries()) difference |= byte ^ (received[at] as number);
   return difference === 0;
-}
-
-/** Reads character codes, because `parseInt` for each pair of digits takes ten times as long. */
-function bytesOfHex(hex: string): Uint8Array<ArrayBuffer> {
-  const digit = (at: number) => {
-    const code = hex.charCodeAt(at);
-    return code < 58 ? code - 48 : code - 87;
-  };
-  const bytes = new Uint8Array(hex.length / 2);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = digit(2 * i) * 16 + digit(2 * i + 1);
-  return bytes;
 }

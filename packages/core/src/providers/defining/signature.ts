@@ -1,4 +1,5 @@
 import type { DeliveryHeaders } from "../../delivery.js";
+import { bytesOfBase64, bytesOfHex } from "../../text/bytes.js";
 import type { HmacFormat, SignatureFormat, SignatureParts } from "../signature-format.js";
 import type { CustomSignature, HeaderName, SignatureDefinition } from "./definition.js";
 import { namesOf } from "./header-names.js";
@@ -122,18 +123,10 @@ function hmacFormat(algorithm: HmacFormat["algorithm"], secret: SignatureDefinit
     keyOf(text) {
       const encoded = text.startsWith(prefix) ? text.slice(prefix.length) : text;
       if (encoded === "" || !pattern.test(encoded)) return undefined;
-      return encoding === "hex" ? bytesOfHex(encoded) : bytesOfBase64(encoded);
+      return encoding === "hex" ? bytesOfHex(encoded.toLowerCase()) : bytesOfBase64(encoded);
     },
     secretIs: prefix === "" ? `a key in ${encoding}` : `${prefix} and a key in ${encoding}`,
   };
-}
-
-function bytesOfBase64(text: string): Uint8Array {
-  return Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
-}
-
-function bytesOfHex(text: string): Uint8Array {
-  return Uint8Array.from(text.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
 }
 
 /** Returns what messages and tools say about the signature's headers. */
