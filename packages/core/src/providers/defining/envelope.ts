@@ -3,34 +3,46 @@ import type { EventMap, ParsedEvent, ReceivedEvent } from "../../event.js";
 import { isObject } from "../../text/describe.js";
 import { parseIsoTime } from "../../text/iso-time.js";
 import { createEventValidator, type EventFields, idOf, type Schemas } from "../event-validator.js";
+import type { SignatureParts } from "../signature-format.js";
 import type { CustomSignature, EnvelopeDefinition, HeaderName, TimeUnit } from "./definition.js";
 import { namesOf } from "./header-names.js";
 
-type ParseSignature = CustomSignature["parse"];
-type Read<Value> = (event: EventFields, headers: DeliveryHeaders) => Value;
+/** The parts of a delivery beside its body. All of its events share them. */
+interface Sent {
+  readonly headers: DeliveryHeaders;
+  /** Unix time in milliseconds. */
+  readonly receivedAt: number;
+  /** `undefined` if the headers hold none, or if no event needs it. */
+  readonly signature: SignatureParts | undefined;
+}
+
+type Read<Value> = (event: EventFields, sent: Sent) => Value;
 
 /** Returns the parts of a provider that read a body, from a checked definition. */
 export function createEnvelope<Events extends EventMap>(
   provider: string,
   envelope: EnvelopeDefinition,
   schemas: Schemas<Events>,
-  parseSignature: ParseSignature,
+  parseSignature: CustomSignature["parse"],
 ) {
   const readList = listReader(envelope.events);
   const takesOne = envelope.events === undefined || typeof envelope.events === "object";
   const readType = placeReader(envelope.type);
-  const readId = idReader(envelope.id, parseSignature);
-  const readTime = timeReader(envelope.time, parseSignature);
+  const readId = idReader(envelope.id);
+  const readTime = timeReader(envelope.time);
+  const needsSignature = [envelope.id, envelope.time].some(
+    (part) => typeof part === "object" && "from" in part,
+  );
   const readData = envelope.data === undefined ? undefined : fieldReader(envelope.data);
   const validate = createEventValidator<Events>(provider, schemas, {
     id: missingId(envelope.id),
     occurredAt: missingTime(envelope.time),
   });
 
-  function parseEvent(event: EventFields, headers: DeliveryHeaders, receivedAt: number): ParsedEvent<Events> {
-    const occurredAt = readTime ? readTime(event, headers) : new Date(receivedAt);
-    const type = readType(event, headers);
-    const id = idOf(readId(event, headers));
+  function parseEvent(event: EventFields, sent: Sent): ParsedEvent<Events> {
+    const occurredAt = readTime(event, sent);
+    const type = readType(event, sent);
+    const id = idOf(readId(event, sent));
     const data = readData ? readData(event) : event;
     if (isObject(data)) return validate(type, id, occurredAt, data);
     const problems = [`${envelope.data}: expected object`];
@@ -43,13 +55,13 @@ export function createEnvelope<Events extends EventMap>(
     receivedAt: number,
   ): readonly ParsedEvent<Events>[] | undefined {
     if (!isObject(body)) return undefined;
+    const signature = needsSignature ? parseSignature(headers) : undefined;
+    const sent = { headers, receivedAt, signature: typeof signature === "string" ? undefined : signature };
     const list = readList?.(body);
     if (list === undefined && takesOne)
-      return typeof readType(body, headers) === "string"
-        ? [parseEvent(body, headers, receivedAt)]
-        : undefined;
+      return typeof readType(body, sent) === "string" ? [parseEvent(body, sent)] : undefined;
     if (!Array.isArray(list) || !list.every(isObject)) return undefined;
-    return list.map((event) => parseEvent(event, headers, receivedAt));
+    return list.map((event) => parseEvent(event, sent));
   }
 
   /** Returns how many events a body holds. Looks at none of them. */
@@ -92,38 +104,29 @@ function headerReader(name: HeaderName): (headers: DeliveryHeaders) => string | 
 function placeReader(place: string | { readonly header: HeaderName }): Read<unknown> {
   if (typeof place === "string") return fieldReader(place);
   const read = headerReader(place.header);
-  return (_event, headers) => read(headers);
+  return (_event, { headers }) => read(headers);
 }
 
-function idReader(id: EnvelopeDefinition["id"], parseSignature: ParseSignature): Read<unknown> {
+function idReader(id: EnvelopeDefinition["id"]): Read<unknown> {
   if (typeof id === "string" || "header" in id) return placeReader(id);
-  return (_event, headers) => {
-    const signature = parseSignature(headers);
-    return typeof signature === "string" ? undefined : signature.digest;
-  };
+  return (_event, { signature }) => signature?.digest;
 }
 
-function timeReader(
-  time: EnvelopeDefinition["time"],
-  parseSignature: ParseSignature,
-): Read<Date | undefined> | undefined {
-  if (time === undefined) return undefined;
+function timeReader(time: EnvelopeDefinition["time"]): Read<Date | undefined> {
+  if (time === undefined) return (_event, { receivedAt }) => new Date(receivedAt);
   if ("from" in time) {
-    return (_event, headers) => {
-      const signature = parseSignature(headers);
-      const timestamp = typeof signature === "string" ? undefined : signature.timestamp;
-      return timestamp === undefined ? undefined : new Date(timestamp);
-    };
+    return (_event, { signature }) =>
+      signature?.timestamp === undefined ? undefined : new Date(signature.timestamp);
   }
   const read = placeReader("field" in time ? time.field : time);
   const { format } = time;
   if (format === "iso8601") {
-    return (event, headers) => {
-      const text = read(event, headers);
+    return (event, sent) => {
+      const text = read(event, sent);
       return typeof text === "string" ? parseIsoTime(text) : undefined;
     };
   }
-  return (event, headers) => parseUnixTime(read(event, headers), format);
+  return (event, sent) => parseUnixTime(read(event, sent), format);
 }
 
 const DIGITS = { seconds: /^\d{1,11}$/, milliseconds: /^\d{1,14}$/ };
