@@ -24,11 +24,11 @@ export function createSignature(definition: SignatureDefinition): CustomSignatur
   function parse(headers: DeliveryHeaders): Parsed {
     const sent = read(headers);
     if (typeof sent === "string") return sent;
-    const { header, time, id: sentId } = sent;
+    const { header, id: sentId } = sent;
     const entries = separator === undefined ? [header] : header.split(separator, ENTRIES_MAX + 1);
     if (entries.length > ENTRIES_MAX) return "SIGNATURE_MALFORMED";
-    const seconds = timestamp?.prefix === undefined ? time : entryAfter(timestamp.prefix, entries);
-    if (timestamp && !DIGITS[timestamp.unit].test(seconds)) return "SIGNATURE_MALFORMED";
+    const time = timestamp?.prefix === undefined ? sent.time : entryAfter(timestamp.prefix, entries);
+    if (timestamp && !DIGITS[timestamp.unit].test(time)) return "SIGNATURE_MALFORMED";
     if (id && (sentId === "" || sentId.length > ID_LENGTH_MAX)) return "SIGNATURE_MALFORMED";
     const digests: string[] = [];
     for (const entry of entries) {
@@ -37,12 +37,12 @@ export function createSignature(definition: SignatureDefinition): CustomSignatur
     }
     const [digest] = digests;
     if (digest === undefined) return "SIGNATURE_MALFORMED";
-    const suffix = after(seconds, sentId);
+    const suffix = after(time, sentId);
     return {
-      prefix: before(seconds, sentId),
+      prefix: before(time, sentId),
       ...(suffix && { suffix }),
       digest: separator === undefined ? digest : digests,
-      timestamp: timestamp && Number(seconds) * (timestamp.unit === "seconds" ? 1000 : 1),
+      timestamp: timestamp && Number(time) * (timestamp.unit === "seconds" ? 1000 : 1),
     };
   }
 
