@@ -1,10 +1,8 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 
-const require = createRequire(import.meta.url);
-export const BIN = join(dirname(require.resolve("crowdhook/package.json")), "dist/index.js");
+export const BIN = join(import.meta.dirname, "../packages/cli/dist/index.js");
 
 export interface Ended {
   readonly code: number | null;
