@@ -29,8 +29,6 @@ test.each(["node", "express", "fastify", "koa", "fetch"])(
   async (adapter) => {
     const toloka = await bundle(adapter, "tolokaWebhook");
     const prolific = await bundle(adapter, "prolificWebhook");
-    const kilobytes = (text: string) => `${(gzipSync(text).length / 1000).toFixed(1)} kB`;
-    console.log(`@crowdhook/${adapter}, gzip: Toloka ${kilobytes(toloka)}, Prolific ${kilobytes(prolific)}`);
     expect(gzipSync(toloka).length).toBeLessThan(GZIP_MAX);
     expect(gzipSync(prolific).length).toBeLessThan(GZIP_MAX);
     expect(toloka).toContain("ASSIGNMENT_SUBMITTED");
@@ -57,4 +55,17 @@ test.each([
   // The build removes the prefix "node:".
   expect(loaded).toContain("crypto");
   expect(loaded.filter((path) => /assert/.test(path))).toEqual([]);
+});
+
+test("the bundle of @crowdhook/subscriptions imports no module of Node", async () => {
+  const { metafile } = await build({
+    stdin: { contents: 'export * from "@crowdhook/subscriptions"', resolveDir: import.meta.dirname },
+    bundle: true,
+    write: false,
+    metafile: true,
+    format: "esm",
+    platform: "neutral",
+    tsconfigRaw: {},
+  });
+  expect(Object.values(metafile.outputs).flatMap(({ imports }) => imports)).toEqual([]);
 });

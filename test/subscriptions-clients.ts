@@ -77,7 +77,7 @@ export function skipWaits(attemptTimeout = 10_000): number[] {
   const setTimeout = globalThis.setTimeout;
   vi.spyOn(globalThis, "setTimeout").mockImplementation(((run: () => void, ms = 0, ...args: []) => {
     // Node's own fetch sets timers, too.
-    const isWait = /subscriptions[\\/]dist/.test(new Error().stack ?? "") && ms !== attemptTimeout;
+    const isWait = /subscriptions[\\/]src/.test(new Error().stack ?? "") && ms !== attemptTimeout;
     if (isWait) waits.push(ms);
     return setTimeout(run, isWait ? 0 : ms, ...args);
   }) as typeof setTimeout);

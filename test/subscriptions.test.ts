@@ -60,16 +60,3 @@ describe("desiredFrom", () => {
     expect(() => desiredFrom(hook, { url: "http://example.com" })).toThrow(/url must begin with "https:/);
   });
 });
-
-test("the bundled package imports no module of Node", async () => {
-  const { build } = await import("esbuild");
-  const { metafile } = await build({
-    stdin: { contents: 'export * from "@crowdhook/subscriptions"', resolveDir: import.meta.dirname },
-    bundle: true,
-    write: false,
-    metafile: true,
-    format: "esm",
-    platform: "neutral",
-  });
-  expect(Object.values(metafile.outputs).flatMap(({ imports }) => imports)).toEqual([]);
-});

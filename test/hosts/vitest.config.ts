@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { report } from "../report.js";
 import Table from "./table.js";
 
 export default defineConfig({
@@ -8,8 +9,6 @@ export default defineConfig({
     globalSetup: "setup.ts",
     testTimeout: 60_000,
     hookTimeout: 180_000,
-    reporters: process.env.CI
-      ? ["default", new Table(), ["json", { outputFile: "../../reports/hosts.json" }]]
-      : ["default", new Table()],
+    reporters: ["default", new Table(), ...report],
   },
 });

@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { report } from "../report.js";
 import Table from "./table.js";
 
 export default defineConfig({
@@ -7,8 +8,6 @@ export default defineConfig({
     globalSetup: "setup.ts",
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    reporters: process.env.CI
-      ? ["default", new Table(), ["json", { outputFile: "../../reports/runtimes.json" }]]
-      : ["default", new Table()],
+    reporters: ["default", new Table(), ...report],
   },
 });

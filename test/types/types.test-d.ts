@@ -23,7 +23,7 @@ import fastify, { type FastifyPluginAsync } from "fastify";
 import { Hono } from "hono";
 import Koa from "koa";
 import { describe, expectTypeOf, test } from "vitest";
-import { type ToyEvents, toy } from "./toy-provider.js";
+import { type ToyEvents, toy } from "../toy-provider.js";
 
 const { tolokaWebhook: expressWebhook } = expressAdapter;
 const { tolokaWebhook: fastifyWebhook } = fastifyAdapter;
