@@ -45,7 +45,6 @@ export default defineConfig({
       group("slow", 300_000),
       types,
     ],
-    reporters: ["dot", new GroupsReporter(), ...report],
-    coverage: { include: ["packages/*/src/**"], reporter: ["text", "json-summary"] },
+    reporters: [process.stdout.isTTY ? "default" : "minimal", new GroupsReporter(), ...report],
   },
 });

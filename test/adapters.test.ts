@@ -56,7 +56,9 @@ test("every adapter exports the same types", () => {
     const lists = readFileSync(pathname, "utf8").matchAll(
       /^export (?:type )?\{([^}]*)\} from "@crowdhook\/core.*";$/gm,
     );
-    const names = [...lists].flatMap(([, list = ""]) => list.split(",").map((name) => name.trim()));
+    const names = [...lists].flatMap(([, list = ""]) =>
+      list.split(",").map((name) => name.trim().replace(/^type /, "")),
+    );
     // A fetch-style host has no server to shut down.
     return names.filter((name) => name && !/shutdown|trackReplies/i.test(name)).sort();
   };
