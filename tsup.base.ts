@@ -10,6 +10,8 @@ export function build(options: Options = {}): Options {
     // tsup passes `baseUrl` to the declaration build, which TypeScript 6 deprecates.
     dts: { compilerOptions: { ignoreDeprecations: "6.0" } },
     clean: true,
+    // With the sources inside, so that a debugger shows them.
+    sourcemap: true,
     treeshake: false,
     ...options,
   };
