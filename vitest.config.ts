@@ -1,12 +1,14 @@
 import { defineConfig } from "vitest/config";
 import { type Group, TEST_GROUPS } from "./test/groups.js";
 import GroupsReporter from "./test/groups-reporter.js";
+import { inspectorPage } from "./test/page-bundle.js";
 import { report } from "./test/report.js";
 import { sources } from "./test/sources.js";
 
 /** @param timeout In milliseconds. A busy machine takes many times longer than a quiet one. */
 function group(name: Group, timeout: number) {
   return {
+    plugins: [inspectorPage],
     resolve: { alias: sources },
     test: {
       name,
