@@ -8,6 +8,7 @@ const entry = {
   "standard-webhooks": "src/providers/standard-webhooks/index.ts",
   cvat: "src/providers/cvat/index.ts",
   adapter: "src/adapter.ts",
+  app: "src/app.ts",
   inspect: "src/inspect.ts",
   sink: "src/sink.ts",
   testing: "src/testing.ts",

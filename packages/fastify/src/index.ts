@@ -21,39 +21,8 @@ import type {
 } from "fastify";
 import plugin from "fastify-plugin";
 
-export type {
-  ClaimStore,
-  Delivery,
-  DeliveryRecord,
-  ErrorCode,
-  EventMap,
-  EventType,
-  Instrumentation,
-  Listener,
-  ListenerContext,
-  ListenerMap,
-  Logger,
-  Provider,
-  ReceivedEvent,
-  Receiver,
-  ReceiverOptions,
-  Reply,
-  SecretSource,
-  Sink,
-  UnrecognizedEvent,
-  WebhookEvent,
-} from "@crowdhook/core";
-export { rawData, WebhookError } from "@crowdhook/core";
-export {
-  type ShutdownOptions,
-  shutdownGracefully,
-  trackReplies,
-  type Webhook,
-  type WebhookOptions,
-  type WebhookSource,
-} from "@crowdhook/core/adapter";
-export type { ProlificEvents, ProlificEventType } from "@crowdhook/core/prolific";
-export type { TolokaEvents, TolokaEventType } from "@crowdhook/core/toloka";
+export { type ShutdownOptions, shutdownGracefully, trackReplies } from "@crowdhook/core/adapter";
+export * from "@crowdhook/core/app";
 
 declare module "fastify" {
   interface FastifyInstance {

@@ -14,32 +14,7 @@ import { toloka } from "@crowdhook/core/toloka";
 import { explainInput, nodeResponseIn, type RequestHolder, requestIn, waitUntil } from "./host.js";
 import { watchMemory } from "./memory.js";
 
-export type {
-  ClaimStore,
-  Delivery,
-  DeliveryRecord,
-  ErrorCode,
-  EventMap,
-  EventType,
-  Instrumentation,
-  Listener,
-  ListenerContext,
-  ListenerMap,
-  Logger,
-  Provider,
-  ReceivedEvent,
-  Receiver,
-  ReceiverOptions,
-  Reply,
-  SecretSource,
-  Sink,
-  UnrecognizedEvent,
-  WebhookEvent,
-} from "@crowdhook/core";
-export { rawData, WebhookError } from "@crowdhook/core";
-export type { Webhook, WebhookOptions, WebhookSource } from "@crowdhook/core/adapter";
-export type { ProlificEvents, ProlificEventType } from "@crowdhook/core/prolific";
-export type { TolokaEvents, TolokaEventType } from "@crowdhook/core/toloka";
+export * from "@crowdhook/core/app";
 
 /** A fetch-style handler: takes a `Request`, returns a `Response`. Never rejects. */
 export interface FetchWebhook<Events extends EventMap> extends Webhook<Events> {

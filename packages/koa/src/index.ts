@@ -15,39 +15,8 @@ import { prolific } from "@crowdhook/core/prolific";
 import { toloka } from "@crowdhook/core/toloka";
 import type { Middleware, ParameterizedContext } from "koa";
 
-export type {
-  ClaimStore,
-  Delivery,
-  DeliveryRecord,
-  ErrorCode,
-  EventMap,
-  EventType,
-  Instrumentation,
-  Listener,
-  ListenerContext,
-  ListenerMap,
-  Logger,
-  Provider,
-  ReceivedEvent,
-  Receiver,
-  ReceiverOptions,
-  Reply,
-  SecretSource,
-  Sink,
-  UnrecognizedEvent,
-  WebhookEvent,
-} from "@crowdhook/core";
-export { rawData, WebhookError } from "@crowdhook/core";
-export {
-  type ShutdownOptions,
-  shutdownGracefully,
-  trackReplies,
-  type Webhook,
-  type WebhookOptions,
-  type WebhookSource,
-} from "@crowdhook/core/adapter";
-export type { ProlificEvents, ProlificEventType } from "@crowdhook/core/prolific";
-export type { TolokaEvents, TolokaEventType } from "@crowdhook/core/toloka";
+export { type ShutdownOptions, shutdownGracefully, trackReplies } from "@crowdhook/core/adapter";
+export * from "@crowdhook/core/app";
 
 /** Koa middleware. Rejects only if a later middleware does. */
 export type KoaWebhook<Events extends EventMap> = Middleware & Webhook<Events>;

@@ -13,39 +13,8 @@ import {
 import { prolific } from "@crowdhook/core/prolific";
 import { toloka } from "@crowdhook/core/toloka";
 
-export type {
-  ClaimStore,
-  Delivery,
-  DeliveryRecord,
-  ErrorCode,
-  EventMap,
-  EventType,
-  Instrumentation,
-  Listener,
-  ListenerContext,
-  ListenerMap,
-  Logger,
-  Provider,
-  ReceivedEvent,
-  Receiver,
-  ReceiverOptions,
-  Reply,
-  SecretSource,
-  Sink,
-  UnrecognizedEvent,
-  WebhookEvent,
-} from "@crowdhook/core";
-export { rawData, WebhookError } from "@crowdhook/core";
-export {
-  type ShutdownOptions,
-  shutdownGracefully,
-  trackReplies,
-  type Webhook,
-  type WebhookOptions,
-  type WebhookSource,
-} from "@crowdhook/core/adapter";
-export type { ProlificEvents, ProlificEventType } from "@crowdhook/core/prolific";
-export type { TolokaEvents, TolokaEventType } from "@crowdhook/core/toloka";
+export { type ShutdownOptions, shutdownGracefully, trackReplies } from "@crowdhook/core/adapter";
+export * from "@crowdhook/core/app";
 
 /** A request listener for `http.createServer`. Resolves when the request is answered. Never rejects. */
 export interface NodeWebhook<Events extends EventMap> extends Webhook<Events> {
