@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { type Browser, chromium, type Page } from "playwright-core";
+import { afterAll, beforeAll, expect, onTestFinished } from "vitest";
 
 const PATHS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 const executablePath = process.env.CHROMIUM ?? PATHS.find((path) => existsSync(path));
@@ -12,12 +13,6 @@ export function browserMissing(): string | undefined {
   return "SKIPPED: no Chromium found. Run `apt-get install chromium`, or set CHROMIUM to its path.";
 }
 
-/** Starts a browser without a window. */
-export function startBrowser(): Promise<Browser> {
-  // Without a sandbox, because the tests run as root in containers.
-  return chromium.launch({ executablePath: executablePath ?? "", args: ["--no-sandbox"] });
-}
-
 const SIZES = { wide: { width: 1280, height: 800 }, narrow: { width: 400, height: 800 } };
 
 export interface OpenOptions {
@@ -25,18 +20,42 @@ export interface OpenOptions {
   readonly scheme?: "light" | "dark";
 }
 
-/** Opens a page of its own. `problems` collects errors of the page, such as what its policy has blocked. */
-export async function openPage(browser: Browser, url: string, options: OpenOptions = {}) {
-  const { size = "wide", scheme = "light" } = options;
-  const context = await browser.newContext({ viewport: SIZES[size], colorScheme: scheme });
-  const page = await context.newPage();
-  const problems: string[] = [];
-  const requests: string[] = [];
-  page.on("pageerror", (error) => problems.push(String(error)));
-  page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
-  page.on("request", (request) => requests.push(request.url()));
-  await page.goto(url);
-  return { page, problems, requests, close: () => context.close() };
+/** An inspector in an app or in the command. */
+interface Inspected {
+  /** With the token. */
+  readonly url: string;
+}
+
+/**
+ * Starts a browser without a window for the tests of a file. Returns a function that opens the page of an
+ * inspector. When a test ends, its page must have had no error, and must have called no other server.
+ */
+export function useBrowser() {
+  let browser: Browser | undefined;
+  beforeAll(async () => {
+    // Without a sandbox, because the tests run as root in containers.
+    if (executablePath) browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+  });
+  afterAll(() => browser?.close());
+
+  return async function open({ url }: Inspected, options: OpenOptions = {}): Promise<Page> {
+    const { size = "wide", scheme = "light" } = options;
+    const context = await (browser as Browser).newContext({ viewport: SIZES[size], colorScheme: scheme });
+    const page = await context.newPage();
+    const problems: string[] = [];
+    page.on("pageerror", (error) => problems.push(String(error)));
+    page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
+    page.on("request", (request) => {
+      if (new URL(request.url()).origin !== new URL(url).origin) problems.push(request.url());
+    });
+    onTestFinished(async () => {
+      await context.close();
+      expect(problems).toEqual([]);
+    });
+    await page.goto(url);
+    await page.waitForSelector(".app");
+    return page;
+  };
 }
 
 const REPORTS = fileURLToPath(new URL("../reports/inspector/", import.meta.url));

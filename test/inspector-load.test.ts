@@ -1,17 +1,12 @@
 import { signToloka, tolokaEvent } from "@crowdhook/core/testing";
-import type { Browser } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { browserMissing, openPage, picture, startBrowser } from "./browser.js";
+import { describe, expect, test } from "vitest";
+import { browserMissing, picture, useBrowser } from "./browser.js";
 import { inspectedApp, json, TOLOKA_SECRET } from "./inspected.js";
 
 const missing = browserMissing();
 if (missing) console.warn(missing);
 
-let browser: Browser;
-beforeAll(async () => {
-  if (!missing) browser = await startBrowser();
-});
-afterAll(() => browser?.close());
+const open = useBrowser();
 
 const DELIVERIES = 10_000;
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(0)} MB`;
@@ -20,7 +15,7 @@ describe.skipIf(missing)("10,000 deliveries at full speed", () => {
   test("all reach the open page, which draws few of them and takes little memory", async () => {
     const app = await inspectedApp();
     app.toloka.onAny(() => {});
-    const { page, problems } = await openPage(browser, app.url);
+    const page = await open(app);
     await page.waitForSelector("text=No deliveries yet");
     const before = process.memoryUsage().heapUsed;
     const started = performance.now();
@@ -47,7 +42,6 @@ describe.skipIf(missing)("10,000 deliveries at full speed", () => {
     await page.fill("[type=search]", "no such row");
     await page.waitForSelector(`text=None of ${DELIVERIES} deliveries`);
     await picture(page, "ten-thousand");
-    expect(problems).toEqual([]);
   });
 });
 
@@ -66,7 +60,7 @@ describe.skipIf(missing)("a delivery that wants to break the page", () => {
     const headers = { ...delivery.headers, "x-evil": SCRIPT };
     await app.deliver({ headers, body: delivery.body }, `/toloka-webhook?${encodeURIComponent(evil)}`);
     await app.deliver({ headers: { ...headers, "toloka-signature": SCRIPT }, body: evil });
-    const { page, problems } = await openPage(browser, app.url);
+    const page = await open(app);
     for (const id of [1, 2]) {
       await page.click(`.row[data-id="${id}"]`);
       await page.waitForSelector(`article:has-text('#${id}')`);
@@ -84,7 +78,6 @@ describe.skipIf(missing)("a delivery that wants to break the page", () => {
     await picture(page, "hostile-light");
     expect(await page.evaluate("'broken' in window")).toBe(false);
     expect(await page.locator("main img, main script").count()).toBe(0);
-    expect(problems).toEqual([]);
   });
 
   test("has 10,000 events, which come in pages of 100", async () => {
@@ -93,7 +86,7 @@ describe.skipIf(missing)("a delivery that wants to break the page", () => {
       tolokaEvent("POOL_CLOSED", { uuid: `event-${i}` }),
     );
     await app.deliver(signToloka({ secret: TOLOKA_SECRET, events }));
-    const { page } = await openPage(browser, app.url);
+    const page = await open(app);
     await page.click(".row");
     await page.waitForSelector("text=1–100 of 10000");
     expect(await page.locator(".events li").count()).toBe(100);
@@ -106,7 +99,7 @@ describe.skipIf(missing)("a delivery that wants to break the page", () => {
     const app = await inspectedApp();
     const text = "0123456789abcdef".repeat(300_000);
     await app.deliver(signToloka({ secret: TOLOKA_SECRET, body: JSON.stringify({ events: [], text }) }));
-    const { page } = await openPage(browser, app.url);
+    const page = await open(app);
     await page.click(".row");
     await page.waitForSelector("text=Show all 4800000 characters");
     await page.click('[role=tab]:text-is("Bytes")');

@@ -2,19 +2,14 @@ import { mkdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { toPythonJson } from "@crowdhook/core/inspect";
 import { prolificEvent, signProlific, signToloka, tolokaEvent } from "@crowdhook/core/testing";
-import type { Browser } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { browserMissing, openPage, picture, startBrowser } from "./browser.js";
+import { describe, expect, test } from "vitest";
+import { browserMissing, picture, useBrowser } from "./browser.js";
 import { inspectedApp, PROLIFIC_SECRET, TOLOKA_SECRET } from "./inspected.js";
 
 const missing = browserMissing();
 if (missing) console.warn(missing);
 
-let browser: Browser;
-beforeAll(async () => {
-  if (!missing) browser = await startBrowser();
-});
-afterAll(() => browser?.close());
+const open = useBrowser();
 
 const event = { ...tolokaEvent("POOL_CLOSED"), uuid: "7c0e4f5e-2b5a-4a0e-9f63-0f1f6a3b9d11" };
 const BODY = JSON.stringify({ events: [event] });
@@ -52,7 +47,7 @@ describe.skipIf(missing)("a deliberate mistake is named on the screen", () => {
   test.for(MISTAKES)("%s", async ([name, delivery, cause]) => {
     const app = await inspectedApp();
     expect((await app.deliver(delivery())).status).toBe(401);
-    const { page, problems, close } = await openPage(browser, app.url);
+    const page = await open(app);
     await page.waitForSelector(".row.refused");
     await page.setViewportSize({ width: 760, height: 460 });
     await page.click(".row");
@@ -63,7 +58,5 @@ describe.skipIf(missing)("a deliberate mistake is named on the screen", () => {
       await mkdir(DOCS, { recursive: true });
       await page.screenshot({ path: `${DOCS}${name}.png` });
     }
-    expect(problems).toEqual([]);
-    await close();
   });
 });

@@ -1,11 +1,11 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { State } from "../src/wire.js";
+import { type Action, askFor, dropAskedExcept } from "./parts/asked-action.js";
 import { KEYS, type Key, useKeys } from "./parts/keys.js";
-import { goTo, linkTo, type Route, useRoute } from "./parts/routes.js";
+import { currentRoute, goTo, linkTo, type Route, useRoute } from "./parts/routes.js";
 import { Text } from "./parts/text.js";
 import { followStream, get } from "./server/api.js";
 import { createRows, type Rows } from "./server/rows.js";
-import { ACTION, type Action } from "./views/actions.js";
 import { CompareView } from "./views/compare.js";
 import { DeliveryView } from "./views/delivery.js";
 import { DeliveryList } from "./views/list.js";
@@ -26,16 +26,19 @@ export function App() {
   const state = useServerState();
   useEffect(() => {
     if (route.view === "delivery") setCursor(route.id);
+    dropAskedExcept(route.view === "delivery" ? route.id : undefined);
   }, [route]);
   useKeys((key) => {
+    // Not `route`: the view of a row that was clicked is drawn later.
+    const now = currentRoute();
     const index = shown.findIndex(({ id }) => id === latestCursor());
     const move = (to: number) => {
       const row = shown[Math.min(Math.max(to, 0), shown.length - 1)];
       if (row === undefined) return;
       setCursor(row.id);
-      if (route.view === "delivery") goTo("delivery", row.id);
+      if (now.view === "delivery") goTo("delivery", row.id);
     };
-    const act = (name: Action) => dispatchEvent(new CustomEvent(ACTION, { detail: name }));
+    const act = (action: Action) => now.view === "delivery" && askFor(now.id, action);
     const actions: Record<Key, () => void> = {
       j: () => move(index + 1),
       k: () => move(index < 0 ? 0 : index - 1),

@@ -21,6 +21,8 @@ export function useKeys(run: (key: Key) => void): void {
     const onKeyDown = (event: KeyboardEvent) => {
       const { key, target } = event;
       if (event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(KEYS, key)) return;
+      // A key that is held down moves on, but must not send a delivery again and again.
+      if (event.repeat && key !== "j" && key !== "k") return;
       const element = target as HTMLElement;
       const isTyping = /^(INPUT|TEXTAREA|SELECT)$/.test(element.tagName);
       if (key === "Escape" && isTyping) element.blur();

@@ -27,6 +27,11 @@ function parseRoute(hash: string): Route {
   }
 }
 
+/** Returns the route that the URL names, which the page may not have drawn yet. */
+export function currentRoute(): Route {
+  return parseRoute(location.hash);
+}
+
 function decoded(part: string): string {
   try {
     return decodeURIComponent(part);
@@ -44,9 +49,9 @@ export function goTo(...parts: readonly (string | number)[]): void {
 }
 
 export function useRoute(): Route {
-  const [route, setRoute] = useState(() => parseRoute(location.hash));
+  const [route, setRoute] = useState(currentRoute);
   useEffect(() => {
-    const update = () => setRoute(parseRoute(location.hash));
+    const update = () => setRoute(currentRoute());
     addEventListener("hashchange", update);
     return () => removeEventListener("hashchange", update);
   }, []);

@@ -1,5 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import type { Detail } from "../../src/wire.js";
+import { openForActions } from "../parts/asked-action.js";
 import { goTo } from "../parts/routes.js";
 import { Text } from "../parts/text.js";
 import { get, getBytes, post } from "../server/api.js";
@@ -9,10 +10,6 @@ interface Props {
   readonly marked: number | undefined;
   readonly onMark: (id: number) => void;
 }
-
-/** The event by which a key on the keyboard asks for an action of the open delivery. */
-export const ACTION = "crowdhook-action";
-export type Action = "replay" | "edit" | "compare";
 
 /** What the reader can do with a delivery. */
 export function Actions({ detail, marked, onMark }: Props) {
@@ -27,9 +24,11 @@ export function Actions({ detail, marked, onMark }: Props) {
   };
   const send = (path: string, value: object) =>
     attempt(async () => {
+      const { hash } = location;
       const { id: arrived } = await post<{ id?: number }>(`deliveries/${id}/${path}`, value);
       setEdited(undefined);
-      if (arrived !== undefined) goTo("delivery", arrived);
+      // The reader may have gone elsewhere.
+      if (arrived !== undefined && location.hash === hash) goTo("delivery", arrived);
     });
   const replay = () => can.replay && send("replay", { sign: can.sign });
   const edit = () =>
@@ -40,11 +39,7 @@ export function Actions({ detail, marked, onMark }: Props) {
       ),
     );
   const compare = () => (marked === undefined || marked === id ? onMark(id) : goTo("compare", marked, id));
-  useEffect(() => {
-    const run = ({ detail: name }: CustomEvent<Action>) => ({ replay, edit, compare })[name]();
-    addEventListener(ACTION, run as never);
-    return () => removeEventListener(ACTION, run as never);
-  });
+  useEffect(() => openForActions(id, (action) => ({ replay, edit, compare })[action]()));
   return (
     <div class="actions">
       <button type="button" disabled={!can.replay} onClick={replay} title="r">
