@@ -259,6 +259,14 @@ describe("defineProvider names the field when", () => {
       inEnvelope({ time: { field: "at" } }),
       /envelope\.time\.format must be/,
     ],
+    [
+      "the time of an event is that of a signature without a time",
+      {
+        ...inSignature({ signs: "{body}", timestamp: undefined }),
+        envelope: { ...acme.envelope, time: { from: "signature" } },
+      },
+      /signature\.timestamp is missing, and envelope\.time/,
+    ],
     ["a list has no field", inEnvelope({ events: { optional: true } }), /envelope\.events\.field must be/],
     [
       "a list in a field is not optional",

@@ -52,6 +52,7 @@ export function checkDefinition(definition: ProviderDefinition): void {
   checkEnvelope(envelope);
   checkEvents(events);
   checkIds(definition);
+  checkSignedTime(definition);
 }
 
 function fail(field: string, problem: string): never {
@@ -223,4 +224,12 @@ function checkIds(definition: ProviderDefinition): void {
       "envelope.id",
       "must be signed, because the header can have several signatures: each would be a new event.",
     );
+}
+
+function checkSignedTime({ signature, envelope: { time } }: ProviderDefinition): void {
+  if (time === undefined || !("from" in time)) return;
+  requireOneOf("envelope.time.from", time.from, ["signature"]);
+  const field = "parse" in signature ? "signature.format.timestamp" : "signature.timestamp";
+  if (("parse" in signature ? signature.format : signature).timestamp === undefined)
+    fail(field, 'is missing, and envelope.time is { from: "signature" }. Add it, or remove envelope.time.');
 }

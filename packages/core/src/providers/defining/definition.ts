@@ -95,7 +95,8 @@ export interface EnvelopeDefinition {
   readonly id: FieldPath | { readonly header: HeaderName } | { readonly from: "signature" };
   /**
    * When the event happened, or was sent if the provider tells nothing better. ISO 8601 without an offset
-   * is UTC. Default: when the receiver got the delivery.
+   * is UTC. Default: when the receiver got the delivery. The default also stands for the time of signing in
+   * deliveries without a signature, which an unsigned receiver accepts.
    */
   readonly time?:
     | { readonly field: FieldPath; readonly format: "iso8601" | TimeUnit }

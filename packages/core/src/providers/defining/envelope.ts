@@ -115,8 +115,8 @@ function idReader(id: EnvelopeDefinition["id"]): Read<unknown> {
 function timeReader(time: EnvelopeDefinition["time"]): Read<Date | undefined> {
   if (time === undefined) return (_event, { receivedAt }) => new Date(receivedAt);
   if ("from" in time) {
-    return (_event, { signature }) =>
-      signature?.timestamp === undefined ? undefined : new Date(signature.timestamp);
+    // A delivery without a signature reaches an unsigned receiver only.
+    return (_event, { signature, receivedAt }) => new Date(signature?.timestamp ?? receivedAt);
   }
   const read = placeReader("field" in time ? time.field : time);
   const { format } = time;
@@ -161,8 +161,9 @@ function missingId(id: EnvelopeDefinition["id"]): string | undefined {
   return "header" in id ? `${namesOf(id.header)[0]}: expected a header of 1 to 255 characters` : undefined;
 }
 
-function missingTime(time: EnvelopeDefinition["time"]): string {
-  if (time === undefined || "from" in time) return "time: expected the signed time";
+/** `undefined` if the time of receipt stands for a missing time. */
+function missingTime(time: EnvelopeDefinition["time"]): string | undefined {
+  if (time === undefined || "from" in time) return undefined;
   const place = "field" in time ? time.field : namesOf(time.header)[0];
   return `${place}: expected ${time.format === "iso8601" ? "ISO 8601" : `Unix time in ${time.format}`}`;
 }
