@@ -285,6 +285,12 @@ describe("defineProvider names the field when", () => {
     ],
     ["a type is empty", { ...acme, events: { "": z.object({}) } }, /events\[""\] must be a type/],
     ["a schema is none", { ...acme, events: { a: {} } }, /events\["a"\] must be a schema/],
+    [
+      "two types are one text in two Unicode forms",
+      { ...acme, events: { "pr\u00eat": z.object({}), "pre\u0302t": z.object({}) } },
+      /events\["pre\u0302t"\] is the same text as another type/,
+    ],
+    ["the schemas are a list", { ...acme, events: [z.object({})] }, /events must be an object, not an array/],
   ];
   test.each(cases)("%s", (_, definition, message) => {
     expect(() => defineProvider(definition as ProviderDefinition)).toThrow(message);

@@ -203,10 +203,14 @@ function checkPlace(field: string, place: unknown): void {
 
 function checkEvents(events: unknown): void {
   requireObject("events", events);
+  const composed = new Set<string>();
   for (const [type, schema] of Object.entries(events)) {
     const field = `events[${JSON.stringify(type.slice(0, TYPE_LENGTH_MAX))}]`;
     if (type === "" || type !== type.trim() || type.length > TYPE_LENGTH_MAX)
       fail(field, "must be a type of 1 to 255 characters without white space around it.");
+    // Such types look equal, but deliveries have only one of them, so the listeners of the other never run.
+    if (composed.size === composed.add(type.normalize()).size)
+      fail(field, "is the same text as another type, in another Unicode form. Keep the one that is sent.");
     if (typeof Object(Object(schema)["~standard"]).validate !== "function")
       fail(field, `must be a schema with Standard Schema, such as zod's, not ${typeName(schema)}.`);
   }
