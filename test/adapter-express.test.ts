@@ -73,7 +73,7 @@ describe.each([
         body: "abc",
         headers: { "content-type": "text/plain" },
       });
-      // A router at /api with a webhook that has no path also answers at /api: see docs/adapters.md.
+      // A router at /api with a webhook that has no path also answers at /api: see docs/guides/mounting.md.
       if (variant === "/api" && path === "/api/toloka-webhook" && answer.status === 401) continue;
       expect([variant, answer.text]).toEqual([variant, "passed on: abc"]);
     }

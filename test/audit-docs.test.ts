@@ -4,7 +4,7 @@ import { CHECKS, type Check } from "@crowdhook/audit";
 import { SENDERS } from "@crowdhook/core/testing";
 import { expect, test } from "vitest";
 
-const FILE = fileURLToPath(new URL("../docs/audit.md", import.meta.url));
+const FILE = fileURLToPath(new URL("../docs/audit/index.md", import.meta.url));
 const MARK = "<!-- From CHECKS, written by test/audit-docs.test.ts. -->\n";
 
 const HEAD = `| check | for | level | requirement | reason | source |
@@ -20,7 +20,7 @@ function rowOf({ id, providers, level, requirement, reason, source, needs }: Che
 }
 
 // `vitest run test/audit-docs.test.ts -u` writes the tables.
-test("docs/audit.md describes every check", async () => {
+test("docs/audit/index.md describes every check", async () => {
   const groups = [...new Set(CHECKS.map(({ group }) => group))];
   const tables = groups.map((group) => {
     const rows = CHECKS.filter((check) => check.group === group).map(rowOf);

@@ -11,18 +11,18 @@ import fastify from "fastify";
 import { describe, expect, test, vi } from "vitest";
 import { ERRORS } from "../packages/core/src/errors.js";
 
-const text = readFileSync(new URL("../docs/errors.md", import.meta.url), "utf8");
+const text = readFileSync(new URL("../docs/reference/errors.md", import.meta.url), "utf8");
 const sections = new Map(
   text.split(/^## /m).map((section) => [section.split("\n", 1)[0] ?? "", section] as const),
 );
 
-test("docs/errors.md has a heading for every code, and for nothing else", () => {
+test("docs/reference/errors.md has a heading for every code, and for nothing else", () => {
   const headings = [...sections.keys()].filter((heading) => /^[A-Z_]+$/.test(heading));
   expect(headings.sort()).toEqual(Object.keys(ERRORS).sort());
 });
 
 test.for(Object.entries(ERRORS))(
-  "docs/errors.md tells the status of %s, what it means and the fix",
+  "docs/reference/errors.md tells the status of %s, what it means and the fix",
   ([code, { status }]) => {
     const section = sections.get(code);
     expect(section).toMatch(new RegExp(`^- \\*\\*Status:\\*\\* ${status}\\b`, "m"));
@@ -30,7 +30,7 @@ test.for(Object.entries(ERRORS))(
   },
 );
 
-describe("docs/errors.md quotes what a mistake at startup throws", () => {
+describe("docs/reference/errors.md quotes what a mistake at startup throws", () => {
   const secret = "12345";
   const receiver = createReceiver(toloka, { secret });
   const other = { ...receiver, provider: { ...toloka, name: "other" } };

@@ -9,7 +9,7 @@ const text = readFileSync(DOCUMENT, "utf8");
 const [, measured = ""] = /<!-- measured -->(.*)<!-- \/measured -->/s.exec(text) ?? [];
 const [head, , ...rows] = [...measured.matchAll(/^\| (.*) \|$/gm)].map(([, row = ""]) => row.split(" | "));
 
-describe("docs/hosts.md, which pnpm test:hosts writes,", () => {
+describe("docs/guides/hosts.md, which pnpm test:hosts writes,", () => {
   test("has a row for each host and version that the suite runs, and no other", () => {
     expect(head).toEqual(COLUMNS);
     expect(rows.map(([title]) => title)).toEqual(HOSTS.map(({ title }) => title));

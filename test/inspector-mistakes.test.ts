@@ -40,7 +40,7 @@ const MISTAKES = [
   ],
 ] as const;
 
-/** `DOCS_PICTURES=1` draws the pictures of `docs/inspector.md` anew. */
+/** `DOCS_PICTURES=1` draws the pictures of `docs/guides/inspector.md` anew. */
 const DOCS = fileURLToPath(new URL("../docs/pictures/", import.meta.url));
 
 describe.skipIf(missing)("a deliberate mistake is named on the screen", () => {

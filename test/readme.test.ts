@@ -30,7 +30,7 @@ const READMES = [
   "README.md",
   ...readdirSync(join(ROOT, "packages")).map((name) => `packages/${name}/README.md`),
 ];
-const DOCS = readdirSync(join(ROOT, "docs"))
+const DOCS = readdirSync(join(ROOT, "docs"), { recursive: true, encoding: "utf8" })
   .filter((name) => name.endsWith(".md"))
   .map((name) => `docs/${name}`);
 

@@ -3,11 +3,11 @@ import { describe, expect, test } from "vitest";
 import { ADAPTERS, RUNTIMES } from "./runtimes/runtimes.js";
 import { CHECKS } from "./runtimes/suite.js";
 
-const text = readFileSync(new URL("../docs/runtimes.md", import.meta.url), "utf8");
+const text = readFileSync(new URL("../docs/reference/runtimes.md", import.meta.url), "utf8");
 const [, measured = ""] = /<!-- measured -->(.*)<!-- \/measured -->/s.exec(text) ?? [];
 const [head, , ...rows] = [...measured.matchAll(/^\| (.*) \|$/gm)].map(([, row = ""]) => row.split(" | "));
 
-describe("docs/runtimes.md, which pnpm test:runtimes writes,", () => {
+describe("docs/reference/runtimes.md, which pnpm test:runtimes writes,", () => {
   test("has a row for each runtime that the suite is run on, and no other", () => {
     expect(head).toEqual(["runtime", ...ADAPTERS, "packages"]);
     expect(rows.map(([title]) => title)).toEqual(RUNTIMES.map(({ title }) => title));

@@ -3,9 +3,9 @@ import { AuditError, type AuditReport, CHECKS } from "@crowdhook/audit";
 import type { EndpointProvider } from "../plain-endpoint.js";
 import { audited, HANDLERS, type Handler } from "./handlers.js";
 
-// Audits every handler and rewrites the comparison in docs/audit.md. Usage: pnpm audit:compare
+// Audits every handler and rewrites the comparison in docs/compare.md. Usage: pnpm audit:compare
 
-const DOCUMENT = new URL("../../docs/audit.md", import.meta.url);
+const DOCUMENT = new URL("../../docs/compare.md", import.meta.url);
 const [BEGIN, END] = ["<!-- begin: pnpm audit:compare -->", "<!-- end: pnpm audit:compare -->"];
 const TITLES: Readonly<Record<EndpointProvider, string>> = { toloka: "Toloka", prolific: "Prolific" };
 
@@ -44,7 +44,7 @@ function lineOf(row: Row): string {
 
 function tableOf(provider: EndpointProvider, rows: readonly Row[]): string {
   const lines = rows.filter(({ handler }) => handler.provider === provider).map(lineOf);
-  return `### ${TITLES[provider]}
+  return `## ${TITLES[provider]}
 
 | handler | MUST | SHOULD | MAY | verdict | MUST checks that failed |
 | --- | --- | --- | --- | --- | --- |
@@ -71,11 +71,11 @@ ${tableOf("toloka", rows)}
 
 ${tableOf("prolific", rows)}
 
-### The handlers
+## The handlers
 
 ${[...made].map(([name, what]) => `- **${name}:** ${what}.`).join("\n")}
 
-### The failed checks
+## The failed checks
 
 ${CHECKS.filter(({ id }) => failed.has(id))
   .map(({ id, requirement }) => `- \`${id}\`: ${requirement}`)
@@ -83,5 +83,5 @@ ${CHECKS.filter(({ id }) => failed.has(id))
 const document = readFileSync(DOCUMENT, "utf8");
 const [before, after] = [document.indexOf(BEGIN), document.indexOf(END)];
 if (before < 0 || after < before)
-  throw new Error(`docs/audit.md lacks a marker. Add the lines ${BEGIN} and ${END}.`);
+  throw new Error(`docs/compare.md lacks a marker. Add the lines ${BEGIN} and ${END}.`);
 writeFileSync(DOCUMENT, `${document.slice(0, before)}${BEGIN}\n\n${written}\n\n${document.slice(after)}`);

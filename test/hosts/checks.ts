@@ -18,7 +18,7 @@ export interface App {
 }
 
 export interface Check {
-  /** Heading of the column in docs/hosts.md. */
+  /** Heading of the column in docs/guides/hosts.md. */
   readonly column: string;
   readonly name: string;
   run(app: App): Promise<void>;

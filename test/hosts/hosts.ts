@@ -17,7 +17,7 @@ export interface Host {
   readonly title: string;
   /** The package of this repository that the recipe mounts. */
   readonly adapter: string;
-  /** Recipes of docs/hosts.md that make up the app. */
+  /** Recipes of docs/guides/hosts.md that make up the app. */
   readonly recipes: readonly string[];
   /** Files of the app around the recipe. */
   readonly files?: Readonly<Record<string, string>>;
@@ -133,7 +133,7 @@ function lambda(encoding: "text" | "base64"): Host {
   };
 }
 
-/** The hosts of the suite. `docs/hosts.md` has a row for each of them. */
+/** The hosts of the suite. `docs/guides/hosts.md` has a row for each of them. */
 export const HOSTS: readonly Host[] = [
   {
     ...APP,

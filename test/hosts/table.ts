@@ -9,7 +9,7 @@ const MEASURED = /(?<=<!-- measured -->\n)[\s\S]*(?=<!-- \/measured -->)/;
 
 export const COLUMNS = ["host", "package", ...CHECKS.map(({ column }) => column)];
 
-/** Prints the result of each check, and writes the table into `docs/hosts.md` if all of them passed. */
+/** Prints the result of each check, and writes the table into `docs/guides/hosts.md` if all of them passed. */
 export default class Table implements Reporter {
   onTestRunEnd(
     modules: readonly TestModule[],
@@ -26,7 +26,7 @@ export default class Table implements Reporter {
     console.log(`\n${table}`);
     const all = modules.flatMap((module) => [...module.children.allTests()]);
     if (reason !== "passed" || all.some((test) => test.result().state !== "passed")) {
-      console.log("docs/hosts.md is unchanged, because not every check ran and passed.");
+      console.log("docs/guides/hosts.md is unchanged, because not every check ran and passed.");
       return;
     }
     const today = new Date().toISOString().slice(0, 10);

@@ -57,7 +57,7 @@ const AFTER_RESET = "context.signal aborts when the sender resets the connection
 const NO_SIGNAL = "the server of edge-runtime gives requests no signal that follows the connection";
 const NO_FLAG = "requests have a signal from 2026-11-17 on, before that by the flag enable_request_signal";
 
-/** The runtimes of the suite. `docs/runtimes.md` has a row for each of them. */
+/** The runtimes of the suite. `docs/reference/runtimes.md` has a row for each of them. */
 export const RUNTIMES: readonly Runtime[] = [
   node("20.20.2"),
   node("22.23.3"),

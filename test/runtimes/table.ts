@@ -3,14 +3,14 @@ import { fileURLToPath } from "node:url";
 import type { Reporter, SerializedError, TestModule, TestRunEndReason } from "vitest/node";
 import { ADAPTERS, RUNTIMES, type Runtime } from "./runtimes.js";
 
-const FILE = fileURLToPath(new URL("../../docs/runtimes.md", import.meta.url));
+const FILE = fileURLToPath(new URL("../../docs/reference/runtimes.md", import.meta.url));
 /** The test run writes the text between these markers. The rest is written by hand. */
 const MEASURED = /(?<=<!-- measured -->\n)[\s\S]*(?=<!-- \/measured -->)/;
 
 /** "15 of 16" checks passed, by `runtime · adapter ·`. */
 type Counts = ReadonlyMap<string, string>;
 
-/** Prints the number of passed checks, and writes it into `docs/runtimes.md` if all of them ran. */
+/** Prints the number of passed checks, and writes it into `docs/reference/runtimes.md` if all of them ran. */
 export default class Table implements Reporter {
   onTestRunEnd(
     modules: readonly TestModule[],
@@ -30,7 +30,7 @@ export default class Table implements Reporter {
     console.log(`\n${table}`);
     const all = suites.flatMap((suite) => [...suite.children.allTests()]);
     if (reason !== "passed" || all.some((test) => test.result().state !== "passed")) {
-      console.log("docs/runtimes.md is unchanged, because not every check ran and passed.");
+      console.log("docs/reference/runtimes.md is unchanged, because not every check ran and passed.");
       return;
     }
     const today = new Date().toISOString().slice(0, 10);

@@ -5,7 +5,7 @@ import { describeValue } from "@crowdhook/core/internal";
 import type { HeaderLines } from "@crowdhook/core/testing";
 import { UsageError } from "./output.js";
 
-/** A delivery in a file. The format is documented in `docs/cli.md`. */
+/** A delivery in a file. The format is documented in `docs/reference/command.md`. */
 export interface StoredDelivery {
   readonly receivedAt: Date;
   readonly method: string;

@@ -33,7 +33,7 @@ export const ERRORS = {
   INTERNAL_ERROR: { status: 500, message: "The delivery could not be handled. Retry later." },
 } as const satisfies Record<string, { status: number; message: string }>;
 
-/** The reason for a reply other than 200. Each code has a heading in `docs/errors.md`. */
+/** The reason for a reply other than 200. Each code has a heading in `docs/reference/errors.md`. */
 export type ErrorCode = keyof typeof ERRORS;
 
 /**

@@ -99,7 +99,7 @@ function vitest(
   };
 }
 
-/** Returns a file for `crowdhook replay`. `docs/cli.md` documents the format. */
+/** Returns a file for `crowdhook replay`. `docs/reference/command.md` documents the format. */
 function file(
   { receivedAt, method, path = "/" }: Captured,
   body: Uint8Array,

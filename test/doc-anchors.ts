@@ -1,0 +1,25 @@
+/** Markdown without its code blocks. Keeps the number of lines. */
+export function withoutCode(markdown: string): string {
+  return markdown.replace(/^( *)(```+).*?^\1\2$/gms, (block) => block.replace(/[^\n]/g, ""));
+}
+
+/** The anchors of a page's headings, as GitHub and the site make them. */
+export function anchorsOf(markdown: string): ReadonlySet<string> {
+  const anchors = new Set<string>();
+  for (const [, heading = ""] of withoutCode(markdown).matchAll(/^#{1,6} +(.*?)$/gm)) {
+    const slug = slugOf(heading);
+    let anchor = slug;
+    for (let times = 1; anchors.has(anchor); times++) anchor = `${slug}-${times}`;
+    anchors.add(anchor);
+  }
+  return anchors;
+}
+
+function slugOf(heading: string): string {
+  const text = heading.replace(/\[([^\]]*)\]\([^)]*\)/g, "$1");
+  return text
+    .trim()
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}_\- ]/gu, "")
+    .replaceAll(" ", "-");
+}

@@ -1,0 +1,44 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { anchorsOf, withoutCode } from "./doc-anchors.js";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+const PAGES = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard", "*.md"], {
+  cwd: ROOT,
+  encoding: "utf8",
+})
+  .split("\n")
+  .filter((page) => page !== "" && existsSync(join(ROOT, page)));
+
+/** The page that a link to a folder shows. */
+const pageAt = (path: string) => (statSync(join(ROOT, path)).isDirectory() ? join(path, "README.md") : path);
+
+/** Returns why a link of a page leads nowhere; `undefined` if it does not. */
+function flawOf(page: string, link: string): string | undefined {
+  const [path = "", anchor] = link.split("#");
+  const target = path === "" ? page : normalize(join(dirname(page), path));
+  if (target.startsWith("..") || !existsSync(join(ROOT, target))) return `${link}: no such file`;
+  if (anchor === undefined) return undefined;
+  const markdown = readFileSync(join(ROOT, pageAt(target)), "utf8");
+  return anchorsOf(markdown).has(anchor) ? undefined : `${link}: no such heading`;
+}
+
+function linksOf(markdown: string): string[] {
+  const links = [...withoutCode(markdown).matchAll(/\]\(([^)\s]+)\)/g)].map(([, link = ""]) => link);
+  return links.filter((link) => !/^[a-z]+:/.test(link));
+}
+
+describe("every link of a page to a file or a heading of this repository leads there", () => {
+  test.each(PAGES)("%s", (page) => {
+    const links = linksOf(readFileSync(join(ROOT, page), "utf8"));
+    expect(links.map((link) => flawOf(page, link)).filter((flaw) => flaw !== undefined)).toEqual([]);
+  });
+});
+
+test("a page's own headings are found as GitHub numbers and spells them", () => {
+  const page = "# A `b`: c\n\n```md\n# Not this\n```\n\n## SIGNATURE_MISMATCH\n\n## Limits\n\n## Limits\n";
+  expect([...anchorsOf(page)]).toEqual(["a-b-c", "signature_mismatch", "limits", "limits-1"]);
+});
