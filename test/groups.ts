@@ -9,7 +9,11 @@ const ROOT = join(import.meta.dirname, "..");
  */
 const RULES = [
   { group: "slow", reason: "many seconds each", name: /\.slow\.test\.ts$/ },
-  { group: "servers", reason: "Redis or PostgreSQL", imports: /\/(?:redis|postgres)-server\.ts$/ },
+  {
+    group: "servers",
+    reason: "Redis, PostgreSQL or Chromium",
+    imports: /\/(?:redis-server|postgres-server|browser)\.ts$/,
+  },
   { group: "built", reason: "processes and built packages", imports: /^(?:node:child_process|esbuild)$/ },
   { group: "fast", reason: "nothing but an installation" },
 ] as const satisfies readonly { group: string; reason: string; name?: RegExp; imports?: RegExp }[];

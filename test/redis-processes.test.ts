@@ -1,187 +1,32 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import http from "node:http";
-import { tmpdir } from "node:os";
-import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
-import { signToloka, tolokaEvent } from "@crowdhook/core/testing";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type RedisServer, redisMissing, redisServer } from "./redis-server.js";
-import type { Note, WorkerOptions } from "./redis-worker.js";
+import { describe, expect, test } from "vitest";
+import { redisMissing } from "./redis-server.js";
 import { seededRandom } from "./seeded-random.js";
+import {
+  type Answer,
+  type Delivery,
+  ended,
+  idsOf,
+  inLanes,
+  missingFrom,
+  newDelivery,
+  post,
+  repeatedIn,
+  secondsSince,
+  shuffled,
+  Tally,
+  useWebProcesses,
+  type Worker,
+} from "./web-processes.js";
 
-const SECRET = "12345";
 const SEED = 20_260_717;
 
 const missing = redisMissing("own");
 if (missing) console.warn(missing);
 
-let folder: string;
-const servers: RedisServer[] = [];
-const children: ChildProcess[] = [];
-
-async function startRedis(...args: string[]): Promise<RedisServer> {
-  const server = await redisServer("own", "--dir", folder, ...args);
-  servers.push(server);
-  return server;
-}
-
-interface Worker {
-  readonly process: ChildProcess;
-  readonly origin: string;
-}
-
-async function startWorker(options: Omit<WorkerOptions, "secret">): Promise<Worker> {
-  const child = spawn(
-    process.execPath,
-    ["--import", "tsx", "redis-worker.ts", JSON.stringify({ ...options, secret: SECRET })],
-    {
-      cwd: fileURLToPath(new URL(".", import.meta.url)),
-      // The process logs the failures that this test causes on purpose.
-      stdio: ["ignore", "pipe", process.env.WORKER_LOG ? "inherit" : "ignore"],
-    },
-  );
-  children.push(child);
-  const [port] = await Promise.race([
-    once(child.stdout as NodeJS.ReadableStream, "data"),
-    once(child, "exit").then(() => []),
-  ]);
-  if (!(Number(port) > 0))
-    throw new Error("A web process ended before it listened. Set WORKER_LOG to see why.");
-  return { process: child, origin: `http://127.0.0.1:${Number(port)}` };
-}
-
-async function ended(child: ChildProcess): Promise<number | null> {
-  if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
-  return child.exitCode;
-}
-
-interface Answer {
-  readonly status: number;
-  readonly code?: string;
-  readonly retryAfter: string | undefined;
-}
-
-/** Signs and sends one request. Rejects without a complete answer. */
-function post(url: string, events: readonly object[], agent: http.Agent): Promise<Answer> {
-  const { method, headers, body } = signToloka({ secret: SECRET, events });
-  return new Promise((resolve, reject) => {
-    const request = http.request(url, {
-      method,
-      agent,
-      headers: { ...headers, "content-length": Buffer.byteLength(body) },
-    });
-    request.on("error", reject);
-    request.on("response", async (response) => {
-      try {
-        let text = "";
-        for await (const chunk of response) text += chunk;
-        const { code } = JSON.parse(text);
-        resolve({ status: response.statusCode ?? 0, code, retryAfter: response.headers["retry-after"] });
-      } catch (error) {
-        reject(error);
-      }
-    });
-    request.end(body);
-  });
-}
-
-/** The journal of a test, in which all processes record what they do. */
-class Journal {
-  readonly file: string;
-  constructor(name: string) {
-    this.file = path.join(folder, name);
-  }
-  read(): [Note, string][] {
-    return readFileSync(this.file, "utf8")
-      .split("\n")
-      .filter(Boolean)
-      .map((line) => line.split(" ") as [Note, string]);
-  }
-  /** Counts the notes of each event or request. */
-  count(wanted: Note): Map<string, number> {
-    const counts = new Map<string, number>();
-    for (const [note, of] of this.read()) if (note === wanted) counts.set(of, (counts.get(of) ?? 0) + 1);
-    return counts;
-  }
-  /** Returns the events whose listener started after Redis had confirmed that they are done. */
-  begunAfterSettled(): string[] {
-    const settled = new Set<string>();
-    const begun: string[] = [];
-    for (const [note, of] of this.read()) {
-      if (note === "settled") settled.add(of);
-      if (note === "begun" && settled.has(of)) begun.push(of);
-    }
-    return begun;
-  }
-}
-
-class Tally {
-  readonly #counts = new Map<string, number>();
-  add(name: string | number): void {
-    this.#counts.set(String(name), this.of(name) + 1);
-  }
-  of(name: string | number): number {
-    return this.#counts.get(String(name)) ?? 0;
-  }
-  toString(): string {
-    return [...this.#counts]
-      .sort()
-      .map(([name, count]) => `${name}: ${count}`)
-      .join(", ");
-  }
-}
-
-interface Delivery {
-  readonly events: readonly { uuid: string }[];
-}
-
-function newDelivery(events: number): Delivery {
-  return { events: Array.from({ length: events }, () => tolokaEvent("ASSIGNMENT_SUBMITTED")) };
-}
-
-const idsOf = (deliveries: readonly Delivery[]) =>
-  deliveries.flatMap(({ events }) => events.map(({ uuid }) => uuid));
-
-const missingFrom = (counts: ReadonlyMap<string, number>, ids: readonly string[]) =>
-  ids.filter((id) => !counts.has(id));
-
-const repeatedIn = (counts: ReadonlyMap<string, number>) =>
-  [...counts].filter(([, count]) => count > 1).map(([id]) => id);
-
-/** Sends the items of a list with `lanes` concurrent senders. */
-async function inLanes<T>(lanes: number, list: Iterable<T>, send: (item: T) => Promise<void>): Promise<void> {
-  const rest = list[Symbol.iterator]();
-  const lane = async () => {
-    for (let next = rest.next(); !next.done; next = rest.next()) await send(next.value);
-  };
-  await Promise.all(Array.from({ length: lanes }, lane));
-}
-
-function shuffled<T>(list: readonly T[], random: () => number): T[] {
-  const result = [...list];
-  for (let i = result.length - 1; i > 0; i--) {
-    const j = Math.floor(random() * (i + 1));
-    [result[i], result[j]] = [result[j] as T, result[i] as T];
-  }
-  return result;
-}
-
-const secondsSince = (start: number) => ((performance.now() - start) / 1000).toFixed(1);
-
 describe.skipIf(missing)(`web processes that share a Redis ${missing ?? ""}`, () => {
-  beforeAll(() => {
-    folder = mkdtempSync(path.join(tmpdir(), "crowdhook-processes-"));
-  });
-  afterAll(async () => {
-    const exits = children.map((child) => ended(child));
-    for (const child of children) child.kill("SIGKILL");
-    await Promise.all(exits);
-    for (const server of servers) await server.close();
-    rmSync(folder, { recursive: true });
-  });
+  const { startRedis, startWorker, journalOf } = useWebProcesses();
 
   interface Run {
     readonly deliveries: number;
@@ -195,7 +40,7 @@ describe.skipIf(missing)(`web processes that share a Redis ${missing ?? ""}`, ()
   async function bombard({ deliveries: count, kills, takes, lease, signal }: Run) {
     const random = seededRandom(SEED);
     const redis = await startRedis();
-    const journal = new Journal(`kills-${kills}`);
+    const journal = journalOf(`kills-${kills}`);
     const start = (seed: number) =>
       startWorker({
         redis: redis.url,
@@ -304,7 +149,7 @@ describe.skipIf(missing)(`web processes that share a Redis ${missing ?? ""}`, ()
         "--appenddirname",
         `queue-${offlineQueue}`,
       );
-      const journal = new Journal(`outage-${offlineQueue}`);
+      const journal = journalOf(`outage-${offlineQueue}`);
       const worker = await startWorker({
         redis: redis.url,
         journal: journal.file,
@@ -394,7 +239,7 @@ describe.skipIf(missing)(`web processes that share a Redis ${missing ?? ""}`, ()
   }, async ({ signal }) => {
     const redis = await startRedis();
     const random = seededRandom(SEED);
-    const journal = new Journal("sigterm");
+    const journal = journalOf("sigterm");
     const worker = await startWorker({
       redis: redis.url,
       journal: journal.file,
