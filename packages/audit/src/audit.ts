@@ -15,6 +15,7 @@ import { CheckFailed, CheckSkipped, type Outcome } from "./outcome.js";
 import { preflight } from "./preflight.js";
 import { Session } from "./session.js";
 
+/** The endpoint to audit, and how to sign its deliveries. */
 export interface AuditOptions {
   /** The endpoint's URL, with its path. */
   readonly url: string;
@@ -42,6 +43,7 @@ export interface AuditOptions {
 /** A check with its outcome. */
 export type CheckResult = Check & Outcome;
 
+/** The verdict on an endpoint, with the result of each check. */
 export interface AuditReport {
   readonly provider: ProviderName;
   /** Without its query, which may be confidential. */

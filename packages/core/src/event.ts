@@ -2,6 +2,7 @@
 // biome-ignore lint/suspicious/noExplicitAny: interfaces have no index signature, so `object` would refuse them
 export type EventMap = Record<string, any>;
 
+/** The name of one of the event types in `Events`. */
 export type EventType<Events extends EventMap> = keyof Events & string;
 
 /**
@@ -64,6 +65,7 @@ export interface UnrecognizedEvent extends Recoverable {
   readonly problems: readonly string[];
 }
 
+/** An event as listeners for all types get it: valid or unrecognized. */
 export type ReceivedEvent<Events extends EventMap = EventMap> = WebhookEvent<Events> | UnrecognizedEvent;
 
 /** An event as a provider's `parseEvents` returns it. */

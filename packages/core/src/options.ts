@@ -23,6 +23,7 @@ export interface Sink {
   recordOccurrence?(key: string, time: number): MaybePromise<void>;
 }
 
+/** Options of a receiver. All of them are optional but `secret`, or `unsigned` in its place. */
 export interface ReceiverOptions {
   /** The secret with which the provider signs deliveries. Required unless `unsigned` is true. */
   readonly secret?: SecretSource | undefined;

@@ -16,6 +16,7 @@ import { respond } from "./http/respond.js";
 import { createInspector } from "./inspector.js";
 import type { Verdict } from "./wire.js";
 
+/** Where `mountInspector` serves the page, and who may see it. */
 export interface InspectorOptions {
   /** The path of the page. Default `/crowdhook`. */
   readonly path?: string | undefined;
@@ -32,6 +33,7 @@ export interface InspectorOptions {
   readonly maxDeliveries?: number | undefined;
 }
 
+/** A mounted page. It shows deliveries until `close` is called. */
 export interface Inspector {
   /** The URL of the page, with its token; `undefined` until the server listens. Keep it out of logs that others read. */
   readonly url: string | undefined;

@@ -18,6 +18,7 @@ import {
 } from "@opentelemetry/api";
 import { version } from "../package.json";
 
+/** The providers that get the spans and the metrics. */
 export interface OpenTelemetryOptions {
   /** Default: the provider that the app registers with `@opentelemetry/api`, before or after this call. */
   readonly tracerProvider?: TracerProvider | undefined;

@@ -49,6 +49,7 @@ export interface PgBossSinkOptions extends QueueOptions {
   readonly onFailed?: "block" | "skip" | undefined;
 }
 
+/** Options of a worker whose listeners write to the queue's database. */
 export interface TransactionalWorkOptions extends WorkOptions {
   /** Runs the listeners of each event in one database transaction, `context.tx`. */
   readonly transactional: true;

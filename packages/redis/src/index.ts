@@ -1,6 +1,7 @@
 import type { Claim, ClaimStore } from "@crowdhook/core";
 import { SCRIPTS } from "./scripts.js";
 
+/** How `redisClaims` reaches Redis, and where it keeps its keys. */
 export interface RedisClaimsOptions {
   /**
    * Sends one command with the app's own Redis client, and resolves with the answer. The key is always

@@ -7,6 +7,7 @@ interface Subscription {
   readonly [field: string]: unknown;
 }
 
+/** What `sync` may change, and which subscriptions it takes for those of this app. */
 export interface SyncOptions<S extends Subscription = Subscription> {
   /** Deletes the extra subscriptions. Default false: the plan only lists them. */
   readonly deleteExtra?: boolean | undefined;

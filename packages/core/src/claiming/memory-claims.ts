@@ -1,6 +1,7 @@
 import { RecentMap } from "../values/recent-map.js";
 import type { ClaimStore } from "./claim-store.js";
 
+/** How much a claim store in memory remembers. */
 export interface MemoryClaimsOptions {
   /**
    * The store remembers at least this many done keys, and at most twice as many. An event of Toloka takes

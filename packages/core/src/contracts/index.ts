@@ -9,6 +9,7 @@ import { openApiOf } from "./openapi.js";
 /** JSON Schema 2020-12, AsyncAPI 3.0 and OpenAPI 3.1. */
 export const CONTRACT_FORMATS = ["json-schema", "asyncapi", "openapi"] as const;
 
+/** A format of the document that `contractOf` returns. */
 export type ContractFormat = (typeof CONTRACT_FORMATS)[number];
 
 /**

@@ -17,6 +17,7 @@ interface HttpReply {
 /** A receiver, or a webhook with its receiver. */
 export type Closable = { close(): Promise<void> } | { readonly receiver: { close(): Promise<void> } };
 
+/** How long `shutdownGracefully` waits. */
 export interface ShutdownOptions {
   /**
    * Seconds until connections that are still open are cut, from 0 to 3600. Default 10. Choose more than

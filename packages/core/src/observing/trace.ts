@@ -37,8 +37,10 @@ export interface DeliveryRecord {
   };
 }
 
+/** How an event came to the receiver. */
 export type EventSource = "delivery" | "recovery";
 
+/** One event in the record of its delivery. It has no payload. */
 export interface EventRecord {
   readonly id: string;
   /** At most 255 characters. A longer type is cut off. */

@@ -7,6 +7,7 @@ import type { Sender, SentEvent, SignatureValues } from "./sender.js";
 
 type Sample = Readonly<Record<string, unknown>>;
 
+/** The sample events of a sender, and which of them tools send by default. */
 export interface SenderOptions {
   /**
    * One valid object per event type, as the provider writes it, or a function that makes one. If the id is

@@ -33,6 +33,7 @@ export interface Mismatch extends Explanation {
   readonly differences: readonly Difference[];
 }
 
+/** The secrets and the clock that `inspect` checks a delivery against. */
 export interface InspectOptions {
   /** Empty for a subscription without a secret: then `inspect` ignores the signature. */
   readonly secrets: readonly string[];

@@ -5,6 +5,7 @@ import { withDeadline } from "../values/deadline.js";
 import { andThen, isThenable, type MaybePromise } from "../values/maybe-promise.js";
 import { RecentMap } from "../values/recent-map.js";
 
+/** A secret, or a list of secrets that are all valid. */
 export type Secrets = string | readonly string[];
 
 /**

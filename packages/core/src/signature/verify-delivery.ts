@@ -33,6 +33,7 @@ export interface SignedRequest {
   readonly body: Bytes | string;
 }
 
+/** Limits and the clock of one verification. */
 export interface VerifyOptions {
   /** How far the time of signing may be from `clock`, in either direction, in seconds. Default 300. */
   readonly tolerance?: number | undefined;

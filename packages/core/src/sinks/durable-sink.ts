@@ -54,6 +54,7 @@ export interface DurableSink extends Sink {
   close(): Promise<void>;
 }
 
+/** Options of a worker. */
 export interface WorkOptions {
   /** How many events this worker handles at once. Default 1. */
   readonly concurrency?: number | undefined;
@@ -73,6 +74,7 @@ export interface FailedFilter {
   readonly limit?: number | undefined;
 }
 
+/** An event whose attempts all failed. The sink keeps it for `replay`. */
 export interface FailedEvent {
   /**
    * The id for `replay`: the provider and the event's id, such as `toloka:7b6c…`. An event with an

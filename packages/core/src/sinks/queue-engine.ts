@@ -102,6 +102,7 @@ export interface QueueEngine {
  */
 export type RunEvent = (data: unknown, context: RunContext) => Promise<void>;
 
+/** One attempt, as its engine describes it to the skeleton. */
 export interface RunContext {
   /** Aborts when another worker may have taken over the event. */
   readonly signal: AbortSignal;
@@ -113,6 +114,7 @@ export interface RunContext {
   readonly tx?: unknown;
 }
 
+/** A running worker of an engine. */
 export interface EngineWorker {
   /** Looks for events now. Called after this process has stored or replayed events. For engines that poll. */
   wake?(): void;

@@ -4,6 +4,7 @@ import type { RecoveryResult } from "../recovery/result.js";
 import type { SyncOptions, SyncPlan } from "../sync.js";
 import type { ProlificSubscriptionChange, ProlificSubscriptionForm } from "./form.js";
 
+/** The account and the workspace at Prolific, and how to call its API. */
 export interface ProlificSubscriptionsOptions extends ClientOptions {
   /** The account's API token, sent as `Authorization: Token …`. */
   readonly token: string | undefined;

@@ -16,6 +16,7 @@ export interface RecoveryProgress {
   readonly dispatched: number;
 }
 
+/** Which events `recover` looks for, and how. */
 export interface RecoveryOptions<Subscription> {
   /**
    * Recovers events from this time on. A number is Unix time in milliseconds, a text is ISO 8601 with an

@@ -6,6 +6,7 @@ import type { StandardSchema } from "../standard-schema.js";
 /** The name of a header; a list if the provider's software sends the same headers under several names. */
 export type HeaderName = string | readonly [string, ...string[]];
 
+/** The unit of a number that counts from the start of 1970. */
 export type TimeUnit = "seconds" | "milliseconds";
 
 /** A platform's dialect as data: how it signs, where an event's parts are, and which events there are. */

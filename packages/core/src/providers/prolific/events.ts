@@ -66,6 +66,7 @@ export interface ProlificEvents {
   "study.has_high_return_rate": ProlificStudyHighReturnRate;
 }
 
+/** The name of one of Prolific's event types. */
 export type ProlificEventType = keyof ProlificEvents & string;
 
 const text = z.string();

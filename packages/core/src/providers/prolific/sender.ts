@@ -28,6 +28,7 @@ export function prolificEvent<Type extends ProlificEventType>(
   return { ...sample, event_type: type, ...fields } as unknown as ProlificEvents[Type];
 }
 
+/** The contents of a delivery of Prolific, and the secret that signs it. */
 export interface SignProlificOptions {
   readonly secret: string;
   /** The event object. It is not validated, so a test can send an invalid one. */

@@ -3,6 +3,7 @@ import type { Provider } from "../../provider.js";
 import { defineProvider } from "../defining/define-provider.js";
 import type { EnvelopeDefinition, ProviderDefinition, SignatureDefinition } from "../defining/definition.js";
 
+/** How a platform differs from the default of Standard Webhooks. */
 export interface StandardWebhooksOptions<Events extends EventMap>
   extends Partial<
     Pick<ProviderDefinition<Events>, "name" | "title" | "defaultPath" | "secretVariable" | "occurrenceOf">

@@ -61,6 +61,7 @@ export interface TolokaEvents {
   TEST_EVENT: TolokaEventData;
 }
 
+/** The name of one of Toloka's event types. */
 export type TolokaEventType = keyof TolokaEvents & string;
 
 /** The six event types about an assignment, for `on(ASSIGNMENT_EVENT_TYPES, …)`. */

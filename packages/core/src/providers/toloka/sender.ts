@@ -46,6 +46,7 @@ export function tolokaEvent<Type extends TolokaEventType>(
   } as unknown as TolokaEvents[Type] & { type: Type };
 }
 
+/** The contents of a delivery of Toloka, and the secret that signs it. */
 export interface SignTolokaOptions {
   readonly secret: string;
   /** The event objects in the envelope. They are not validated, so a test can send invalid ones. */
