@@ -1,7 +1,11 @@
 import { once } from "node:events";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
+import type { Provider } from "@crowdhook/core";
+import { signToloka, tolokaEvent } from "@crowdhook/core/testing";
+import { toloka } from "@crowdhook/core/toloka";
 import { type InspectorOptions, mountInspector } from "@crowdhook/inspector";
+import { type Captured, createInspector } from "@crowdhook/inspector/internal";
 import { prolificWebhook, tolokaWebhook } from "@crowdhook/node";
 import { onTestFinished } from "vitest";
 import { type Answer, request } from "./request.js";
@@ -63,7 +67,48 @@ export async function inspectedApp(options: InspectorOptions = {}, clock?: () =>
   };
 }
 
-export type InspectedApp = Awaited<ReturnType<typeof inspectedApp>>;
+/** Serves the page of an inspector whose store the test itself fills. */
+export async function inspectorWithoutApp() {
+  const source = {
+    provider: toloka as Provider,
+    tolerance: 300,
+    secretsFor: async () => [TOLOKA_SECRET],
+    deliver: async () => {},
+  };
+  const inspector = createInspector({ sources: [source], origin: () => "http://127.0.0.1" });
+  const server = http.createServer((request, response) =>
+    inspector.handle(request, response, request.url ?? "/"),
+  );
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const { port } = server.address() as AddressInfo;
+  return {
+    store: inspector.store,
+    url: `http://127.0.0.1:${port}/#token=${inspector.token}`,
+    /** Returns a genuine delivery of one event, with these changes. */
+    captured(changes: Partial<Captured> = {}): Captured {
+      const { headers, body } = signToloka({ secret: TOLOKA_SECRET, events: [tolokaEvent("POOL_CLOSED")] });
+      return {
+        receivedAt: Date.now(),
+        source,
+        method: "POST",
+        path: "/toloka-webhook",
+        headers: Object.entries(headers),
+        body: Buffer.from(body),
+        verdict: "genuine",
+        code: undefined,
+        reason: undefined,
+        events: [],
+        reply: undefined,
+        duration: undefined,
+        ...changes,
+      };
+    },
+  };
+}
 
 /** Calls the API and returns its JSON. */
 // biome-ignore lint/suspicious/noExplicitAny: the JSON of any call

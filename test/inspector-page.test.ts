@@ -3,7 +3,7 @@ import { prolificEvent, signProlific, signToloka, tolokaEvent } from "@crowdhook
 import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { browserMissing, picture, useBrowser } from "./browser.js";
-import { inspectedApp, PROLIFIC_SECRET, TOLOKA_SECRET } from "./inspected.js";
+import { inspectedApp, inspectorWithoutApp, PROLIFIC_SECRET, TOLOKA_SECRET } from "./inspected.js";
 
 const missing = browserMissing();
 if (missing) console.warn(missing);
@@ -118,6 +118,19 @@ describe.skipIf(missing)("the page", () => {
       expect.stringMatching(/^[\da-f-]{36} EDITED$/),
     ]);
     expect(await page.textContent(".row[data-id='4']")).toContain("sent again: 3");
+  });
+
+  test("keeps the text that the reader edits when the cause of the refusal comes late", async () => {
+    const { store, captured, url } = await inspectorWithoutApp();
+    store.add(captured({ verdict: "refused", code: "SIGNATURE_MISMATCH" }));
+    const page = await open({ url });
+    await openRow(page, 1);
+    await page.click("text=Edit");
+    await page.fill("textarea", "edited");
+    store.update(1, { reason: "The cause." });
+    await page.waitForSelector(".row .reason:has-text('The cause.')");
+    await page.waitForSelector(".cause:has-text('The cause.')");
+    expect(await page.inputValue("textarea")).toBe("edited");
   });
 
   test("compares two deliveries: structure, then bytes", async () => {

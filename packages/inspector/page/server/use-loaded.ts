@@ -5,19 +5,22 @@ export interface Loaded<T> {
   readonly error?: string;
 }
 
-/** Loads a value when `key` changes. A value that comes after the next change is dropped. */
+/**
+ * Loads a value when `key` changes, and keeps the previous one until then: what the reader does in a view must
+ * not be lost because it loads again. A value that comes after the next change is dropped.
+ */
 export function useLoaded<T>(key: string, load: () => Promise<T>): Loaded<T> {
-  const [loaded, setLoaded] = useState<Loaded<T> & { readonly key?: string }>({});
+  const [loaded, setLoaded] = useState<Loaded<T>>({});
   // `key` stands for what `load` depends on
   useEffect(() => {
     let isCurrent = true;
     load().then(
-      (value) => isCurrent && setLoaded({ value, key }),
-      (error: Error) => isCurrent && setLoaded({ error: error.message, key }),
+      (value) => isCurrent && setLoaded({ value }),
+      (error: Error) => isCurrent && setLoaded({ error: error.message }),
     );
     return () => {
       isCurrent = false;
     };
   }, [key]);
-  return loaded.key === key ? loaded : {};
+  return loaded;
 }

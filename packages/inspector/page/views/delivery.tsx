@@ -147,21 +147,21 @@ function Events({ detail }: { readonly detail: Detail }) {
     get<EventPage>(`deliveries/${id}/events?from=${from}`),
   );
   if (events === 0) return null;
-  const count = value?.events.length ?? 0;
+  const { events: shown = [], from: first = 0 } = value ?? {};
   return (
     <Section title={events === 1 ? "1 event" : `${events} events`}>
       <ul class="events">
-        {value?.events.map((event, index) => (
-          <EventLine key={from + index} event={event} provider={provider ?? ""} />
+        {shown.map((event, index) => (
+          <EventLine key={first + index} event={event} provider={provider ?? ""} />
         ))}
       </ul>
-      {events > count && (
+      {value && events > shown.length && (
         <p class="pager">
           <button type="button" disabled={from === 0} onClick={() => setFrom(Math.max(0, from - 100))}>
             Earlier
           </button>
-          {from + 1}–{from + count} of {events}
-          <button type="button" disabled={from + count >= events} onClick={() => setFrom(from + 100)}>
+          {first + 1}–{first + shown.length} of {events}
+          <button type="button" disabled={from + 100 >= events} onClick={() => setFrom(from + 100)}>
             Later
           </button>
         </p>
