@@ -64,6 +64,7 @@ describe.skipIf(missing)("a delivery that wants to break the page", () => {
     for (const id of [1, 2]) {
       await page.click(`.row[data-id="${id}"]`);
       await page.waitForSelector(`article:has-text('#${id}')`);
+      await page.waitForSelector("[role=tab]");
       for (const tab of await page.locator("[role=tab]").all()) await tab.click();
       for (const form of ["curl", "Test", "Replay file"])
         await page.click(`.actions button:text-is("${form}")`);

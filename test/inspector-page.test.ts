@@ -90,8 +90,7 @@ describe.skipIf(missing)("the page", () => {
       ["Bytes", "7b2265"],
     ]) {
       await page.click(`[role=tab]:has-text("${tab}")`);
-      const shown = await page.textContent("section:has([role=tablist])");
-      expect(shown).toContain(content);
+      await expect.poll(() => page.textContent("section:has([role=tablist])")).toContain(content);
     }
   });
 
@@ -199,7 +198,7 @@ describe.skipIf(missing)("the page", () => {
     await page.click("text=Send");
     await page.selectOption("[aria-label='Provider']", { label: "Prolific" });
     await page.selectOption("[aria-label='Event type']", "study.status.change");
-    await expect.poll(() => page.inputValue("textarea")).toContain("metadata");
+    await expect.poll(() => page.inputValue("textarea")).toContain('"status": "ACTIVE"');
     await picture(page, "send-narrow-dark");
     await page.fill("textarea", (await page.inputValue("textarea")).replace("ACTIVE", "PAUSED"));
     await page.click("text=Sign and send");

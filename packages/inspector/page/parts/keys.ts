@@ -1,4 +1,4 @@
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 
 /** The keys of the page, and what they do. */
 export const KEYS = {
@@ -17,6 +17,9 @@ export type Key = keyof typeof KEYS;
 
 /** Calls `run` for each key of the page, but not while the reader types a text. */
 export function useKeys(run: (key: Key) => void): void {
+  // Effects run after the browser has painted, and a key may come before: it must meet what is drawn.
+  const latest = useRef(run);
+  latest.current = run;
   useEffect(() => {
     const onKeyDown = (event: KeyboardEvent) => {
       const { key, target } = event;
@@ -28,9 +31,9 @@ export function useKeys(run: (key: Key) => void): void {
       if (key === "Escape" && isTyping) element.blur();
       if (isTyping || (key === "Enter" && /^(BUTTON|A|SUMMARY)$/.test(element.tagName))) return;
       event.preventDefault();
-      run(key as Key);
+      latest.current(key as Key);
     };
     addEventListener("keydown", onKeyDown);
     return () => removeEventListener("keydown", onKeyDown);
-  });
+  }, []);
 }

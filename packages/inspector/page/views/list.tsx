@@ -1,4 +1,4 @@
-import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Row } from "../../src/wire.js";
 import { goTo } from "../parts/routes.js";
 import { Text, time } from "../parts/text.js";
@@ -24,7 +24,8 @@ export function DeliveryList({ rows, total, filter, selected, marked }: Props) {
     if (element !== null && element.scrollTop > 0 && added > 0) element.scrollTop += added * ROW_HEIGHT;
     newest.current = rows[0]?.id ?? 0;
   }, [rows]);
-  useEffect(() => {
+  // Before the browser paints, so that it does not undo what the reader scrolls afterwards.
+  useLayoutEffect(() => {
     const element = scroller.current;
     const index = rows.findIndex(({ id }) => id === selected);
     if (element === null || index < 0) return;

@@ -1,4 +1,4 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { State } from "../../src/wire.js";
 import { goTo } from "../parts/routes.js";
 import { Text } from "../parts/text.js";
@@ -14,13 +14,21 @@ export function SendView({ state }: { readonly state: State }) {
   const [type, setType] = useState(source?.defaultType ?? "");
   const [fields, setFields] = useState("");
   const [problem, setProblem] = useState<string>();
-  const fill = () =>
+  // A sample that comes after another choice, or after the reader has begun to type, is dropped.
+  const wanted = useRef({});
+  const fill = () => {
+    const own = {};
+    wanted.current = own;
+    const unlessDropped = (use: () => void) => wanted.current === own && use();
     get<object>(`sample?${new URLSearchParams({ source: String(index), type })}`).then(
-      (sample) => setFields(JSON.stringify(sample, undefined, 2)),
-      (error: Error) => setProblem(error.message),
+      (sample) => unlessDropped(() => setFields(JSON.stringify(sample, undefined, 2))),
+      (error: Error) => unlessDropped(() => setProblem(error.message)),
     );
+  };
   // `fill` depends on these two
-  useEffect(() => void (sources.length > 0 && fill()), [index, type]);
+  useEffect(() => {
+    if (sources.length > 0) fill();
+  }, [index, type]);
   const send = async () => {
     setProblem(undefined);
     let parsed: unknown;
@@ -80,7 +88,10 @@ export function SendView({ state }: { readonly state: State }) {
           spellcheck={false}
           rows={16}
           value={fields}
-          onInput={(event) => setFields(event.currentTarget.value)}
+          onInput={(event) => {
+            wanted.current = {};
+            setFields(event.currentTarget.value);
+          }}
         />
         {problem !== undefined && (
           <p class="problem">
