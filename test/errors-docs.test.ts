@@ -1,4 +1,6 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { bullmqSink } from "@crowdhook/bullmq";
 import { createReceiver, memoryClaims } from "@crowdhook/core";
 import { mount, type Webhook, type WebhookOptions } from "@crowdhook/core/adapter";
@@ -21,12 +23,30 @@ test("docs/reference/errors.md has a heading for every code, and for nothing els
   expect(headings.sort()).toEqual(Object.keys(ERRORS).sort());
 });
 
+/** Everything that a receiver, an adapter or a sink may print. */
+const sources = readdirSync(new URL("../packages/", import.meta.url)).flatMap((name) => {
+  const folder = fileURLToPath(new URL(`../packages/${name}/src/`, import.meta.url));
+  const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((file) =>
+    file.endsWith(".ts"),
+  );
+  return files.map((file) => readFileSync(join(folder, file), "utf8"));
+});
+
+test.for(Object.keys(ERRORS))("docs/reference/errors.md quotes for %s log lines that exist", (code) => {
+  const [, log = ""] = /^- \*\*Log:\*\* (.*)$/m.exec(sections.get(code) ?? "") ?? [];
+  const spans = [...log.matchAll(/`([^`]*)`/g)].map(([, span = ""]) => span);
+  const quotes = spans.filter((span) => span.includes(" "));
+  if (!log.startsWith("Nothing.")) expect(quotes).not.toEqual([]);
+  const parts = quotes.flatMap((quote) => quote.split("…")).filter((part) => part.trim().length > 3);
+  expect(parts.filter((part) => !sources.some((source) => source.includes(part.trim())))).toEqual([]);
+});
+
 test.for(Object.entries(ERRORS))(
-  "docs/reference/errors.md tells the status of %s, what it means and the fix",
+  "docs/reference/errors.md tells the status of %s, what it means, its log line, what to check and the fix",
   ([code, { status }]) => {
     const section = sections.get(code);
     expect(section).toMatch(new RegExp(`^- \\*\\*Status:\\*\\* ${status}\\b`, "m"));
-    for (const part of ["Means", "Causes", "Fix"]) expect(section).toContain(`\n- **${part}:** `);
+    for (const part of ["Means", "Log", "Check", "Fix"]) expect(section).toContain(`\n- **${part}:** `);
   },
 );
 
