@@ -9,6 +9,7 @@ import type { ContextFor } from "./listeners/context.js";
 import { createOrderingQueues, type Place } from "./listeners/ordering.js";
 import { IGNORED, type RunListeners } from "./listeners/run.js";
 import { type Log, quote } from "./observing/log.js";
+import { subjectsOf } from "./observing/subjects.js";
 import type { ReceiverOptions, Sink } from "./options.js";
 import type { Outcome } from "./outcome.js";
 import type { Provider } from "./provider.js";
@@ -50,7 +51,8 @@ export function createDispatcher<Events extends EventMap>(
     onStoreTrouble: (trouble, kind) => log("STORE_UNAVAILABLE", `${trouble}.`, kind),
     onClaimLost: (trouble) => log("CLAIM_LOST", `${trouble}.`),
   });
-  const claimKeysOf = createClaimKeys(provider as Provider, { detectStale, replayable });
+  const subjectOf = subjectsOf(provider, log);
+  const claimKeysOf = createClaimKeys(provider as Provider, { detectStale, replayable, subjectOf });
   const queues = concurrency > 1 || orderingKey ? createOrderingQueues() : undefined;
 
   return function dispatch(events, digest, contextFor) {
@@ -185,7 +187,7 @@ export function createDispatcher<Events extends EventMap>(
   }
 
   function orderingKeyOf(event: ReceivedEvent<Events>): string | undefined {
-    if (!orderingKey) return provider.subjectOf(event);
+    if (!orderingKey) return subjectOf(event);
     const key: unknown = orderingKey(event);
     if (key === undefined || typeof key === "string") return key;
     throw new UnfitEventError(`returned neither a string nor undefined, but ${typeName(key)},`);

@@ -15,6 +15,7 @@ import { keepWatched } from "./observing/watched.js";
 import { createWatching } from "./observing/watching.js";
 import { checkOptions, checkProvider, type ReceiverOptions, warnOfMistakes } from "./options.js";
 import type { Provider } from "./provider.js";
+import { expectedEnvelope } from "./providers/defining/envelope.js";
 import { readEvents } from "./providers/read-events.js";
 import { createRecovery, type Recovery, withOccurrences } from "./recovering/recovery.js";
 import { type Refusal, type Reply, type Result, replyTo } from "./reply.js";
@@ -106,7 +107,7 @@ export function createReceiver<Events extends EventMap>(
 
       // 4. The events. None is parsed before the delivery is verified.
       const events = readEvents(provider, delivery, clock(), maxEvents);
-      if ("code" in events) return reply(refuse(events.code, events.reason ?? UNREADABLE), trace);
+      if ("code" in events) return reply(refuse(events.code, events.reason ?? unreadable(events)), trace);
 
       // 5. Dispatch: claim each event, run its listeners or give it to the sink, settle or release the claim.
       if (trace) trace.handling = performance.now();
@@ -139,6 +140,10 @@ export function createReceiver<Events extends EventMap>(
   function refuse(code: ErrorCode, reason: string): Refusal {
     log(code, reason);
     return { code, reason };
+  }
+
+  function unreadable({ code }: Refusal): string {
+    return code === "ENVELOPE_INVALID" ? `${UNREADABLE}${expectedEnvelope(provider)}` : UNREADABLE;
   }
 
   function refuseBody({ code, hint }: BodyFailure): Refusal {

@@ -118,7 +118,7 @@ describe("a defined provider", () => {
     } = deliver({ ...inEnvelope({ data: "task", subject: "id" }), events });
     await receiver.handle(delivery);
     expect(seen).toMatchObject([{ data: { id: 7 } }]);
-    const misfit = deliver({ ...inEnvelope({ data: "extra" }), events });
+    const misfit = deliver({ ...inEnvelope({ data: "extra", subject: undefined }), events });
     misfit.receiver.onUnrecognized((event) => void misfit.events.push(event));
     await misfit.receiver.handle(misfit.delivery);
     expect(misfit.events).toMatchObject([{ data: { extra: "kept" }, problems: ["extra: expected object"] }]);

@@ -26,13 +26,17 @@ export function eventKeyOf(provider: string, { id, occurrence }: Identity): stri
   return occurrence === undefined ? `${provider}:${id}` : `${provider}/occurrence:${occurrence}`;
 }
 
-/**
- * Returns a function that gives the keys of an event, or `undefined` for an event that cannot be claimed.
- * `replayable` is how long a signature can be replayed, in milliseconds.
- */
+interface ClaimKeysOptions {
+  readonly detectStale: boolean;
+  /** How long a signature can be replayed, in milliseconds. */
+  readonly replayable: number;
+  readonly subjectOf: Provider["subjectOf"];
+}
+
+/** Returns a function that gives the keys of an event, or `undefined` for an event that cannot be claimed. */
 export function createClaimKeys(
-  { name, signsEventIds, subjectOf }: Pick<Provider, "name" | "signsEventIds" | "subjectOf">,
-  { detectStale, replayable }: { readonly detectStale: boolean; readonly replayable: number },
+  { name, signsEventIds }: Pick<Provider, "name" | "signsEventIds">,
+  { detectStale, replayable, subjectOf }: ClaimKeysOptions,
 ): (event: ReceivedEvent, digest: string | undefined) => ClaimKeys | undefined {
   return function claimKeysOf(event, digest) {
     const signature = signsEventIds ? undefined : digest;

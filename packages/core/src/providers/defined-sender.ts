@@ -1,8 +1,10 @@
 import { createHmac, randomUUID } from "node:crypto";
 import type { EventMap } from "../event.js";
 import type { Provider } from "../provider.js";
-import type { SignatureDefinition } from "./defining/definition.js";
+import type { EnvelopeDefinition, SignatureDefinition } from "./defining/definition.js";
+import { fieldReader } from "./defining/envelope.js";
 import { namesOf } from "./defining/header-names.js";
+import { idOf } from "./event-validator.js";
 import type { Sender, SentEvent, SignatureValues } from "./sender.js";
 
 type Sample = Readonly<Record<string, unknown>>;
@@ -11,7 +13,8 @@ type Sample = Readonly<Record<string, unknown>>;
 export interface SenderOptions {
   /**
    * One valid object per event type, as the provider writes it, or a function that makes one. If the id is
-   * the signature, make a different object each time: equal bodies are one event.
+   * the signature, make a different object each time: equal bodies are one event. If each type has a sample,
+   * one of them must have the field that the definition names as the subject.
    */
   readonly samples: Readonly<Record<string, Sample | (() => Sample)>>;
   /** Default: the first type in `samples`. */
@@ -51,6 +54,12 @@ export function createSender<Events extends EventMap>(
     return { id, content: { ...content, ...fields } };
   };
 
+  if (provider.eventTypes.every((type) => Object.hasOwn(samples, type)))
+    checkSubject(
+      provider.name,
+      envelope,
+      provider.eventTypes.map((type) => sample(type).content),
+    );
   return {
     provider,
     defaultType,
@@ -81,6 +90,22 @@ export function createSender<Events extends EventMap>(
       return lines;
     },
   };
+}
+
+/** @throws TypeError for a path of the subject that is in no sample: it is probably misspelt. */
+function checkSubject(
+  name: string,
+  { subject = [], data }: EnvelopeDefinition,
+  contents: readonly SentEvent["content"][],
+): void {
+  if (typeof subject === "function") return;
+  for (const path of [subject].flat()) {
+    const read = fieldReader(data === undefined ? path : `${data}.${path}`);
+    if (contents.some((content) => idOf(read(content)) !== "")) continue;
+    throw new TypeError(
+      `createSender: envelope.subject of ${name} names ${path}, and no sample has an id there. Correct the path, or add the field to a sample.`,
+    );
+  }
 }
 
 function formatTime(milliseconds: number, format: "iso8601" | "seconds" | "milliseconds"): string | number {

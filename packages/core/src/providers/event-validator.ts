@@ -53,13 +53,17 @@ export type EventValidator<Events extends EventMap> = (
 ) => ParsedEvent<Events>;
 
 /**
- * @param missing The texts of two problems: an event without an id, and an event without a time. `undefined`
- *   if that is no problem.
+ * @param missing The texts of three problems: an event without a type, without an id, and without a time.
+ *   `undefined` if that is no problem.
  */
 export function createEventValidator<Events extends EventMap>(
   provider: string,
   schemas: Schemas<Events>,
-  missing: { readonly id: string | undefined; readonly occurredAt: string | undefined },
+  missing: {
+    readonly type: string;
+    readonly id: string | undefined;
+    readonly occurredAt: string | undefined;
+  },
 ): EventValidator<Events> {
   // A Map, because the type comes from the sender: a plain object has a member "constructor".
   const schemaOf = new Map<unknown, StandardSchema>(Object.entries<StandardSchema>(schemas));
@@ -68,7 +72,7 @@ export function createEventValidator<Events extends EventMap>(
     const type = typeof sentType === "string" ? sentType : "";
     const schema = schemaOf.get(type);
     if (schema === undefined) {
-      return { provider, type, id, occurredAt, data, problems: type === "" ? ["type: expected string"] : [] };
+      return { provider, type, id, occurredAt, data, problems: type === "" ? [missing.type] : [] };
     }
     const problems = problemsOf(schema, data);
     const fits = problems.length === 0;

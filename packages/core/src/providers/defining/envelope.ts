@@ -1,5 +1,6 @@
 import type { DeliveryHeaders } from "../../delivery.js";
 import type { EventMap, ParsedEvent, ReceivedEvent } from "../../event.js";
+import type { Provider } from "../../provider.js";
 import { isObject } from "../../text/describe.js";
 import { parseIsoTime } from "../../text/iso-time.js";
 import { createEventValidator, type EventFields, idOf, type Schemas } from "../event-validator.js";
@@ -35,6 +36,7 @@ export function createEnvelope<Events extends EventMap>(
   );
   const readData = envelope.data === undefined ? undefined : fieldReader(envelope.data);
   const validate = createEventValidator<Events>(provider, schemas, {
+    type: `${placeOf(envelope.type)}: expected string`,
     id: missingId(envelope.id),
     occurredAt: missingTime(envelope.time),
   });
@@ -78,8 +80,27 @@ function listReader(events: EnvelopeDefinition["events"]): ((body: EventFields) 
   return fieldReader(typeof events === "string" ? events : events.field);
 }
 
+/** Returns the name of a field or a header. */
+function placeOf(place: string | { readonly header: HeaderName }): string {
+  return typeof place === "string" ? place : namesOf(place.header)[0];
+}
+
+/** Returns a sentence about the envelope that a body should be; an empty text if the provider has no definition. */
+export function expectedEnvelope<Events extends EventMap>({
+  definition,
+}: Pick<Provider<Events>, "definition">): string {
+  if (definition === undefined) return "";
+  const { events, type } = definition.envelope;
+  const list = typeof events === "object" ? events.field : events;
+  const typeIn = `its type in the ${typeof type === "string" ? "field" : "header"} ${placeOf(type)}`;
+  if (list === undefined) return ` The definition expects one event, with ${typeIn}.`;
+  if (typeof list === "function") return " Check the definition's function envelope.events.";
+  const one = typeof events === "object" ? `, or one event, with ${typeIn}` : "";
+  return ` The definition expects a list of objects in the field ${list}${one}.`;
+}
+
 /** Returns a function that reads a field, which may be nested. It reads own fields only, as the sender wrote them. */
-function fieldReader(path: string): (object: EventFields) => unknown {
+export function fieldReader(path: string): (object: EventFields) => unknown {
   const names = path.split(".");
   const [name = ""] = names;
   if (names.length === 1) return (object) => (Object.hasOwn(object, name) ? object[name] : undefined);
