@@ -78,8 +78,8 @@ describe("the log names a misspelt path of", () => {
     const bodies = [event("created", "1"), event("created", "2"), event("finished", "3")];
     const lines = await linesOf({ subject: ["task.idd", "job"] }, bodies, options);
     expect(lines).toEqual([
-      expect.stringContaining('subject: an event of type "created" has no id in task.idd or job'),
-      expect.stringContaining('subject: an event of type "finished" has no id in task.idd or job'),
+      expect.stringContaining('SUBJECT_MISSING: an event of type "created" has no id in task.idd or job'),
+      expect.stringContaining('SUBJECT_MISSING: an event of type "finished" has no id in task.idd or job'),
     ]);
   });
 });

@@ -18,7 +18,7 @@ export function subjectsOf<Events extends EventMap>(
     // The sender chooses the types of unrecognized events, so they could fill the set.
     if (event.problems === undefined && !seen.has(event.type)) {
       seen.add(event.type);
-      if (subject === undefined) log.print("subject", describe(event.type, [paths].flat()));
+      if (subject === undefined) log.print("SUBJECT_MISSING", describe(event.type, [paths].flat()));
     }
     return subject;
   };
