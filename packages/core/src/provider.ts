@@ -28,6 +28,11 @@ export interface Provider<Events extends EventMap = EventMap> {
    * under another id. To prevent that, the receiver accepts each signature only with its first id.
    */
   readonly signsEventIds: boolean;
+  /**
+   * Whether the signature covers the event's type. If not, an attacker can resend a captured request with
+   * another type. To prevent that, the receiver accepts each event only with its first type. Default true.
+   */
+  readonly signsEventTypes?: boolean;
   readonly signatureFormat: SignatureFormat;
   /** Default: HMAC-SHA256 with the UTF-8 bytes of the secret as the key. */
   readonly hmac?: HmacFormat;

@@ -8,8 +8,8 @@ const TRACKED_MAX = 255;
 export interface ClaimKeys {
   /** Never a number in digits: engines hash such strings without their secret seed, so a sender could flood a Map. */
   readonly event: string;
-  /** The replay guard: ties the event's id to the signature that it came with first. */
-  readonly signature?: { readonly key: string; readonly lease: number } | undefined;
+  /** The replay guard. Its owner is the unsigned part of the event, so only the part that came first wins it. */
+  readonly guard?: { readonly key: string; readonly owner: string; readonly lease: number } | undefined;
   /**
    * For `detectStale`: the key of the event's type and subject, and when the event occurred. `undefined` if
    * the type or the subject has more than 255 characters.
@@ -35,7 +35,11 @@ interface ClaimKeysOptions {
 
 /** Returns a function that gives the keys of an event, or `undefined` for an event that cannot be claimed. */
 export function createClaimKeys(
-  { name, signsEventIds }: Pick<Provider, "name" | "signsEventIds">,
+  {
+    name,
+    signsEventIds,
+    signsEventTypes = true,
+  }: Pick<Provider, "name" | "signsEventIds" | "signsEventTypes">,
   { detectStale, replayable, subjectOf }: ClaimKeysOptions,
 ): (event: ReceivedEvent, digest: string | undefined) => ClaimKeys | undefined {
   return function claimKeysOf(event, digest) {
@@ -45,11 +49,21 @@ export function createClaimKeys(
     if (!isIdentified(event) && signature === undefined) return undefined;
     return {
       event: isIdentified(event) ? eventKeyOf(name, event) : `${name}/without-id:${signature}`,
-      signature:
-        signature === undefined ? undefined : { key: `${name}/signature:${signature}`, lease: replayable },
+      guard: digest === undefined ? undefined : guardOf(event, digest),
       subject: detectStale ? tracked(event) : undefined,
     };
   };
+
+  function guardOf({ id, type }: ReceivedEvent, digest: string): ClaimKeys["guard"] {
+    // Neither part can have a line break: an unsigned type is in a header, and so is an unsigned id.
+    if (!signsEventIds) {
+      const owner = signsEventTypes ? id : `${type}\n${id}`;
+      return { key: `${name}/signature:${digest}`, owner, lease: replayable };
+    }
+    // By the id, because all events of a delivery have one signature, and a header can have several.
+    if (signsEventTypes || id === "") return undefined;
+    return { key: `${name}/type-of:${id}`, owner: `${type}\n`, lease: replayable };
+  }
 
   function tracked(event: ReceivedEvent): ClaimKeys["subject"] {
     if (!event.occurredAt || event.type.length > TRACKED_MAX) return undefined;

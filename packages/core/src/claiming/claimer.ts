@@ -57,17 +57,17 @@ export function createClaimer(options: ClaimerOptions): Claimer {
   const batch = createBatches(isShared, doneFor, clock, onStoreTrouble);
 
   function begin(attempt: Attempt): void {
-    const { event, keys } = attempt;
+    const { keys } = attempt;
     if (keys === undefined) return;
-    const { signature } = keys;
-    if (signature === undefined) {
+    const { guard } = keys;
+    if (guard === undefined) {
       attempt.claim = claimEvent(attempt, keys);
       return;
     }
-    // The replay guard. Its owner is the event id, so a redelivery of the event wins it again. A captured
-    // request under another id is busy, and a duplicate once the event is settled.
-    const guard = attempt.batch.callStore(() => store.claim(signature.key, event.id, signature.lease));
-    attempt.claim = andThen(guard, (claim) => (claim === "won" ? claimEvent(attempt, keys) : claim));
+    // A redelivery of the event has the same owner, so it wins the replay guard again. A captured request
+    // under another id or type is busy, and a duplicate once the event is settled.
+    const guarded = attempt.batch.callStore(() => store.claim(guard.key, guard.owner, guard.lease));
+    attempt.claim = andThen(guarded, (claim) => (claim === "won" ? claimEvent(attempt, keys) : claim));
   }
 
   function claimEvent(attempt: Attempt, keys: ClaimKeys): MaybePromise<Claimed> {
@@ -144,7 +144,7 @@ export function createClaimer(options: ClaimerOptions): Claimer {
     attempt.isEnding = true;
     const { event: key, subject } = keys;
     const settled = isShared ? batch.callStore(() => store.settle(key, batch.owner, doneFor)) : true;
-    const guarded = settleSignature(attempt);
+    const guarded = settleGuard(attempt);
     const recorded =
       subject && batch.callStore(() => store.recordOccurrence?.(subject.key, subject.occurredAt, doneFor));
     if (isThenable(settled) || isThenable(guarded) || isThenable(recorded)) {
@@ -172,15 +172,13 @@ export function createClaimer(options: ClaimerOptions): Claimer {
   /** Ends an attempt like the first attempt of the same event: if that succeeded, this one is a duplicate. */
   function endLikeFirst(attempt: Attempt, first: Attempt): MaybePromise<Outcome> {
     return andThen(first.outcome ?? attempt.shared ?? first.wait(), (shared) =>
-      isDone(shared)
-        ? andThen(settleSignature(attempt), () => attempt.end("duplicate"))
-        : attempt.end(shared),
+      isDone(shared) ? andThen(settleGuard(attempt), () => attempt.end("duplicate")) : attempt.end(shared),
     );
   }
 
-  function settleSignature({ event, keys, batch }: Attempt): MaybePromise<unknown> {
-    const signature = keys?.signature;
-    return signature && batch.callStore(() => store.settle(signature.key, event.id, signature.lease));
+  function settleGuard({ keys, batch }: Attempt): MaybePromise<unknown> {
+    const guard = keys?.guard;
+    return guard && batch.callStore(() => store.settle(guard.key, guard.owner, guard.lease));
   }
 
   /** Ends an attempt that settles nothing. Releases its claim; if the store has not answered yet, `lease` does. */

@@ -22,6 +22,7 @@ export function assembleProvider<Events extends EventMap>(
     eventTypes: Object.keys(events) as EventType<Events>[],
     eventsPerDelivery: envelope.events === undefined ? "one" : "many",
     signsEventIds: signsEventIds(definition),
+    signsEventTypes: typeof envelope.type === "string",
     signatureFormat: format,
     ...(hmac && { hmac }),
     definition,
