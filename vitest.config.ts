@@ -13,6 +13,9 @@ function group(name: Group, timeout: number) {
     test: {
       name,
       include: [...(TEST_GROUPS.get(name)?.files ?? [])],
+      // The fast files share their modules, because loading them again takes longer than most tests. So no
+      // fast test may replace a module, or leave a global changed.
+      isolate: name !== "fast",
       testTimeout: timeout,
       hookTimeout: timeout,
       // Far from UTC, so that a time that is taken for local comes out wrong.

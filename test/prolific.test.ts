@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import type { ReceiverOptions } from "@crowdhook/core";
 import { prolificEvent, signProlific, signToloka, testClock, tolokaEvent } from "@crowdhook/core/testing";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { type Running, TARGETS } from "./targets.js";
+import { placesIn, type Running, TARGETS } from "./targets.js";
 
 interface Vector {
   name: string;
@@ -68,8 +68,7 @@ describe.each(TARGETS)("$name", (target) => {
       clock.set(Number(timestamp) * 1000);
       const { send, types } = await start({ secret });
       const bytes = Buffer.from(body);
-      const places = target.name === "core" ? [...bytes.keys()] : [0, bytes.length >> 1, bytes.length - 1];
-      for (const place of places) {
+      for (const place of placesIn(bytes, target)) {
         const changed = Buffer.from(bytes);
         changed[place] = (changed[place] ?? 0) ^ 1;
         expect([place, (await send({ headers, body: changed as unknown as string })).status]).toEqual([
@@ -78,8 +77,8 @@ describe.each(TARGETS)("$name", (target) => {
         ]);
       }
       const others = [
-        ...Array.from(signature, (digit, i) => {
-          const other = digit === "A" ? "B" : "A";
+        ...placesIn(signature, target).map((i) => {
+          const other = signature[i] === "A" ? "B" : "A";
           return { "X-Prolific-Request-Signature": signature.slice(0, i) + other + signature.slice(i + 1) };
         }),
         { "X-Prolific-Request-Timestamp": String(Number(timestamp) + 1) },
