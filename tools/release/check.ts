@@ -16,6 +16,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { addAddresses, missingAddresses, packagesIn } from "./manifests.js";
+import { readmeApp, runQuickStartPage, runReadmeApp } from "./quick-starts.js";
 import { type Registry, startRegistry } from "./registry.js";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -67,30 +68,6 @@ function pack(folder: string): string {
   return join(work, packed.filename);
 }
 
-/** The quick start in the README, listening on a free port, followed by a delivery to it. */
-function quickStart(): string {
-  const readme = readFileSync(join(ROOT, "README.md"), "utf8");
-  const [, block = ""] = /## Quick start: Express\n\n```ts\n([\s\S]*?)```/.exec(readme) ?? [];
-  if (!block.includes("app.listen(3000)")) throw new Error("The README has no quick start for Express.");
-  const [imports = "", code = ""] = block.split(/\n\n([\s\S]*)/);
-  return `${imports}
-import { signToloka, tolokaEvent } from "@crowdhook/core/testing";
-
-${code.replace("app.listen(3000)", "const server = app.listen(0, deliver)")}
-async function deliver() {
-  const address = server.address();
-  const port = typeof address === "object" ? address?.port : address;
-  const send = (secret) => {
-    const { headers, body } = signToloka({ secret, events: [tolokaEvent("POOL_CLOSED")] });
-    return fetch(\`http://127.0.0.1:\${port}/toloka-webhook\`, { method: "POST", headers, body });
-  };
-  const statuses = [(await send("s3cret")).status, (await send("forged")).status];
-  server.close();
-  if (statuses.join() !== "200,401") throw new Error(\`The app answered \${statuses}.\`);
-}
-`;
-}
-
 const toCommonJs = (code: string) =>
   code
     .replace(/^import (\{.*\}) from ("[^"]+");$/gm, "const $1 = require($2);")
@@ -112,30 +89,19 @@ function createApp(registry: Registry, name: string, file: string, code: string)
   return folder;
 }
 
-function runQuickStart(folder: string, file: string): void {
-  const secrets = { TOLOKA_SECRET: "s3cret", PROLIFIC_SECRET: "s3cret" };
-  const output = execFileSync(process.execPath, [file], {
-    cwd: folder,
-    env: { ...env, ...secrets },
-    encoding: "utf8",
-    stdio: ["ignore", "pipe", "ignore"],
-  });
-  if (!output.includes("MANUAL")) throw new Error(`The listener of ${file} printed: ${output}`);
-}
-
-function checkApps(registry: Registry): void {
-  const code = quickStart();
+async function checkApps(registry: Registry): Promise<void> {
+  const code = readmeApp();
   const esm = createApp(registry, "esm", "app.js", code);
-  runQuickStart(esm, "app.js");
-  run(esm, "npx", "crowdhook", "--help");
-  step("an ESM app runs the quick start, and the command starts");
+  runReadmeApp(esm, "app.js", env);
+  await runQuickStartPage(esm, env);
+  step("an ESM app runs the quick start, and handles the event that the command sends");
   const cjs = createApp(registry, "cjs", "app.cjs", toCommonJs(code));
-  runQuickStart(cjs, "app.cjs");
+  runReadmeApp(cjs, "app.cjs", env);
   step("a CommonJS app runs the quick start");
   const ts = createApp(registry, "typescript", "app.ts", code.replace("(secret) =>", "(secret: string) =>"));
   const options = ["--strict", "--module", "nodenext", "--target", "es2022", "--types", "node"];
   run(ts, "npx", "tsc", ...options, "app.ts");
-  runQuickStart(ts, "app.js");
+  runReadmeApp(ts, "app.js", env);
   step("a TypeScript app compiles and runs the quick start");
 }
 
@@ -154,7 +120,7 @@ async function check(): Promise<void> {
       run(work, "npm", "publish", tarball, "--registry", registry.url, "--provenance=false", token);
     }
     step(`a registry at ${registry.url} takes them`);
-    checkApps(registry);
+    await checkApps(registry);
   } finally {
     await registry.close();
   }
