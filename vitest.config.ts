@@ -50,6 +50,6 @@ export default defineConfig({
       group("slow", 300_000),
       types,
     ],
-    reporters: [process.stdout.isTTY ? "default" : "minimal", new GroupsReporter(), ...report],
+    reporters: [process.stdout.isTTY ? "default" : "minimal", new GroupsReporter(), ...report("tests")],
   },
 });

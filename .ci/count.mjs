@@ -1,13 +1,14 @@
-// Usage: node .ci/count.mjs <checks passed> <checks failed> {<vitest's JSON report> <exit status of its tests>}…
+// Usage: node .ci/count.mjs <checks passed> <checks failed> <exit status of the tests> <vitest's JSON report>…
 import { readFileSync } from "node:fs";
 
-const [checksPassed, checksFailed, ...runs] = process.argv.slice(2);
+const [checksPassed, checksFailed, testStatus, ...reports] = process.argv.slice(2);
 
 let passed = Number(checksPassed);
 let failed = Number(checksFailed);
+let testsFailed = 0;
 let skipped = 0;
 
-function addReport(path, testStatus) {
+function addReport(path) {
   let report;
   try {
     report = JSON.parse(readFileSync(path, "utf8"));
@@ -40,19 +41,20 @@ function addReport(path, testStatus) {
   if (count("passed", "failed") === 0) {
     console.log(`No test ran for ${path}.`);
     failures += 1;
-  } else if (testStatus !== "0" && failures === 0) {
-    console.log(`Every test of ${path} passed, but the test command ended with status ${testStatus}.`);
-    failures += 1;
   }
 
   passed += count("passed");
   failed += failures;
+  testsFailed += failures;
   skipped += tests.length - count("passed", "failed");
 }
 
-for (let i = 0; i < runs.length; i += 2) addReport(runs[i], runs[i + 1]);
-if (runs.length === 0) {
+for (const path of reports) addReport(path);
+if (reports.length === 0) {
   console.log("No report was given.");
+  failed += 1;
+} else if (testStatus !== "0" && testsFailed === 0) {
+  console.log(`Every test passed, but the test command ended with status ${testStatus}.`);
   failed += 1;
 }
 if (skipped > 0) console.log("A skipped test proves nothing, so this does not pass.");

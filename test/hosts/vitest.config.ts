@@ -9,6 +9,6 @@ export default defineConfig({
     globalSetup: "setup.ts",
     testTimeout: 60_000,
     hookTimeout: 180_000,
-    reporters: ["default", new Table(), ...report],
+    reporters: ["default", new Table(), ...report("hosts")],
   },
 });

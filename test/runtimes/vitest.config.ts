@@ -8,6 +8,6 @@ export default defineConfig({
     globalSetup: "setup.ts",
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    reporters: ["default", new Table(), ...report],
+    reporters: ["default", new Table(), ...report("runtimes")],
   },
 });
