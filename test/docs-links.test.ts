@@ -1,17 +1,19 @@
-import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
-import { anchorsOf, withoutCode } from "./doc-anchors.js";
+import { anchorsOf, withoutCode } from "../site/anchors.js";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const PAGES = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard", "*.md"], {
-  cwd: ROOT,
-  encoding: "utf8",
-})
-  .split("\n")
-  .filter((page) => page !== "" && existsSync(join(ROOT, page)));
+const pagesIn = (folder: string, recursive = false) =>
+  readdirSync(join(ROOT, folder), { recursive, encoding: "utf8" })
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => join(folder, name));
+const under = (folder: string) => readdirSync(join(ROOT, folder)).map((name) => join(folder, name));
+const PAGES = [
+  ...["", ".changeset", "bench", ...under("packages"), ...under("examples")].flatMap((each) => pagesIn(each)),
+  ...pagesIn("docs", true),
+];
 
 /** The page that a link to a folder shows. */
 const pageAt = (path: string) => (statSync(join(ROOT, path)).isDirectory() ? join(path, "README.md") : path);

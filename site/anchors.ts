@@ -7,7 +7,7 @@ export function withoutCode(markdown: string): string {
 export function anchorsOf(markdown: string): ReadonlySet<string> {
   const anchors = new Set<string>();
   for (const [, heading = ""] of withoutCode(markdown).matchAll(/^#{1,6} +(.*?)$/gm)) {
-    const slug = slugOf(heading);
+    const slug = slugOf(heading.replace(/\[([^\]]*)\]\([^)]*\)/g, "$1"));
     let anchor = slug;
     for (let times = 1; anchors.has(anchor); times++) anchor = `${slug}-${times}`;
     anchors.add(anchor);
@@ -15,9 +15,9 @@ export function anchorsOf(markdown: string): ReadonlySet<string> {
   return anchors;
 }
 
-function slugOf(heading: string): string {
-  const text = heading.replace(/\[([^\]]*)\]\([^)]*\)/g, "$1");
-  return text
+/** GitHub's anchor for the text of a heading. VitePress' own would make `a-b` of `A_B`. */
+export function slugOf(heading: string): string {
+  return heading
     .trim()
     .toLowerCase()
     .replace(/[^\p{L}\p{N}_\- ]/gu, "")
