@@ -1,9 +1,11 @@
 import { readdirSync, readFileSync } from "node:fs";
-import { CHECKS } from "@crowdhook/audit";
+import { audit, CHECKS } from "@crowdhook/audit";
+import { webhook } from "@crowdhook/node";
 import { SENDERS, type Sender } from "@crowdhook/core/testing";
 import { describe, expect, test } from "vitest";
-import { checksOf, idsOf, PROVIDERS } from "./audit-runs.js";
+import { checksOf, idsOf, notPassed, PROVIDERS, startServer } from "./audit-runs.js";
 import { FLAWS } from "./broken-endpoints.js";
+import { definedSender, secretsOf } from "./defined-providers.js";
 
 describe("CHECKS", () => {
   test("has frozen ids in a fixed order", () => {
@@ -199,4 +201,33 @@ describe("SENDERS signs as the provider does", () => {
     const { "X-Event-ID": id, "X-Timestamp": occurred, ...signature } = headers;
     expect(Object.fromEntries(written)).toEqual(signature);
   });
+});
+
+test("time-changed passes an endpoint of a provider that signs the number in the text of the time", async ({
+  onTestFinished,
+}) => {
+  const sender = definedSender("id-from-signature-with-time");
+  const number = (text: string) => text.replace(/^0+/, "");
+  const byNumber: Sender = {
+    ...sender,
+    computeDigest: (secret, { time, ...signed }, body) =>
+      sender.computeDigest(secret, { ...signed, time: number(time) }, body),
+  };
+  const { provider } = sender;
+  const secrets = secretsOf(sender);
+  const receiver = webhook(
+    {
+      ...provider,
+      parseSignature(headers) {
+        const signature = provider.parseSignature(headers);
+        return typeof signature === "string" ? signature : { ...signature, prefix: number(signature.prefix) };
+      },
+    },
+    secrets,
+  );
+  receiver.onAny(() => {});
+  const origin = await startServer(onTestFinished, receiver);
+  const url = origin + provider.defaultPath;
+  const report = await audit({ url, provider: byNumber, secrets, only: ["time-changed"] });
+  expect(notPassed(report)).toEqual([]);
 });

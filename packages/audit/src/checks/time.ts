@@ -1,6 +1,8 @@
 import type { HeaderLines, Sender, SignatureValues } from "@crowdhook/core/testing";
 import { signsTime } from "../capabilities.js";
 import type { RunnableCheck } from "../check.js";
+import type { Draft } from "../delivery.js";
+import type { Session } from "../session.js";
 import { SIGNATURES } from "../sources.js";
 
 const HOUR_MS = 60 * 60 * 1000;
@@ -20,6 +22,13 @@ function writeWithoutTime(sender: Sender, signature: SignatureValues): HeaderLin
   return lines.map(([name, value]) => [name, isTime(name) ? value.replace(field, "") : value]);
 }
 
+/** Returns whether a leading zero changes the signed bytes. It does not if the provider signs the number. */
+function signsTextOfTime({ sender, options }: Session, time: string): boolean {
+  const digestOf = (time: string) =>
+    sender.computeDigest(options.secrets[0], { time, version: "1", id: "id" }, "");
+  return digestOf(time) !== digestOf(`0${time}`);
+}
+
 export const TIME_CHECKS: readonly RunnableCheck[] = [
   {
     id: "time-changed",
@@ -29,14 +38,13 @@ export const TIME_CHECKS: readonly RunnableCheck[] = [
     requirement: "A time that was changed after signing is refused.",
     reason: "Otherwise a captured delivery can be sent again and again, each time with a new time.",
     source: SIGNATURES,
-    run: (session) =>
-      session.expectRefused(
-        {
-          timeOffset: -10_000,
-          alterSignature: () => ({ time: session.sender.formatTime(Date.now()) }),
-        },
-        { alterSignature: ({ time }) => ({ time: `0${time}` }) },
-      ),
+    run: (session) => {
+      const now = session.sender.formatTime(Date.now());
+      const drafts: Draft[] = [{ timeOffset: -HOUR_MS, alterSignature: () => ({ time: now }) }];
+      if (signsTextOfTime(session, now))
+        drafts.push({ alterSignature: ({ time }) => ({ time: `0${time}` }) });
+      return session.expectRefused(...drafts);
+    },
   },
   {
     id: "time-missing",
