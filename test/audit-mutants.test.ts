@@ -1,7 +1,9 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { audit, type Check } from "@crowdhook/audit";
+import type { Provider } from "@crowdhook/core";
+import { SENDERS } from "@crowdhook/core/testing";
 import type * as nodeAdapter from "@crowdhook/node";
 import { build, type Plugin } from "esbuild";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
@@ -13,10 +15,18 @@ import {
   LONG,
   type OnTestFinished,
   PROVIDERS,
-  secrets,
   startServer,
 } from "./audit-runs.js";
-import type { EndpointProvider } from "./plain-endpoint.js";
+import { SECRETS } from "./plain-endpoint.js";
+
+type ProviderName = "toloka" | "prolific" | "cvat" | "standard-webhooks";
+/** What a build exports: the adapter, and the providers that it was built with. */
+type Built = Pick<typeof nodeAdapter, "webhook"> & { readonly providers: readonly Provider[] };
+
+/** Secrets of providers that ask for a form. */
+const SECRETS_OF: Readonly<Partial<Record<ProviderName, [string, string]>>> = {
+  "standard-webhooks": ["whsec_czNjcmV0LW9uZSE=", "whsec_czNjcmV0LXR3byE="],
+};
 
 // Receivers log the deliveries that they refuse.
 beforeAll(() => void vi.spyOn(console, "error").mockImplementation(() => {}));
@@ -30,15 +40,15 @@ describe("audit of a mutated adapter", () => {
 
   /** The path of a file of core, in whichever folder it is. */
   function coreFile(name: string): string {
-    const found = readdirSync(core, { recursive: true, encoding: "utf8" }).find(
-      (file) => basename(file) === name,
+    const found = readdirSync(core, { recursive: true, encoding: "utf8" }).find((file) =>
+      `/${file}`.endsWith(`/${name}`),
     );
     if (found === undefined) throw new Error(`core has no file ${name}.`);
     return core + found;
   }
 
-  /** Builds the adapter for node:http from its sources, with a mutation. */
-  async function buildAdapter(name: string, mutation: Plugin): Promise<typeof nodeAdapter> {
+  /** Builds the adapter for node:http, and all providers, from their sources, with a mutation. */
+  async function buildAdapter(name: string, mutation: Plugin): Promise<Built> {
     const outfile = join(folder, `${name}.mjs`);
     const fromSource: Plugin = {
       name: "from source",
@@ -48,13 +58,21 @@ describe("audit of a mutated adapter", () => {
         }));
         onResolve({ filter: /^@crowdhook\/core/ }, ({ path }) => {
           const [, , entry = "index"] = path.split("/");
-          const isProvider = entry === "toloka" || entry === "prolific";
+          const isProvider = SENDERS.some(({ provider }) => provider.name === entry);
           return { path: `${core}${isProvider ? `providers/${entry}/index` : entry}.ts` };
         });
       },
     };
     await build({
-      entryPoints: [`${packages}node/src/index.ts`],
+      stdin: {
+        contents: `export { webhook } from ${JSON.stringify(`${packages}node/src/index.ts`)};
+          import { cvat } from "@crowdhook/core/cvat";
+          import { prolific } from "@crowdhook/core/prolific";
+          import { ARGILLA_EVENTS, standardWebhooks } from "@crowdhook/core/standard-webhooks";
+          import { toloka } from "@crowdhook/core/toloka";
+          export const providers = [cvat, prolific, standardWebhooks(ARGILLA_EVENTS), toloka];`,
+        resolveDir: core,
+      },
       outfile,
       bundle: true,
       platform: "node",
@@ -86,24 +104,41 @@ describe("audit of a mutated adapter", () => {
     return { plugin, replaced };
   }
 
+  /** Replaces a text that core has once. */
+  function replacingText(name: string, text: string, replacement: string): Plugin {
+    const file = coreFile(name);
+    return {
+      name: "mutation",
+      setup({ onLoad }) {
+        onLoad({ filter: /core\/src\/.+\.ts$/ }, ({ path }) => {
+          if (path !== file) return undefined;
+          const parts = readFileSync(path, "utf8").split(text);
+          if (parts.length !== 2) throw new Error(`${name} has ${parts.length - 1} times ${text}.`);
+          return { contents: parts.join(replacement), loader: "ts" };
+        });
+      },
+    };
+  }
+
   /** Returns the ids of the checks that fail for an adapter. */
   async function failedChecks(
-    adapter: typeof nodeAdapter,
-    provider: EndpointProvider,
+    { webhook, providers }: Built,
+    name: ProviderName,
     onTestFinished: OnTestFinished,
-    checks: readonly Check[] = checksOf(provider).filter(isQuick),
+    checks: readonly Check[] = checksOf(name).filter(isQuick),
   ): Promise<readonly string[]> {
-    const webhook = adapter[`${provider}Webhook`](secrets);
+    const provider = providers.find((each) => each.name === name) as Provider;
+    const secrets = SECRETS_OF[name] ?? [...SECRETS];
+    const receiver = webhook(provider, secrets);
     const handled: string[] = [];
-    webhook.onAny(({ id }) => handled.push(id));
+    receiver.onAny(({ id }) => handled.push(id));
     const origin = await startServer(onTestFinished, (request, response) => {
       if (request.url === "/handled") response.end(JSON.stringify({ handled }));
-      else void webhook(request, response);
+      else void receiver(request, response);
     });
-    const url = `${origin}/${provider}-webhook`;
     const { results } = await audit({
-      url,
-      provider,
+      url: origin + provider.defaultPath,
+      provider: name,
       secrets,
       report: `${origin}/handled`,
       only: idsOf(checks),
@@ -112,10 +147,26 @@ describe("audit of a mutated adapter", () => {
     return idsWith("failed", { results });
   }
 
+  /** Expects that these checks fail for each provider, and no others. */
+  async function expectFailed(
+    adapter: Built,
+    fails: Readonly<Partial<Record<ProviderName, readonly string[]>>>,
+    onTestFinished: OnTestFinished,
+  ): Promise<void> {
+    const names = Object.keys(fails) as ProviderName[];
+    const seen = await Promise.all(
+      names.map(async (name) => [name, await failedChecks(adapter, name, onTestFinished)]),
+    );
+    expect(Object.fromEntries(seen)).toEqual(fails);
+  }
+
   test("passes without a mutation", LONG, async ({ onTestFinished }) => {
     const adapter = await buildAdapter("unchanged", { name: "none", setup() {} });
-    for (const provider of PROVIDERS)
-      expect(await failedChecks(adapter, provider, onTestFinished)).toEqual([]);
+    await expectFailed(
+      adapter,
+      { toloka: [], prolific: [], cvat: [], "standard-webhooks": [] },
+      onTestFinished,
+    );
   });
 
   test("fails if the adapter verifies no signature", LONG, async ({ onTestFinished }) => {
@@ -132,12 +183,11 @@ describe("audit of a mutated adapter", () => {
     const cut = ["signature-cut-at-end", "signature-cut-in-front"];
     const fails = {
       toloka: [...cut, ...forged, "signature-other-version", ...changed],
-      // Prolific's parser refuses truncated signatures before `verify` runs.
-      prolific: [...forged, ...changed],
+      prolific: [...cut, ...forged, ...changed],
+      cvat: [...cut, ...forged, "body-rewritten", "body-mark-added"],
+      "standard-webhooks": [...cut, ...forged, "signature-all-wrong", "signature-id-changed", ...changed],
     };
-    for (const provider of PROVIDERS) {
-      expect(await failedChecks(adapter, provider, onTestFinished)).toEqual(fails[provider]);
-    }
+    await expectFailed(adapter, fails, onTestFinished);
   });
 
   test("fails if the adapter forgets handled events", LONG, async ({ onTestFinished }) => {
@@ -153,10 +203,60 @@ describe("audit of a mutated adapter", () => {
     const fails = {
       toloka: [...again, "once-among-others", "end-nothing-twice"],
       prolific: [...again, "once-other-id", "end-nothing-twice"],
+      cvat: [
+        "once-same-delivery",
+        "once-concurrent",
+        "once-each-body",
+        "once-after-others",
+        "once-respelled",
+        "end-nothing-twice",
+      ],
+      "standard-webhooks": [...again, "end-nothing-twice"],
     };
-    for (const provider of PROVIDERS) {
-      expect(await failedChecks(adapter, provider, onTestFinished)).toEqual(fails[provider]);
-    }
+    await expectFailed(adapter, fails, onTestFinished);
+  });
+
+  const mutants: readonly [
+    name: string,
+    mutation: Plugin,
+    fails: Readonly<Partial<Record<ProviderName, readonly string[]>>>,
+  ][] = [
+    [
+      "compares only the first digits of a signature",
+      replacingText(
+        "hmac.node.ts",
+        "timingSafeEqual(expected, received)",
+        "expected.compare(received, 0, 16, 0, 16) === 0",
+      ),
+      {
+        toloka: ["signature-cut-at-end"],
+        prolific: ["signature-cut-at-end"],
+        cvat: ["signature-cut-at-end"],
+        "standard-webhooks": ["signature-cut-at-end"],
+      },
+    ],
+    [
+      "accepts a signature of any age",
+      replacingText("verify.ts", "Math.abs(now - timestamp) <= tolerance * 1000", "now === now"),
+      {
+        toloka: ["time-old", "time-ahead", "time-unit"],
+        prolific: ["time-old", "time-ahead"],
+        "standard-webhooks": ["time-old", "time-ahead"],
+      },
+    ],
+    [
+      "reads only the first of several signatures",
+      replacingText("defining/signature.ts", "digests.push(digest)", "digests[0] ??= digest"),
+      { "standard-webhooks": ["signature-one-of-several"] },
+    ],
+    [
+      "remembers only a few events",
+      replacingText("receiver-memory.ts", "const REMEMBERED = 50_000", "const REMEMBERED = 10"),
+      { cvat: ["once-after-others", "end-nothing-twice"] },
+    ],
+  ];
+  test.for(mutants)("fails if the adapter %s", LONG, async ([name, mutation, fails], { onTestFinished }) => {
+    await expectFailed(await buildAdapter(name.replaceAll(" ", "-"), mutation), fails, onTestFinished);
   });
 
   test("fails if the adapter does not limit the body", LONG, async ({ onTestFinished }) => {
