@@ -1,51 +1,29 @@
-import type { Provider } from "@crowdhook/core";
-import { SENDERS, type Sender, signDelivery } from "@crowdhook/core/testing";
+import { SENDERS, type Sender } from "@crowdhook/core/testing";
 import { describe, expect, test, vi } from "vitest";
-import { type Answer, type Outgoing, request } from "./request.js";
+import { providerOn } from "./provider-on.js";
 import { SERVE } from "./serve-provider.js";
-
-const SECRETS: Readonly<Record<string, string>> = {
-  "standard-webhooks": "whsec_YSBrZXkgb2YgMjQgYnl0ZXMgb3Igc28h",
-};
-const contentOf = ({ status, text }: Answer) => ({ status, ...JSON.parse(text) });
+import { contentOf } from "./started.js";
 
 const cases = SENDERS.flatMap((sender) =>
-  SERVE.map(([adapter, serve]) => ({ adapter, serve, sender, title: sender.provider.title })),
+  SERVE.map(([adapter, serve]) => ({
+    adapter,
+    serve,
+    sender: sender as Sender,
+    title: sender.provider.title,
+  })),
 );
 
 describe.each(cases)("$title on @crowdhook/$adapter", ({ serve, sender }) => {
   const { provider } = sender;
-  const secret = SECRETS[provider.name] ?? "s3cret";
+  const { otherSecret, signed, start } = providerOn(sender, serve);
   const { timestamp } = provider.signatureFormat;
   const signatureHeaders = provider.signatureFormat.headers.map((name) => name.toLowerCase());
-
-  const signed = (
-    options: Partial<Parameters<typeof signDelivery>[1]> = {},
-  ): Outgoing & { body: string } => ({
-    path: provider.defaultPath,
-    ...signDelivery(sender as Sender, {
-      secret,
-      events: [sender.sample(sender.defaultType)],
-      ...options,
-    }),
-  });
-
-  async function start(options: object = {}) {
-    vi.spyOn(console, "error").mockImplementation(() => {});
-    const { webhook, origin } = await serve(provider as Provider, options, secret);
-    const types: string[] = [];
-    webhook.onAny(({ type }) => void types.push(type));
-    return { webhook, types, send: (outgoing: Outgoing) => request(origin, outgoing) };
-  }
 
   test("a signed delivery is handled once, however often it arrives", async () => {
     const { send, types } = await start();
     const delivery = signed();
-    expect(contentOf(await send(delivery))).toMatchObject({ status: 200, handled: 1 });
-    expect(contentOf(await send({ ...delivery, chunked: true }))).toMatchObject({
-      status: 200,
-      duplicate: 1,
-    });
+    expect(contentOf(await send(delivery))).toMatchObject({ handled: 1 });
+    expect(contentOf(await send({ ...delivery, chunked: true }))).toMatchObject({ duplicate: 1 });
     expect(types).toEqual([sender.defaultType]);
   });
 
@@ -66,7 +44,7 @@ describe.each(cases)("$title on @crowdhook/$adapter", ({ serve, sender }) => {
       expect([name, (await send({ ...delivery, headers })).status]).toEqual([name, 401]);
     }
     expect(await send({ ...delivery, body: `${delivery.body} ` })).toMatchObject({ status: 401 });
-    expect(await send(signed({ secret: secret.replace(/.$/, "x") }))).toMatchObject({ status: 401 });
+    expect(await send(signed({ secret: otherSecret }))).toMatchObject({ status: 401 });
     if (timestamp)
       expect(await send(signed({ timestamp: Date.now() - 3_600_000 }))).toMatchObject({ status: 401 });
     expect(types).toEqual([]);
@@ -77,8 +55,8 @@ describe.each(cases)("$title on @crowdhook/$adapter", ({ serve, sender }) => {
     expect(await send({ path: provider.defaultPath, method: "PUT" })).toMatchObject({ status: 405 });
     const large = signed({ events: [sender.sample(sender.defaultType, { pad: "x".repeat(2_000) })] });
     expect(contentOf(await send({ ...large, chunked: true }))).toMatchObject({ code: "BODY_TOO_LARGE" });
-    const composed = vi.spyOn(sender as Sender, "composeBody").mockReturnValue("{");
-    expect(contentOf(await send(signed()))).toMatchObject({ status: 400, code: "BODY_NOT_JSON" });
+    const composed = vi.spyOn(sender, "composeBody").mockReturnValue("{");
+    expect(contentOf(await send(signed()))).toMatchObject({ code: "BODY_NOT_JSON" });
     composed.mockRestore();
   });
 
@@ -86,18 +64,12 @@ describe.each(cases)("$title on @crowdhook/$adapter", ({ serve, sender }) => {
     const { send } = await start();
     const sample = sender.sample(sender.defaultType);
     const other = { ...sample, content: { ...sample.content, [sender.typeField]: "NEW_TYPE" } };
-    expect(contentOf(await send(signed({ events: [other] })))).toMatchObject({
-      status: 200,
-      unrecognized: 1,
-    });
+    expect(contentOf(await send(signed({ events: [other] })))).toMatchObject({ unrecognized: 1 });
     const empty = {
       ...sender.sample(sender.defaultType),
       content: { [sender.typeField]: sender.defaultType },
     };
-    expect(contentOf(await send(signed({ events: [empty] })))).toMatchObject({
-      status: 500,
-      code: "EVENT_FAILED",
-    });
+    expect(contentOf(await send(signed({ events: [empty] })))).toMatchObject({ code: "EVENT_FAILED" });
   });
 
   test("an event that fails runs again, and one that arrives twice at once runs once", async () => {

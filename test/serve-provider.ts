@@ -1,4 +1,4 @@
-import type { EventMap, Provider } from "@crowdhook/core";
+import type { EventMap, Provider, SecretSource } from "@crowdhook/core";
 import type { Webhook, WebhookOptions } from "@crowdhook/core/adapter";
 import * as expressAdapter from "@crowdhook/express";
 import * as fastifyAdapter from "@crowdhook/fastify";
@@ -27,7 +27,7 @@ interface Served<Events extends EventMap> {
 type Serve = <Events extends EventMap>(
   provider: Provider<Events>,
   options?: WebhookOptions<Events>,
-  secret?: string,
+  secret?: SecretSource,
 ) => Promise<Served<Events>>;
 
 async function serveHandler(handler: Parameters<typeof listen>[0]): Promise<string> {
