@@ -48,12 +48,12 @@ describe("the log names a misspelt path of", () => {
       "att: expected Unix time in seconds",
     ],
     ["the data", { data: "dataa" }, event("created", "1"), "dataa: expected object"],
-    ["the type", { type: "typ" }, event("created", "1"), "one event, with its type in the field typ"],
+    ["the type", { type: "typ" }, event("created", "1"), 'The definition expects {"type":"typ"}.'],
     [
       "the type in a header",
       { type: { header: "Acme-Type" } },
       event("created", "1"),
-      "one event, with its type in the header Acme-Type",
+      'The definition expects {"type":{"header":"Acme-Type"}}.',
     ],
     [
       "the type in a list",
@@ -65,7 +65,7 @@ describe("the log names a misspelt path of", () => {
       "the list",
       { events: "itemss" },
       { items: [event("created", "1")] },
-      "a list of objects in the field itemss.",
+      'The definition expects {"events":"itemss","type":"type"}.',
     ],
   ])("%s", async (_, envelope, body, text) => {
     expect((await linesOf(envelope, [body])).join()).toContain(text);

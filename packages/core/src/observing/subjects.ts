@@ -25,5 +25,5 @@ export function subjectsOf<Events extends EventMap>(
 }
 
 function describe(type: string, paths: readonly string[]): string {
-  return `an event of type ${quote(type)} has no id in ${paths.join(" or ")}, so it is in no order and never stale. Correct envelope.subject, unless events of this type are about nothing.`;
+  return `an event of type ${quote(type)} has no id in ${paths.join(" or ")}, so it is in no order and never stale. Correct envelope.subject, unless such events are about nothing.`;
 }

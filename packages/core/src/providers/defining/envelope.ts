@@ -85,18 +85,13 @@ function placeOf(place: string | { readonly header: HeaderName }): string {
   return typeof place === "string" ? place : namesOf(place.header)[0];
 }
 
-/** Returns a sentence about the envelope that a body should be; an empty text if the provider has no definition. */
+/** Returns a sentence about the envelope that the body should be; an empty text if the provider has no definition. */
 export function expectedEnvelope<Events extends EventMap>({
   definition,
 }: Pick<Provider<Events>, "definition">): string {
   if (definition === undefined) return "";
   const { events, type } = definition.envelope;
-  const list = typeof events === "object" ? events.field : events;
-  const typeIn = `its type in the ${typeof type === "string" ? "field" : "header"} ${placeOf(type)}`;
-  if (list === undefined) return ` The definition expects one event, with ${typeIn}.`;
-  if (typeof list === "function") return " Check the definition's function envelope.events.";
-  const one = typeof events === "object" ? `, or one event, with ${typeIn}` : "";
-  return ` The definition expects a list of objects in the field ${list}${one}.`;
+  return ` The definition expects ${JSON.stringify({ events, type })}.`;
 }
 
 /** Returns a function that reads a field, which may be nested. It reads own fields only, as the sender wrote them. */
