@@ -14,7 +14,9 @@ const open = useBrowser();
 const event = { ...tolokaEvent("POOL_CLOSED"), uuid: "7c0e4f5e-2b5a-4a0e-9f63-0f1f6a3b9d11" };
 const BODY = JSON.stringify({ events: [event] });
 const secret = TOLOKA_SECRET;
-const signed = (options: object = {}) => signToloka({ secret, body: BODY, ...options });
+/** The clock of the app, which stands still: the page shows differences in whole seconds. */
+const NOW = Date.now();
+const signed = (options: object = {}) => signToloka({ secret, body: BODY, timestamp: NOW, ...options });
 
 /** The mistake, the delivery that it makes, and the cause that the page names. */
 const MISTAKES = [
@@ -32,7 +34,7 @@ const MISTAKES = [
     "A line break was added to the end of the body",
   ],
   ["body-in-base64", () => ({ ...signed(), body: Buffer.from(BODY).toString("base64") }), "still in base64"],
-  ["clock-off", () => signed({ timestamp: Date.now() - 600_000 }), "600 seconds ago by this clock"],
+  ["clock-off", () => signed({ timestamp: NOW - 600_000 }), "600 seconds ago by this clock"],
   [
     "other-provider",
     () => signProlific({ secret: PROLIFIC_SECRET, event: prolificEvent("study.status.change") }),
@@ -45,7 +47,7 @@ const DOCS = fileURLToPath(new URL("../docs/pictures/", import.meta.url));
 
 describe.skipIf(missing)("a deliberate mistake is named on the screen", () => {
   test.for(MISTAKES)("%s", async ([name, delivery, cause]) => {
-    const app = await inspectedApp();
+    const app = await inspectedApp({}, () => NOW);
     expect((await app.deliver(delivery())).status).toBe(401);
     const page = await open(app);
     await page.waitForSelector(".row.refused");
