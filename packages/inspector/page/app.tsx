@@ -24,6 +24,8 @@ export function App() {
   const [isHelpOpen, setHelpOpen] = useState(false);
   const search = useRef<HTMLInputElement>(null);
   const state = useServerState();
+  // `crowdhook queue ui` has no deliveries.
+  const isQueueOnly = state !== undefined && state.sources.length === 0;
   useEffect(() => {
     if (route.view === "delivery") setCursor(route.id);
     dropAskedExcept(route.view === "delivery" ? route.id : undefined);
@@ -53,11 +55,12 @@ export function App() {
     actions[key]();
   });
   return (
-    <div class={`app ${route.view === "list" ? "at-list" : "at-view"}`}>
+    <div class={`app ${isQueueOnly ? "queue-only" : route.view === "list" ? "at-list" : "at-view"}`}>
       <header>
         <a class="brand" href={linkTo()}>
           crowdhook
         </a>
+        {isQueueOnly && <span class="dim">the failed events of a queue</span>}
         <input
           ref={search}
           type="search"
@@ -91,7 +94,7 @@ export function App() {
             ← All deliveries
           </a>
           <View
-            route={route}
+            route={isQueueOnly ? { view: "sink", index: 0 } : route}
             rows={rows}
             version={version}
             state={state}

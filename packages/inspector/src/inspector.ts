@@ -1,6 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { DurableSink } from "@crowdhook/core/sink";
 import type { Captured, OutgoingDelivery, Source } from "./deliveries/captured.js";
 import { explainCaptured, judgeCaptured } from "./deliveries/details.js";
 import { createStore, type DeliveryStore, type StoreLimits } from "./deliveries/store.js";
@@ -8,10 +7,11 @@ import { type Authorize, createAccess } from "./http/access.js";
 import { respondPage } from "./http/page.js";
 import { RequestError, respond, respondJson } from "./http/respond.js";
 import { createRoutes } from "./routes.js";
+import type { FailedEvents } from "./sinks.js";
 
 export interface InspectorSettings {
   readonly sources: readonly Source[];
-  readonly sinks?: readonly DurableSink[] | undefined;
+  readonly sinks?: readonly FailedEvents[] | undefined;
   readonly limits?: Partial<StoreLimits> | undefined;
   readonly token?: string | undefined;
   readonly authorize?: Authorize | undefined;

@@ -7,3 +7,4 @@ export {
   type Source,
 } from "./deliveries/captured.js";
 export { createInspector, type InspectorCore, type InspectorSettings } from "./inspector.js";
+export type { FailedEvents } from "./sinks.js";

@@ -1,5 +1,4 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { DurableSink } from "@crowdhook/core/sink";
 import type { Captured, OutgoingDelivery, Source } from "./deliveries/captured.js";
 import { compareBodies } from "./deliveries/compare.js";
 import { detailOf, hidingFor, inspectCaptured, senderOf } from "./deliveries/details.js";
@@ -10,12 +9,12 @@ import type { DeliveryStore, Entry } from "./deliveries/store.js";
 import { timelineOf } from "./deliveries/timeline.js";
 import { RequestError, readJson, respondBytes, respondJson } from "./http/respond.js";
 import { streamRows } from "./http/stream.js";
-import { deadLettersOf, replayDeadLetters } from "./sinks.js";
+import { deadLettersOf, type FailedEvents, replayDeadLetters } from "./sinks.js";
 import type { EventPage, State } from "./wire.js";
 
 export interface RouteSettings {
   readonly sources: readonly Source[];
-  readonly sinks: readonly DurableSink[];
+  readonly sinks: readonly FailedEvents[];
   readonly store: DeliveryStore;
   readonly origin: () => string;
   /** Resolves with the id under which the delivery arrived. */
@@ -156,7 +155,7 @@ function sendingRoutes({ sources, sinks, store, send }: RouteSettings): Record<s
   };
 }
 
-function stateOf(sources: readonly Source[], sinks: readonly DurableSink[]): State {
+function stateOf(sources: readonly Source[], sinks: readonly FailedEvents[]): State {
   return {
     sources: sources.map((source) => {
       const { name, title, eventTypes } = source.provider;
@@ -180,7 +179,7 @@ function sourceOf(sources: readonly Source[], index: string | null): Source {
   return source;
 }
 
-function sinkOf(sinks: readonly DurableSink[], index: string | undefined): DurableSink {
+function sinkOf(sinks: readonly FailedEvents[], index: string | undefined): FailedEvents {
   const sink = sinks[Number(index ?? Number.NaN)];
   if (sink === undefined) throw new RequestError("There is no such sink.", 404);
   return sink;

@@ -143,6 +143,8 @@ interface DeadLetter {
 
 export interface DeadLetters {
   readonly failed: readonly DeadLetter[];
+  /** Whether more events match than these. */
+  readonly hasMore: boolean;
   /** `undefined` if the sink does not block keys. */
   readonly blockedKeys: readonly string[] | undefined;
 }

@@ -5,7 +5,7 @@ import { EXIT_STATUS, jsonOption, port } from "./options.js";
 export function addQueue(program: Command, end: End): void {
   const queue = program
     .command("queue")
-    .description("manage the tables of the sink @crowdhook/pg-boss, and show its failed events")
+    .description("manage the tables of the sink @crowdhook/pg-boss; show the failed events of a sink")
     .addHelpText("after", HELP);
 
   queue
@@ -21,11 +21,22 @@ export function addQueue(program: Command, end: End): void {
     .command("ui")
     .description("show the failed events in a page, and replay them")
     .option("--schema <name>", "the schema of the tables", "crowdhook")
+    .option("--queue <name>", "the option `queue` of the sink", "crowdhook")
+    .option("--redis", "the sink is @crowdhook/bullmq, in the Redis of REDIS_URL")
     .option("--port <number>", "the port of the page; 0 takes a free one", port, 0)
     .addOption(jsonOption())
-    .addHelpText("after", HELP)
+    .addHelpText("after", UI_HELP)
     .action(async (options) => end((await import("../ui/queue.js")).queueUi(options)));
 }
+
+const UI_HELP = `
+Examples:
+  $ DATABASE_URL=postgres://… crowdhook queue ui
+  $ REDIS_URL=redis://… crowdhook queue ui --redis
+
+The page lists the events that failed in every attempt, with their errors, and queues them again.
+The command prints its URL. Only this machine can open it.
+${EXIT_STATUS}`;
 
 const HELP = `
 Example:

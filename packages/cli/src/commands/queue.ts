@@ -15,7 +15,7 @@ export async function migrate({ schema, sql, json }: MigrateOptions): Promise<bo
     else printText(text);
     return true;
   }
-  const sink = await openSink(schema);
+  const sink = await openSink({ schema });
   try {
     await sink.migrate();
   } catch (error) {
@@ -29,20 +29,41 @@ export async function migrate({ schema, sql, json }: MigrateOptions): Promise<bo
 }
 
 /** Returns the sink in the database that the environment names. It has no connection yet. */
-export async function openSink(schema: string) {
+export async function openSink(options: { readonly schema: string; readonly queue?: string }) {
   const { pgBossSink } = await loadSink();
-  const connection = process.env.DATABASE_URL;
-  if (!connection) throw new UsageError("DATABASE_URL is missing. Set it to the URL of PostgreSQL.");
-  return usable(() => pgBossSink({ connection, schema }));
+  const connection = urlIn("DATABASE_URL", "PostgreSQL");
+  return usable(() => pgBossSink({ ...options, connection }));
 }
 
-async function loadSink() {
+/** Returns the same sink with its events that have an ordering key, which are in queues of their own. */
+export async function openOrderedSink(options: { readonly schema: string; readonly queue?: string }) {
+  const { pgBossSink } = await loadSink();
+  const connection = urlIn("DATABASE_URL", "PostgreSQL");
+  return usable(() => pgBossSink({ ...options, connection, orderingKey: () => undefined }));
+}
+
+/** Returns the sink in the Redis that the environment names. It has no connection yet. */
+export async function openRedisSink(options: { readonly queue: string }) {
+  const { bullmqSink } = await installed("@crowdhook/bullmq", () => import("@crowdhook/bullmq"));
+  const connection = urlIn("REDIS_URL", "Redis");
+  return usable(() => bullmqSink({ ...options, connection }));
+}
+
+const loadSink = () => installed("@crowdhook/pg-boss", () => import("@crowdhook/pg-boss"));
+
+async function installed<T>(name: string, load: () => Promise<T>): Promise<T> {
   try {
-    return await import("@crowdhook/pg-boss");
+    return await load();
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ERR_MODULE_NOT_FOUND") throw error;
-    throw new UsageError("The package @crowdhook/pg-boss is missing. Run npm install @crowdhook/pg-boss.");
+    throw new UsageError(`The package ${name} is missing. Run npm install ${name}.`);
   }
+}
+
+function urlIn(variable: string, server: string): string {
+  const url = process.env[variable];
+  if (!url) throw new UsageError(`${variable} is missing. Set it to the URL of ${server}.`);
+  return url;
 }
 
 /** Turns the error for a wrong option into a mistake in the command line. */
@@ -55,7 +76,7 @@ function usable<T>(create: () => T): T {
 }
 
 /** An address that resolves to several is refused with an error that has no message. */
-function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown): string {
   const { message, code } = error as NodeJS.ErrnoException;
   return message || `The database cannot be reached: ${code}.`;
 }
