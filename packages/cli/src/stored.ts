@@ -1,81 +1,16 @@
-import { isUtf8 } from "node:buffer";
 import { mkdir, readdir, readFile, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describeValue } from "@crowdhook/core/internal";
-import type { HeaderLines } from "@crowdhook/core/testing";
+import { formatDelivery, NotStored, parseDelivery, type StoredDelivery } from "@crowdhook/core/internal";
 import { UsageError } from "./output.js";
 
-/** A delivery in a file. The format is documented in `docs/reference/command.md`. */
-export interface StoredDelivery {
-  readonly receivedAt: Date;
-  readonly method: string;
-  /** With the query, as in the request line. */
-  readonly path: string;
-  readonly headers: HeaderLines;
-  /** The bytes exactly as they were sent. */
-  readonly body: Uint8Array;
-}
-
-const VERSION = 1;
-
-/** Returns bytes as text if it is the same bytes again, otherwise in base64. */
-export function encodeBody(body: Uint8Array): {
-  readonly encoding: "utf-8" | "base64";
-  readonly body: string;
-} {
-  const bytes = Buffer.from(body);
-  const encoding = isUtf8(bytes) ? "utf-8" : "base64";
-  return { encoding, body: bytes.toString(encoding) };
-}
-
-function format({ receivedAt, method, path, headers, body }: StoredDelivery): string {
-  return `${JSON.stringify(
-    {
-      version: VERSION,
-      receivedAt: receivedAt.toISOString(),
-      method,
-      path,
-      headers: headers.map(([name, value]) => `${name}: ${value}`),
-      ...encodeBody(body),
-    },
-    undefined,
-    2,
-  )}\n`;
-}
-
 /** A file is there, and holds something else than a delivery. */
-class NotStored extends UsageError {
+class NotStoredFile extends UsageError {
   readonly why: string;
 
   constructor(file: string, fault: string) {
     super(`${file} is not a stored delivery: ${fault}.`);
     this.why = `not a stored delivery: ${fault}`;
   }
-}
-
-/** @throws NotStored */
-function parse(text: string, file: string): StoredDelivery {
-  const wrong = (why: string) => new NotStored(file, why);
-  let value: Record<string, unknown>;
-  try {
-    value = Object(JSON.parse(text));
-  } catch {
-    throw wrong("it is not JSON");
-  }
-  const { version, receivedAt, method, path, headers, encoding, body } = value;
-  if (version !== VERSION) throw wrong(`its version is ${describeValue(version)}, not ${VERSION}`);
-  const time = new Date(String(receivedAt));
-  if (Number.isNaN(time.getTime())) throw wrong("receivedAt is not a time");
-  if (typeof method !== "string" || !/^[A-Z-]+$/.test(method)) throw wrong("method is not an HTTP method");
-  if (typeof path !== "string" || !path.startsWith("/")) throw wrong('path does not begin with "/"');
-  const lines = Array.isArray(headers) ? headers.map((line) => /^([^:]+): (.*)$/s.exec(line)) : [null];
-  if (lines.includes(null)) throw wrong('headers is not a list of "Name: value"');
-  if (encoding !== "utf-8" && encoding !== "base64") throw wrong("encoding is neither utf-8 nor base64");
-  if (typeof body !== "string") throw wrong("body is not a string");
-  const bytes = Buffer.from(body, encoding);
-  if (bytes.toString(encoding) !== body) throw wrong(`body is not ${encoding}`);
-  const pairs = lines.map((line) => [line?.[1] ?? "", line?.[2] ?? ""] as const);
-  return { receivedAt: time, method, path, headers: pairs, body: bytes };
 }
 
 /** @throws UsageError if the folder neither exists nor can be created. */
@@ -121,7 +56,7 @@ export async function save(folder: string, delivery: StoredDelivery): Promise<st
     const file = join(folder, `${time}-${String(++saved).padStart(4, "0")}.json`);
     try {
       // Readable only for the owner, because deliveries may contain personal data.
-      await writeFile(file, format(delivery), { flag: "wx", mode: 0o600 });
+      await writeFile(file, formatDelivery(delivery), { flag: "wx", mode: 0o600 });
       return file;
     } catch (error) {
       // Another process has taken this name.
@@ -133,8 +68,12 @@ export async function save(folder: string, delivery: StoredDelivery): Promise<st
 /** @throws UsageError if the file cannot be read or is not a stored delivery. */
 export async function load(file: string): Promise<StoredDelivery> {
   const text = decodeText(await readBytes(file));
-  if (text === undefined) throw new NotStored(file, "it is no text in UTF-8");
-  return parse(text, file);
+  if (text === undefined) throw new NotStoredFile(file, "it is no text in UTF-8");
+  try {
+    return parseDelivery(text);
+  } catch (error) {
+    throw error instanceof NotStored ? new NotStoredFile(file, error.message) : error;
+  }
 }
 
 /** A file that holds a delivery, or does not. */
@@ -168,7 +107,7 @@ export async function loadAll(
     try {
       stored.push({ file, delivery: await load(file) });
     } catch (error) {
-      if (!(error instanceof NotStored)) throw error;
+      if (!(error instanceof NotStoredFile)) throw error;
       skipped.push({ file, why: error.why });
     }
   }

@@ -4,6 +4,14 @@ export { describeError, kindOf } from "./errors.js";
 export { type Watched, type WatchedDelivery, type WatchedEvent, watchedOf } from "./observing/watched.js";
 export { checkNames } from "./options.js";
 export { signAgain } from "./providers/sender.js";
+export {
+  encodeBody,
+  formatDelivery,
+  headersOf,
+  NotStored,
+  parseDelivery,
+  type StoredDelivery,
+} from "./providers/stored-delivery.js";
 export { describeValue, isObject, typeName } from "./text/describe.js";
 export { escapeControls, escapeControlsInJson } from "./text/escape-controls.js";
 export { createHider } from "./text/hide-secrets.js";

@@ -1,6 +1,7 @@
 import type { Provider } from "@crowdhook/core";
+import { headersOf } from "@crowdhook/core/internal";
 import { parseReply } from "../http/answer.js";
-import { type Answer, headersOf } from "../http/exchange.js";
+import type { Answer } from "../http/exchange.js";
 import { duration } from "../output.js";
 
 /** A delivery with an answer that was not expected, and which secret signed it. */

@@ -1,14 +1,14 @@
 import { isUtf8 } from "node:buffer";
 import type { Provider } from "@crowdhook/core";
 import { inspect } from "@crowdhook/core/inspect";
-import { signAgain } from "@crowdhook/core/internal";
+import { headersOf, type StoredDelivery, signAgain } from "@crowdhook/core/internal";
 import type { HeaderLines } from "@crowdhook/core/testing";
 import { endpoint } from "../http/endpoint.js";
-import { agentFor, exchange, headersOf, trouble } from "../http/exchange.js";
+import { agentFor, exchange, trouble } from "../http/exchange.js";
 import { colours, type Failure, marked, print, printJson, UsageError } from "../output.js";
 import { eventIdOf, providerOf, senderOf } from "../providers.js";
 import { askedSecrets, givenSecrets, type SecretOptions, secretsFor, signingSecretName } from "../secrets.js";
-import { loadAll, type SkippedFile, type StoredDelivery, type StoredFile } from "../stored.js";
+import { loadAll, type SkippedFile, type StoredFile } from "../stored.js";
 import { pace, progress, Tally } from "../tally.js";
 import { printAnswer } from "./answers.js";
 import { Explanations, type Refused } from "./refusals.js";

@@ -7,9 +7,9 @@ import {
   type Mistake,
   type Suspect,
 } from "@crowdhook/core/inspect";
+import { headersOf } from "@crowdhook/core/internal";
 import type { HeaderLines } from "@crowdhook/core/testing";
 import { shownEvents } from "../events.js";
-import { headersOf } from "../http/exchange.js";
 import { capitalized, colours, duration, marked, print, printJson, UsageError } from "../output.js";
 import { PROVIDERS, providerNamed, providerOf } from "../providers.js";
 import { askedSecrets, givenSecrets, type SecretOptions } from "../secrets.js";

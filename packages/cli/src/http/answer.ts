@@ -1,6 +1,7 @@
 import { isUtf8 } from "node:buffer";
+import { headersOf } from "@crowdhook/core/internal";
 import { counted } from "../output.js";
-import { type Answer, headersOf } from "./exchange.js";
+import type { Answer } from "./exchange.js";
 
 /** Returns a number with three digits. */
 export function rounded(value = 0): number {

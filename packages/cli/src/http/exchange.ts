@@ -1,6 +1,6 @@
 import http from "node:http";
 import https from "node:https";
-import type { DeliveryHeaders } from "@crowdhook/core";
+import { headersOf } from "@crowdhook/core/internal";
 import type { HeaderLines } from "@crowdhook/core/testing";
 import { Failure } from "../output.js";
 
@@ -42,15 +42,6 @@ export function linesOf(rawHeaders: readonly string[]): HeaderLines {
   for (let i = 0; i + 1 < rawHeaders.length; i += 2)
     lines.push([rawHeaders[i] ?? "", rawHeaders[i + 1] ?? ""]);
   return lines;
-}
-
-export function headersOf(lines: HeaderLines): DeliveryHeaders {
-  return {
-    get(wanted) {
-      const values = lines.filter(([name]) => name.toLowerCase() === wanted.toLowerCase());
-      return values.length === 0 ? undefined : values.map(([, value]) => value).join(", ");
-    },
-  };
 }
 
 /** Returns the headers that may be passed on to another host. */

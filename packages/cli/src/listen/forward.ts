@@ -1,10 +1,10 @@
 import type http from "node:http";
 import type { Reply } from "@crowdhook/core";
 import { writeNodeReply } from "@crowdhook/core/adapter";
+import type { StoredDelivery } from "@crowdhook/core/internal";
 import { endpoint } from "../http/endpoint.js";
 import { type Answer, agentFor, endToEnd, exchange, trouble } from "../http/exchange.js";
 import type { Failure } from "../output.js";
-import type { StoredDelivery } from "../stored.js";
 
 /** A delivery that was passed on, with the app's answer or why there is none. */
 export type Forwarded =

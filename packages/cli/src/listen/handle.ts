@@ -8,10 +8,11 @@ import {
 } from "@crowdhook/core";
 import { gather, writeNodeReply } from "@crowdhook/core/adapter";
 import { findMistakes, type Inspection, inspect, type Mistake } from "@crowdhook/core/inspect";
+import { headersOf, type StoredDelivery } from "@crowdhook/core/internal";
 import type { HeaderLines } from "@crowdhook/core/testing";
-import { headersOf, linesOf } from "../http/exchange.js";
+import { linesOf } from "../http/exchange.js";
 import { PROVIDERS, providerNamed, providerOf } from "../providers.js";
-import { type StoredDelivery, save } from "../stored.js";
+import { save } from "../stored.js";
 import { type Forwarded, type Forwarder, passBack } from "./forward.js";
 import type { ListenOptions, Secrets } from "./options.js";
 

@@ -1,10 +1,10 @@
 import type { Reply } from "@crowdhook/core";
 import type { Inspection } from "@crowdhook/core/inspect";
+import { encodeBody } from "@crowdhook/core/internal";
 import { shownEvents } from "../events.js";
 import { answerOf } from "../http/answer.js";
 import { capitalized, colours, counted, duration, listed, marked, print, printText } from "../output.js";
 import { PROVIDERS, providersFor } from "../providers.js";
-import { encodeBody } from "../stored.js";
 import { statusOf } from "./filter.js";
 import type { HandledRequest } from "./handle.js";
 import type { ListenOptions, Secrets } from "./options.js";

@@ -1,4 +1,5 @@
 import type { Outcome, Provider } from "@crowdhook/core";
+import { headersOf, type StoredDelivery } from "@crowdhook/core/internal";
 import {
   type Captured,
   type CapturedAnswer,
@@ -6,9 +7,9 @@ import {
   eventDetails,
   type Source,
 } from "@crowdhook/inspector/internal";
-import { agentFor, exchange, headersOf } from "../http/exchange.js";
+import { agentFor, exchange } from "../http/exchange.js";
 import { providerOf } from "../providers.js";
-import { filesIn, load, type StoredDelivery } from "../stored.js";
+import { filesIn, load } from "../stored.js";
 import { serveUi, type UiServer } from "../ui/server.js";
 import type { Forwarded } from "./forward.js";
 import type { HandledRequest } from "./handle.js";

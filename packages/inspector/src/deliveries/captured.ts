@@ -1,4 +1,4 @@
-import type { Delivery, DeliveryHeaders, Provider, ReceivedEvent } from "@crowdhook/core";
+import type { Delivery, Provider, ReceivedEvent } from "@crowdhook/core";
 import { describeError, kindOf, type WatchedEvent } from "@crowdhook/core/internal";
 import type { HeaderLines } from "@crowdhook/core/testing";
 import type { EventDetail, Row, Verdict } from "../wire.js";
@@ -119,14 +119,4 @@ function subjectOf(provider: Provider, event: ReceivedEvent): string | undefined
 
 export function cut(text: string, max = TEXT_MAX): string {
   return text.length > max ? `${text.slice(0, max)}…` : text;
-}
-
-export function headersOf(lines: HeaderLines): DeliveryHeaders {
-  return {
-    keys: () => lines.map(([name]) => name),
-    get(wanted) {
-      const values = lines.filter(([name]) => name.toLowerCase() === wanted.toLowerCase());
-      return values.length === 0 ? undefined : values.map(([, value]) => value).join(", ");
-    },
-  };
 }

@@ -1,9 +1,9 @@
 import { type Inspection, inspect } from "@crowdhook/core/inspect";
-import { kindOf } from "@crowdhook/core/internal";
+import { headersOf, kindOf } from "@crowdhook/core/internal";
 import { SENDERS, type Sender } from "@crowdhook/core/testing";
 import type { AnswerDetail, Detail, SignatureDetail } from "../wire.js";
 import type { Captured, CapturedAnswer, Source } from "./captured.js";
-import { eventDetails, headersOf } from "./captured.js";
+import { eventDetails } from "./captured.js";
 import { createHiding, type Hiding, secretsOf } from "./hiding.js";
 import type { Entry } from "./store.js";
 

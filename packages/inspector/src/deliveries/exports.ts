@@ -1,4 +1,5 @@
 import { isUtf8 } from "node:buffer";
+import { formatDelivery } from "@crowdhook/core/internal";
 import type { HeaderLines } from "@crowdhook/core/testing";
 import * as testing from "@crowdhook/core/testing";
 import type { Captured } from "./captured.js";
@@ -99,21 +100,12 @@ function vitest(
   };
 }
 
-/** Returns a file for `crowdhook replay`. `docs/reference/command.md` documents the format. */
+/** Returns a file for `crowdhook replay`. */
 function file(
   { receivedAt, method, path = "/" }: Captured,
   body: Uint8Array,
   headers: HeaderLines,
 ): Exported {
-  const encoding = isUtf8(body) ? "utf-8" : "base64";
-  const stored = {
-    version: 1,
-    receivedAt: new Date(receivedAt).toISOString(),
-    method,
-    path,
-    headers: headers.map(([name, value]) => `${name}: ${value}`),
-    encoding,
-    body: Buffer.from(body).toString(encoding),
-  };
-  return { name: "delivery.json", text: `${JSON.stringify(stored, undefined, 2)}\n` };
+  const text = formatDelivery({ receivedAt: new Date(receivedAt), method, path, headers, body });
+  return { name: "delivery.json", text };
 }

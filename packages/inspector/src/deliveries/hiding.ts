@@ -1,8 +1,7 @@
-import { createHider } from "@crowdhook/core/internal";
+import { createHider, headersOf } from "@crowdhook/core/internal";
 import type { HeaderLines } from "@crowdhook/core/testing";
 import type { HeaderLine } from "../wire.js";
 import type { Captured, Source } from "./captured.js";
-import { headersOf } from "./captured.js";
 
 /** The word that stands for a secret. */
 const HIDDEN = "[hidden]";

@@ -1,7 +1,7 @@
-import { signAgain } from "@crowdhook/core/internal";
+import { headersOf, signAgain } from "@crowdhook/core/internal";
 import { type HeaderLines, type Sender, type SentEvent, signDelivery } from "@crowdhook/core/testing";
 import { RequestError } from "../http/respond.js";
-import { type Captured, headersOf, type OutgoingDelivery, type Source } from "./captured.js";
+import type { Captured, OutgoingDelivery, Source } from "./captured.js";
 import { inspectCaptured, senderOf } from "./details.js";
 
 /** Returns the delivery as it was, or with a new signature. @throws RequestError if it cannot be sent. */
