@@ -1,5 +1,5 @@
-import { mkdir, readdir, readFile, stat, utimes, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
 import { formatDelivery, NotStored, parseDelivery, type StoredDelivery } from "@crowdhook/core/internal";
 import { UsageError } from "./output.js";
 
@@ -13,11 +13,46 @@ class NotStoredFile extends UsageError {
   }
 }
 
-/** @throws UsageError if the folder neither exists nor can be created. */
+/** @throws UsageError if no file can be written in the folder, or if it cannot be created. */
 export async function makeFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true }).catch(({ code }: NodeJS.ErrnoException) => {
-    throw new UsageError(`The folder ${folder} cannot be created: ${code}.`);
-  });
+  try {
+    await makeParents(resolve(folder));
+    // The rights of a folder do not tell: its file system may be read-only.
+    const probe = join(folder, `.crowdhook-${process.pid}-${Date.now()}`);
+    await writeFile(probe, "", { flag: "wx" });
+    await rm(probe);
+  } catch (error) {
+    throw new UsageError(
+      `Deliveries cannot be saved in ${folder}: ${causeOf(error)}. Choose another folder with --save.`,
+    );
+  }
+}
+
+/** In place of the `recursive` of `mkdir`, which never ends in `/proc`. */
+async function makeParents(folder: string): Promise<void> {
+  const found = await stat(folder).catch(() => undefined);
+  if (found?.isDirectory()) return;
+  if (dirname(folder) !== folder) await makeParents(dirname(folder));
+  await mkdir(folder);
+}
+
+const CAUSES: Readonly<Record<string, string>> = {
+  EACCES: "you have no right to write there",
+  EDQUOT: "your disk quota is used up",
+  EEXIST: "a file of this name is in the way",
+  EFBIG: "the file would be larger than allowed",
+  ENOENT: "the file system allows no new files there",
+  ENOSPC: "the disk is full",
+  ENOTDIR: "a file is in the way",
+  EPERM: "you have no right to write there",
+  EROFS: "the file system is read-only",
+};
+
+/** Returns why a file cannot be written, in words. */
+export function causeOf(error: unknown): string {
+  const { code = "", message } = error as NodeJS.ErrnoException;
+  const words = Object.hasOwn(CAUSES, code) ? CAUSES[code] : undefined;
+  return words === undefined ? code || message : `${words} (${code})`;
 }
 
 /** Returns the deliveries in a folder that no `listen` has shown yet, in the order of their names. */
@@ -60,7 +95,10 @@ export async function save(folder: string, delivery: StoredDelivery): Promise<st
       return file;
     } catch (error) {
       // Another process has taken this name.
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+      if ((error as NodeJS.ErrnoException).code === "EEXIST") continue;
+      // On a full disk, a part of the file may have been written.
+      await rm(file, { force: true }).catch(() => {});
+      throw error;
     }
   }
 }

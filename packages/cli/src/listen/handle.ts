@@ -12,7 +12,7 @@ import { headersOf, type StoredDelivery } from "@crowdhook/core/internal";
 import type { HeaderLines } from "@crowdhook/core/testing";
 import { linesOf } from "../http/exchange.js";
 import { PROVIDERS, providerNamed, providerOf } from "../providers.js";
-import { save } from "../stored.js";
+import { causeOf, save } from "../stored.js";
 import { type Forwarded, type Forwarder, passBack } from "./forward.js";
 import type { ListenOptions, Secrets } from "./options.js";
 
@@ -180,6 +180,6 @@ async function saveDelivery(
   try {
     handled.file = await save(folder, delivery);
   } catch (error) {
-    handled.notSaved = (error as NodeJS.ErrnoException).code ?? String(error);
+    handled.notSaved = causeOf(error);
   }
 }
