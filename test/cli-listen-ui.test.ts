@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { prolificEvent, signProlific, signToloka, tolokaEvent } from "@crowdhook/core/testing";
@@ -76,10 +76,56 @@ test("listen --ui --save shows after a restart what came before, and skips files
   await first.process.interrupt();
   writeFileSync(join(saved, "notes.json"), "{}");
   const { json } = await listeningUi(["--save", saved]);
-  await vi.waitFor(async () => expect((await json("deliveries/3")).row.words).toBe("Genuine"));
-  expect(await json("deliveries/1")).toMatchObject({ row: { words: "Genuine", types: ["POOL_CLOSED"] } });
+  await vi.waitFor(async () => expect((await json("deliveries/3")).row.words).toBe("Genuine: 1 handled"));
+  expect(await json("deliveries/1")).toMatchObject({ row: { types: ["POOL_CLOSED"] } });
   expect(await json("deliveries/2")).toMatchObject({ row: { words: "Refused: SIGNATURE_MISMATCH" } });
   expect(await json("deliveries/3")).toMatchObject({ row: { provider: "Prolific" } });
+});
+
+/** What the page shows of a delivery. */
+async function shownOf(json: (path: string) => Promise<Record<string, unknown>>, id: number) {
+  const { row, reply, forwarded, signature } = await json(`deliveries/${id}`);
+  return { row, reply, forwarded, signature, events: (await json(`deliveries/${id}/events`)).events };
+}
+
+test.for([["without an app"], ["with --forward"]])(
+  "listen --ui --save shows after a restart the same verdict, reply, events and outcomes %s",
+  async ([how]) => {
+    const saved = folder();
+    const app = await serve((_request, response) => response.writeHead(418, { "x-app": "tea" }).end("short"));
+    const args = ["--save", saved, ...(how === "with --forward" ? ["--forward", app] : [])];
+    const before = await listeningUi(args);
+    for (const secret of [TOLOKA_SECRET, TOLOKA_SECRET, `${TOLOKA_SECRET}\n`])
+      await post(before.url, pool(secret));
+    await vi.waitFor(async () => expect((await before.json("deliveries/3")).row.id).toBe(3));
+    const expected = await Promise.all([1, 2, 3].map((id) => shownOf(before.json, id)));
+    await before.process.interrupt();
+    const after = await listeningUi(["--save", saved]);
+    await vi.waitFor(async () => expect((await after.json("deliveries/3")).row.reason).toBeDefined());
+    expect(await Promise.all([1, 2, 3].map((id) => shownOf(after.json, id)))).toEqual(expected);
+    await after.process.interrupt();
+    // What was answered stays what it was, although it would be refused with another secret.
+    const env = { TOLOKA_SECRET: "a new secret" };
+    const later = await listeningUi(["--save", saved], env);
+    await vi.waitFor(async () => expect((await later.json("deliveries/3")).row.reason).toBeDefined());
+    expect((await later.json("deliveries/1")).row).toMatchObject({ verdict: "genuine", reason: undefined });
+  },
+);
+
+test("listen --ui --save says that a reply is not known if the file does not hold it", async () => {
+  const saved = folder();
+  const { url, process } = await listeningUi(["--save", saved]);
+  await post(url, pool());
+  await process.interrupt();
+  for (const name of readdirSync(saved)) {
+    const { answered, ...delivery } = JSON.parse(readFileSync(join(saved, name), "utf8"));
+    expect(answered).toMatchObject({ verdict: "genuine", answer: { status: 200 } });
+    writeFileSync(join(saved, name), JSON.stringify(delivery));
+  }
+  const { json } = await listeningUi(["--save", saved]);
+  await vi.waitFor(async () => expect((await json("deliveries/1")).row.words).toBe("Genuine"));
+  const detail = await json("deliveries/1");
+  expect([detail.row.status, detail.reply, detail.forwarded]).toEqual([undefined, undefined, undefined]);
 });
 
 test("a delivery that the page sends takes the way of all others: it is saved and reported", async () => {

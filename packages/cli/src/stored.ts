@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { formatDelivery, NotStored, parseDelivery, type StoredDelivery } from "@crowdhook/core/internal";
 import { UsageError } from "./output.js";
@@ -100,6 +100,22 @@ export async function save(folder: string, delivery: StoredDelivery): Promise<st
       await rm(file, { force: true }).catch(() => {});
       throw error;
     }
+  }
+}
+
+/**
+ * Adds the answer to the file of a delivery. The file is replaced as a whole, so that a process that is killed
+ * leaves the delivery without the answer and never a part of it.
+ */
+export async function saveAnswer(file: string, delivery: StoredDelivery): Promise<void> {
+  // Not `.json`: it is no delivery yet.
+  const whole = `${file}.part`;
+  try {
+    await writeFile(whole, formatDelivery(delivery), { mode: 0o600 });
+    await rename(whole, file);
+  } catch (error) {
+    await rm(whole, { force: true }).catch(() => {});
+    throw error;
   }
 }
 

@@ -10,6 +10,7 @@ export {
   headersOf,
   NotStored,
   parseDelivery,
+  type StoredAnswer,
   type StoredDelivery,
 } from "./providers/stored-delivery.js";
 export { describeValue, isObject, typeName } from "./text/describe.js";

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Captured, OutgoingDelivery, Source } from "./deliveries/captured.js";
-import { explainCaptured, judgeCaptured } from "./deliveries/details.js";
+import { explainCaptured } from "./deliveries/details.js";
 import { createStore, type DeliveryStore, type StoreLimits } from "./deliveries/store.js";
 import { type Authorize, createAccess } from "./http/access.js";
 import { respondPage } from "./http/page.js";
@@ -26,8 +26,8 @@ export interface InspectorCore {
   readonly store: DeliveryStore;
   /** Shows a delivery. */
   show(captured: Captured): void;
-  /** Shows a delivery from before the start, and then finds out how a receiver would judge it. */
-  restore(captured: Captured): void;
+  /** Shows a delivery from before the start, and later what `judge` returns. Deliveries are judged one after another. */
+  restore(captured: Captured, judge: () => Promise<Captured>): void;
   /** Answers a request for the page. @param path Relative to the page's URL, with a leading slash. */
   handle(request: IncomingMessage, response: ServerResponse, path: string): Promise<void>;
 }
@@ -44,7 +44,7 @@ export function createInspector(settings: InspectorSettings): InspectorCore {
   const access = createAccess({ token, authorize });
   const explain = createExplainer(store, sources);
   const arrivals = createArrivals();
-  const restored: number[] = [];
+  const unjudged: Unjudged[] = [];
   const routes = createRoutes({ ...settings, sinks: settings.sinks ?? [], store, send: arrivals.send });
 
   return {
@@ -58,9 +58,9 @@ export function createInspector(settings: InspectorSettings): InspectorCore {
       if (captured.verdict === "refused") explain(id);
     },
 
-    restore(captured) {
-      restored.push(store.add(captured).id);
-      if (restored.length === 1) void judgeAll(restored, store, sources);
+    restore(captured, judge) {
+      unjudged.push({ id: store.add(captured).id, judge });
+      if (unjudged.length === 1) void judgeAll(unjudged, store);
     },
 
     async handle(request, response, path) {
@@ -103,13 +103,18 @@ function createExplainer(store: DeliveryStore, sources: readonly Source[]): (id:
   };
 }
 
+interface Unjudged {
+  readonly id: number;
+  judge(): Promise<Captured>;
+}
+
 /** Judges deliveries one after another, and takes them off the list. */
-async function judgeAll(ids: number[], store: DeliveryStore, sources: readonly Source[]): Promise<void> {
-  for (let [id] = ids; id !== undefined; [id] = ids) {
+async function judgeAll(list: Unjudged[], store: DeliveryStore): Promise<void> {
+  for (let [next] = list; next !== undefined; [next] = list) {
     await new Promise((resolve) => setImmediate(resolve));
-    const entry = store.get(id);
-    if (entry) store.update(id, await judgeCaptured(entry.captured, sources).catch(() => ({})));
-    ids.shift();
+    // A delivery that is no longer kept needs no verdict.
+    if (store.get(next.id)) store.update(next.id, await next.judge().catch(() => ({})));
+    list.shift();
   }
 }
 

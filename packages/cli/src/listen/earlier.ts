@@ -1,9 +1,10 @@
 import { colours, marked, print, printJson, UsageError } from "../output.js";
 import { load, markShown } from "../stored.js";
 import { createFilter } from "./filter.js";
-import { type HandledRequest, inspectStored } from "./handle.js";
+import { inspectStored } from "./handle.js";
+import { type HandledRequest, verdictOf } from "./handled.js";
 import type { ListenOptions, Secrets } from "./options.js";
-import { recordOf, verdictOf } from "./report.js";
+import { recordOf } from "./report.js";
 
 /** If there are more, the oldest ones are only counted. */
 const SHOWN_MAX = 20;

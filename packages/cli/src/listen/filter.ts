@@ -1,4 +1,4 @@
-import type { HandledRequest } from "./handle.js";
+import type { HandledRequest } from "./handled.js";
 import type { ListenOptions } from "./options.js";
 
 /** Returns whether a delivery is shown: `--event` and `--status` both have to fit if both are given. */

@@ -1,46 +1,15 @@
 import type http from "node:http";
-import {
-  createReceiver,
-  type DeliveryHeaders,
-  type Provider,
-  type Receiver,
-  type Reply,
-} from "@crowdhook/core";
+import { createReceiver, type DeliveryHeaders, type Provider, type Receiver } from "@crowdhook/core";
 import { gather, writeNodeReply } from "@crowdhook/core/adapter";
-import { findMistakes, type Inspection, inspect, type Mistake } from "@crowdhook/core/inspect";
+import { findMistakes, inspect } from "@crowdhook/core/inspect";
 import { headersOf, type StoredDelivery } from "@crowdhook/core/internal";
-import type { HeaderLines } from "@crowdhook/core/testing";
 import { linesOf } from "../http/exchange.js";
 import { PROVIDERS, providerNamed, providerOf } from "../providers.js";
-import { causeOf, save } from "../stored.js";
-import { type Forwarded, type Forwarder, passBack } from "./forward.js";
+import { causeOf, save, saveAnswer } from "../stored.js";
+import { answeredOf } from "./answered.js";
+import { type Forwarder, passBack } from "./forward.js";
+import type { HandledRequest } from "./handled.js";
 import type { ListenOptions, Secrets } from "./options.js";
-
-/** A request that has its answer, and everything that there is to report about it. */
-export interface HandledRequest {
-  readonly receivedAt: Date;
-  readonly method: string;
-  readonly path: string;
-  readonly headers: HeaderLines;
-  bytes?: number;
-  /** `undefined` if it could not be read. */
-  body?: Uint8Array;
-  provider?: Provider | undefined;
-  /** The number of this provider's secrets. */
-  secrets: number;
-  inspection?: Inspection;
-  /** The mistakes that were found. */
-  mistakes?: readonly Mistake[];
-  /** The code of the reply if the body could not be read. */
-  unread?: string;
-  reply?: Reply;
-  forwarded?: Forwarded;
-  file?: string;
-  /** Why the delivery was not saved. */
-  notSaved?: string;
-  /** Why there is no inspection, or no search for mistakes. */
-  notInspected?: string;
-}
 
 type Handler = (request: http.IncomingMessage, response: http.ServerResponse) => Promise<HandledRequest>;
 
@@ -85,6 +54,9 @@ export function createHandler(
     }
     // Last, because the provider waits for the answer and not for the report.
     if (provider) await inspectDelivery(handled, provider, { headers, body }, secrets, options);
+    // A delivery whose answer cannot be saved is still saved.
+    if (handled.file)
+      await saveAnswer(handled.file, { ...delivery, answered: answeredOf(handled) }).catch(() => {});
     return handled;
   };
 }

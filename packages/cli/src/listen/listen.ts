@@ -9,8 +9,9 @@ import { showEarlier } from "./earlier.js";
 import { createFilter } from "./filter.js";
 import { createForwarder } from "./forward.js";
 import { createHandler } from "./handle.js";
+import { verdictOf } from "./handled.js";
 import type { ListenOptions } from "./options.js";
-import { printRequest, printWelcome, recordOf, verdictOf } from "./report.js";
+import { printRequest, printWelcome, recordOf } from "./report.js";
 import type { Ui } from "./ui.js";
 
 /** A client that does not finish its request delays the end by this time at most. */

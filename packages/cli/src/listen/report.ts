@@ -6,7 +6,7 @@ import { answerOf } from "../http/answer.js";
 import { capitalized, colours, counted, duration, listed, marked, print, printText } from "../output.js";
 import { PROVIDERS, providersFor } from "../providers.js";
 import { statusOf } from "./filter.js";
-import type { HandledRequest } from "./handle.js";
+import { type HandledRequest, sentencesOf } from "./handled.js";
 import type { ListenOptions, Secrets } from "./options.js";
 import { payloadLines } from "./payload.js";
 
@@ -67,9 +67,7 @@ function printInspection(handled: HandledRequest): void {
   } else if (inspection.code) {
     print(`  ${marked(false, `${provider.title}: ${inspection.code}`)}`);
     for (const { mistake, fix } of mistakes)
-      print(
-        `    ${colours.yellow(`${capitalized(mistake)}. ${capitalized(fix)}${fix.endsWith("?") ? "" : "."}`)}`,
-      );
+      print(`    ${colours.yellow(capitalized(sentencesOf({ mistake, fix })))}`);
     if (mistakes.length === 0) print(`    ${explain(inspection)}`);
   } else if (secrets > 0) {
     const { age = 0, secret = 0 } = inspection;
@@ -99,12 +97,6 @@ function printOutcome({ file, notSaved, forwarded, reply }: HandledRequest, { sa
 function outcomeOf({ body }: Reply): string {
   const { code, handled = 0, duplicate = 0, unrecognized = 0 } = JSON.parse(body);
   return code ?? counted({ handled, duplicate, unrecognized });
-}
-
-/** Returns the name under which the summary counts a request. */
-export function verdictOf({ inspection, secrets, unread }: HandledRequest): string {
-  if (!inspection) return unread ?? "not read";
-  return inspection.code ?? (secrets > 0 ? "genuine" : "not verified");
 }
 
 /** In bytes. A longer body is in the line of `--json` only with `--full`. */

@@ -1,5 +1,5 @@
 import type { Outcome, Provider } from "@crowdhook/core";
-import { headersOf, type StoredDelivery } from "@crowdhook/core/internal";
+import { headersOf, type StoredAnswer } from "@crowdhook/core/internal";
 import {
   type Captured,
   type CapturedAnswer,
@@ -9,12 +9,13 @@ import {
 } from "@crowdhook/inspector/internal";
 import { agentFor, exchange } from "../http/exchange.js";
 import { providerOf } from "../providers.js";
-import { filesIn, load } from "../stored.js";
+import { filesIn, load, type StoredFile } from "../stored.js";
 import { serveUi, type UiServer } from "../ui/server.js";
+import { answerIn } from "./answered.js";
 import type { Forwarded } from "./forward.js";
-import type { HandledRequest } from "./handle.js";
+import { inspectStored } from "./handle.js";
+import { type HandledRequest, sentencesOf, verdictOf } from "./handled.js";
 import type { ListenOptions, Secrets } from "./options.js";
-import { verdictOf } from "./report.js";
 
 /** The page that shows the deliveries of `listen`. */
 export interface Ui extends UiServer {
@@ -28,9 +29,18 @@ export async function startUi(options: ListenOptions, secrets: Secrets, origin: 
   );
   const inspector = createInspector({ sources: [...sources.values()], origin: () => origin });
   if (options.save !== undefined) {
-    for (const delivery of await savedIn(options.save)) {
+    for (const { file, delivery } of await savedIn(options.save)) {
       const provider = providerOf(headersOf(delivery.headers), delivery.body);
-      inspector.restore(restored(delivery, provider && sources.get(provider)));
+      const source = provider && sources.get(provider);
+      const { answered } = delivery;
+      const request = { ...delivery, ...answerIn(answered), secrets: 0 };
+      // Until it is judged, which takes time.
+      const unjudged = { ...captured(request, source), verdict: "unverified", code: undefined } as const;
+      inspector.restore(unjudged, async () => {
+        const inspected = await inspectStored(delivery, file, secrets, options);
+        const judged = captured({ ...inspected, ...answerIn(answered) }, source);
+        return answered === undefined ? judged : { ...judged, ...verdictIn(answered) };
+      });
     }
   }
   const server = await serveUi(inspector, options.ui === true ? 0 : (options.ui ?? 0));
@@ -84,7 +94,7 @@ function captured(handled: HandledRequest, source: Source | undefined): Captured
     body,
     verdict: code !== undefined || !source ? "refused" : handled.secrets > 0 ? "genuine" : "unverified",
     code: source ? code : (unread ?? verdictOf(handled)),
-    reason: mistake ? `${mistake.mistake}. ${mistake.fix}` : inspection?.reason,
+    reason: mistake ? sentencesOf(mistake) : inspection?.reason,
     events: source ? eventDetails(source.provider, outcomesOf(handled), false) : [],
     reply: reply && { ...reply, headers: Object.entries(reply.headers) },
     forwarded: forwarded && forwardedAs(forwarded),
@@ -104,34 +114,21 @@ function outcomesOf({ inspection, reply }: HandledRequest): Parameters<typeof ev
 const RESTORED_MAX = 10_000;
 
 /** Returns the deliveries in the files of a folder, oldest first. Skips files that are no deliveries. */
-async function savedIn(folder: string): Promise<readonly StoredDelivery[]> {
+async function savedIn(folder: string): Promise<readonly StoredFile[]> {
   const files = await filesIn(folder);
-  const deliveries: StoredDelivery[] = [];
+  const stored: StoredFile[] = [];
   for (const file of files.slice(-RESTORED_MAX)) {
     const delivery = await load(file).catch(() => undefined);
-    if (delivery) deliveries.push(delivery);
+    if (delivery) stored.push({ file, delivery });
   }
-  return deliveries;
+  return stored;
 }
 
-function restored(
-  { receivedAt, method, path, headers, body }: StoredDelivery,
-  source: Source | undefined,
-): Captured {
-  return {
-    receivedAt: receivedAt.getTime(),
-    source,
-    method,
-    path,
-    headers,
-    body,
-    verdict: "unverified",
-    code: undefined,
-    reason: undefined,
-    events: [],
-    reply: undefined,
-    duration: undefined,
-  };
+/** The verdict at the time of the answer: with the secrets of today it may be another one. */
+function verdictIn({ verdict }: StoredAnswer): Partial<Captured> {
+  if (verdict === "genuine") return { verdict, code: undefined, reason: undefined };
+  if (verdict === "not verified") return { verdict: "unverified", code: undefined, reason: undefined };
+  return { verdict: "refused", code: verdict };
 }
 
 function forwardedAs({ url, answer, failure }: Forwarded): Captured["forwarded"] {

@@ -12,22 +12,50 @@ export interface StoredDelivery {
   readonly headers: HeaderLines;
   /** The bytes exactly as they were sent. */
   readonly body: Uint8Array;
+  /** Absent if the process ended before the answer, or if the file is of an older release. */
+  readonly answered?: StoredAnswer | undefined;
+}
+
+/** What became of a delivery. */
+export interface StoredAnswer {
+  /** The code of a refusal; otherwise `genuine` or `not verified`. */
+  readonly verdict: string;
+  /** The app that the delivery was passed on to, and gave the answer. */
+  readonly forwardedTo?: string | undefined;
+  /** Why the app gave no answer. The fields below are absent then. */
+  readonly failure?: string | undefined;
+  readonly answer?:
+    | { readonly status: number; readonly headers: HeaderLines; readonly body: Uint8Array }
+    | undefined;
+  /** How long the app took. */
+  readonly milliseconds?: number | undefined;
 }
 
 const VERSION = 1;
 
 /** Returns the text of the file. */
-export function formatDelivery({ receivedAt, method, path, headers, body }: StoredDelivery): string {
+export function formatDelivery(delivery: StoredDelivery): string {
+  const { receivedAt, method, path, headers, body, answered } = delivery;
   const stored = {
     version: VERSION,
     receivedAt: receivedAt.toISOString(),
     method,
     path,
-    headers: headers.map(([name, value]) => `${name}: ${value}`),
+    headers: linesOf(headers),
     ...encodeBody(body),
+    answered: answered && {
+      ...answered,
+      answer: answered.answer && {
+        status: answered.answer.status,
+        headers: linesOf(answered.answer.headers),
+        ...encodeBody(answered.answer.body),
+      },
+    },
   };
   return `${JSON.stringify(stored, undefined, 2)}\n`;
 }
+
+const linesOf = (headers: HeaderLines) => headers.map(([name, value]) => `${name}: ${value}`);
 
 /** Returns bytes as text if it is the same bytes again, otherwise in base64. */
 export function encodeBody(body: Uint8Array): {
@@ -58,7 +86,28 @@ export function parseDelivery(text: string): StoredDelivery {
   if (typeof method !== "string" || !/^[A-Z-]+$/.test(method))
     throw new NotStored("method is not an HTTP method");
   if (typeof path !== "string" || !path.startsWith("/")) throw new NotStored('path does not begin with "/"');
-  return { receivedAt: time, method, path, headers: headersIn(value), body: bodyIn(value) };
+  const answered = answeredIn(value);
+  const request = { receivedAt: time, method, path, headers: headersIn(value), body: bodyIn(value) };
+  return answered ? { ...request, answered } : request;
+}
+
+/** Returns nothing for an answer that cannot be read: the delivery can still be sent again. */
+function answeredIn({ answered }: Readonly<Record<string, unknown>>): StoredAnswer | undefined {
+  const { verdict, forwardedTo, failure, answer, milliseconds } = Object(answered);
+  if (typeof verdict !== "string") return undefined;
+  const known = {
+    verdict,
+    ...(typeof forwardedTo === "string" && URL.canParse(forwardedTo) && { forwardedTo }),
+    ...(typeof milliseconds === "number" && { milliseconds }),
+  };
+  if (typeof failure === "string") return { ...known, failure };
+  const { status } = Object(answer);
+  if (!Number.isInteger(status)) return undefined;
+  try {
+    return { ...known, answer: { status, headers: headersIn(answer), body: bodyIn(answer) } };
+  } catch {
+    return undefined;
+  }
 }
 
 function headersIn({ headers }: Readonly<Record<string, unknown>>): HeaderLines {

@@ -71,7 +71,9 @@ export function DeliveryView({ id, version, marked, onMark }: Props) {
       )}
       {!reply && !forwarded && (
         <Section title="Reply">
-          <p class="dim">The reply is not known: this delivery was read from a file.</p>
+          <p class="dim">
+            The reply and the outcomes are not known: the file of this delivery does not hold them.
+          </p>
         </Section>
       )}
     </article>

@@ -79,7 +79,7 @@ function ListRow({ row, isSelected, isMarked }: { row: Row; isSelected: boolean;
         {replayOf !== undefined && <span class="tag">sent again: {replayOf}</span>}
         <span class="fill" />
         <span class="dim">
-          {status ?? "–"}
+          {status ?? "reply not known"}
           {duration !== undefined && ` · ${duration < 10 ? duration.toFixed(1) : Math.round(duration)} ms`}
         </span>
         <time class="dim">{time(receivedAt)}</time>

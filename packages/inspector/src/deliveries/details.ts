@@ -30,35 +30,16 @@ export async function inspectCaptured(
   return inspection && { inspection, secrets: own.length };
 }
 
-/** Returns the cause of a refusal and the events of the refused body, for the list. */
+/** Returns the cause of a refusal and the events of the refused body; an empty object if it cannot. */
 export async function explainCaptured(
-  captured: Captured,
-  sources: readonly Source[],
-): Promise<Partial<Captured>> {
-  const { reason = captured.reason, events = captured.events } = await judgeCaptured(captured, sources);
-  return { reason, events };
-}
-
-/** Returns how a receiver judges a delivery at the time of its arrival; an empty object if it cannot. */
-export async function judgeCaptured(
   captured: Captured,
   sources: readonly Source[],
 ): Promise<Partial<Captured>> {
   const inspected = await inspectCaptured(captured, sources);
   if (inspected === undefined || captured.source === undefined) return {};
-  const { inspection, secrets } = inspected;
-  const { code, reason, events } = inspection;
-  const { provider } = captured.source;
-  return {
-    verdict: code === undefined ? (secrets > 0 ? "genuine" : "unverified") : "refused",
-    code,
-    reason,
-    events: eventDetails(
-      provider,
-      events.map((event) => ({ event })),
-      false,
-    ),
-  };
+  const { reason = captured.reason, events } = inspected.inspection;
+  const found = events.map((event) => ({ event }));
+  return { reason, events: eventDetails(captured.source.provider, found, false) };
 }
 
 export async function hidingFor(captured: Captured, sources: readonly Source[]): Promise<Hiding> {
