@@ -1,4 +1,4 @@
-import type { ReceivedEvent, SecretSource } from "@crowdhook/core";
+import type { EventMap, ReceivedEvent, SecretSource } from "@crowdhook/core";
 import type { WebhookOptions } from "@crowdhook/core/adapter";
 import { type Sender, signDelivery } from "@crowdhook/core/testing";
 import { vi } from "vitest";
@@ -26,7 +26,7 @@ export function providerOn(sender: Sender, serve: (typeof SERVE)[number][1]) {
   }
 
   /** @param from Where the receiver takes the secret from. */
-  async function start(options: WebhookOptions = {}, from: SecretSource = secret) {
+  async function start(options: WebhookOptions<EventMap> = {}, from: SecretSource = secret) {
     const log = vi.spyOn(console, "error").mockImplementation(() => {});
     const { webhook, origin } = await serve(provider, options, from);
     const types: string[] = [];
