@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { audit, CHECKS } from "@crowdhook/audit";
-import { webhook } from "@crowdhook/node";
 import { SENDERS, type Sender } from "@crowdhook/core/testing";
+import { webhook } from "@crowdhook/node";
 import { describe, expect, test } from "vitest";
 import { checksOf, idsOf, notPassed, PROVIDERS, startServer } from "./audit-runs.js";
 import { FLAWS } from "./broken-endpoints.js";

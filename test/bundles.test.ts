@@ -52,7 +52,9 @@ test.each(["node", "express", "fastify", "koa", "fetch"])(
   async (adapter) => {
     for (const provider of providers) {
       const text = await bundle(adapter, appOf(adapter, provider));
-      expect(gzipSync(text).length).toBeLessThan(GZIP_MAX + (provider === "standard-webhooks" ? CHECK_GZIP_MAX : 0));
+      expect(gzipSync(text).length).toBeLessThan(
+        GZIP_MAX + (provider === "standard-webhooks" ? CHECK_GZIP_MAX : 0),
+      );
       for (const [other, marks] of Object.entries(MARKS))
         expect([other, marks.map((mark) => mark.test(text))]).toEqual([
           other,
