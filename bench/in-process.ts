@@ -293,11 +293,6 @@ function report(runs: readonly Times[]): void {
   const steps = SIZES.slice(1).map((size, i) => [SIZES[i] as number, size] as const);
   /** What an event costs in larger deliveries, over what it costs in smaller ones. */
   const growth = (side: Side, from: number, to: number) => ratios(perEvent(side, to), perEvent(side, from));
-  const growthBeside = (side: Side, to: Side, large: number, small: number) => {
-    const of = (side: Side) =>
-      timesOf(side, large).map((time, round) => time / (timesOf(side, small)[round] ?? 0));
-    return ratios(of(side), of(to)).median;
-  };
   const inWords = (size: number) => (size === 1 ? "1 event" : `${size.toLocaleString("en")} events`);
 
   record("in-process", {
@@ -343,17 +338,12 @@ Every side runs once a round, for about ${SLICE_MS} ms times its ratio, in rotat
       },
     ],
     figures: {
-      "bare-1": ratio(BARE, LIMIT, 1).median,
-      "bare-100": ratio(BARE, LIMIT, 100).median,
       "whole-1": ratio(WHOLE, LIMIT, 1).median,
       "whole-100": ratio(WHOLE, LIMIT, 100).median,
       octokit: ratio(OCTOKIT, WHOLE, 1).median,
       stripe: ratio(STRIPE, WHOLE, 1).median,
+      standardwebhooks: ratio(STANDARD, WHOLE, 1).median,
       svix: ratio(SVIX, WHOLE, 1).median,
-      linear: Math.max(
-        ...[BARE, WHOLE].flatMap((side) => SIZES.slice(1).map((size) => growth(side, 1, size).median)),
-      ),
-      "linear-large": Math.max(...[BARE, WHOLE].map((side) => growthBeside(side, LIMIT, 1000, 100))),
     },
   });
 }

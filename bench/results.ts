@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import os from "node:os";
-import { GOALS, type Goal, holds } from "./goals.js";
+import { SUMMARY } from "./summary.js";
 
 export interface Table {
   readonly caption: string;
@@ -16,7 +16,7 @@ export interface Section {
   /** How, and which side is what. Markdown. */
   readonly method: string;
   readonly tables: readonly Table[];
-  /** By the ids of the goals they are for. */
+  /** By the ids of the summary. */
   readonly figures: Readonly<Record<string, number>>;
 }
 
@@ -30,7 +30,8 @@ export const PARTS = ["in-process", "web-crypto", "http", "forged", "size", "col
 
 // `run.ts` runs each part in this folder.
 const RESULTS = "results.json";
-const NOTES = "notes.md";
+/** The figures before the core was split into stages, which the summary compares with. */
+const BEFORE = "before.json";
 
 /** The packages with the versions that are installed, for prose. */
 export function versions(...names: string[]): string {
@@ -46,18 +47,17 @@ export function record(part: string, section: Section): void {
   writeFileSync(RESULTS, `${JSON.stringify({ ...recordedBefore(), [part]: recorded }, undefined, 2)}\n`);
 }
 
-/** Makes results.md of all that is recorded, and prints the goals. */
+/** Makes results.md of all that is recorded, and prints its summary. */
 export function publish(): void {
   const recorded = recordedBefore();
-  const goals = goalsTable(Object.values(recorded));
-  console.log(goals);
+  const summary = summaryOf(Object.values(recorded));
+  console.log(summary);
   const sections = PARTS.flatMap((part) => recorded[part] ?? []);
   const text = [
     "# Measurements",
-    "Made by `pnpm bench`, which also takes the names of parts: " +
-      `${PARTS.map((part) => `\`${part}\``).join(", ")}. Each part replaces its own section; the rest stays as it was. The figures are ratios of sides that ran by turns in one run: those hold on other machines as well, times do not.`,
-    "## Goals",
-    goals,
+    summary,
+    "## How it is measured",
+    `\`pnpm bench\` measures all of it. It also takes the names of parts: ${PARTS.map((part) => `\`${part}\``).join(", ")}. Each part replaces its own section. Sides run by turns in one run, so their ratios hold on other machines as well. Times do not.`,
     ...sections.map((section) => rendered(section, section.taken)),
   ].join("\n\n");
   writeFileSync("results.md", `${text}\n`);
@@ -91,37 +91,23 @@ function markdown(head: readonly string[], rows: Table["rows"]): string {
   return [line(head), line(widths.map((width) => "-".repeat(width))), ...rows.map(line)].join("\n");
 }
 
-function goalsTable(sections: readonly Section[]): string {
-  const figures = new Map(sections.flatMap(({ figures }) => Object.entries(figures)));
-  const verdict = (goal: Goal) => {
-    const figure = figures.get(goal.id);
-    if (figure === undefined) return ["not measured", ""];
-    return [goal.unit(figure), holds(goal, figure) ? "yes" : "**no**"];
-  };
-  const rows = GOALS.map((goal) => [
-    goal.says,
-    `${"atMost" in goal ? "≤" : "≥"} ${goal.unit("atMost" in goal ? goal.atMost : goal.atLeast)}`,
-    ...verdict(goal),
-  ]);
-  const notes = GOALS.flatMap((goal) => {
-    const figure = figures.get(goal.id);
-    const note = figure !== undefined && !holds(goal, figure) && noteOf(goal.id);
-    return note ? `**${goal.says}**: ${note}` : [];
-  });
-  return [
-    markdown(["goal", "is to be", "is", "holds"], rows),
-    ...(notes.length > 0 ? ["What does not hold, and what was tried:", ...notes] : []),
-  ].join("\n\n");
-}
-
-/** What notes.md has under the heading of a goal's id. */
-function noteOf(id: string): string | undefined {
-  if (!existsSync(NOTES)) return undefined;
-  const notes = readFileSync(NOTES, "utf8").split(/^## /m).slice(1);
-  return (
-    notes
-      .find((note) => note.split("\n", 1)[0]?.trim() === id)
-      ?.replace(/^.*\n/, "")
-      .trim() || undefined
+function summaryOf(sections: readonly Section[]): string {
+  const now = new Map(sections.flatMap(({ figures }) => Object.entries(figures)));
+  const before: { taken: string; figures: Record<string, number> } = JSON.parse(
+    readFileSync(BEFORE, "utf8"),
   );
+  return [
+    `"Before" is ${before.taken}. "Now" is the run that the part's section names.`,
+    ...SUMMARY.flatMap(({ title, reading, figures }) => [
+      `**${title}**`,
+      reading,
+      markdown(
+        ["", "before", "now"],
+        figures.map(({ id, says, unit }) => {
+          const written = (figure: number | undefined) => (figure === undefined ? "–" : unit(figure));
+          return [says, written(before.figures[id]), written(now.get(id))];
+        }),
+      ),
+    ]),
+  ].join("\n\n");
 }
