@@ -76,7 +76,11 @@ done`;
 const BASH = `source <(crowdhook completion bash)
 complete -p crowdhook >/dev/null || exit 1
 of() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _crowdhook; echo "\${COMPREPLY[*]}"; }
-of crowdhook send POOL; of crowdhook send --provi; of crowdhook listen --provider = prol; of crowdhook verify fil`;
+of crowdhook send POOL; of crowdhook send --provi; of crowdhook listen --provider = prol; of crowdhook verify fil
+# A terminal hands over a word with a colon in parts, and replaces the last one.
+of crowdhook send update : t; of crowdhook send update :; of crowdhook listen --event = update : t
+of crowdhook send update : task --to http : //a : 3 --tamp
+COMP_WORDBREAKS=' '; of crowdhook send update:t`;
 
 const FISH = `crowdhook completion fish | source
 for line in ${LINES.map((line) => `'${line}'`).join(" ")}
@@ -87,7 +91,14 @@ true`;
 describe("in a real shell, the script completes commands, options, their values, and files:", () => {
   test.for([
     // Bash itself offers files for an empty answer.
-    ["bash", ["--norc", "-c", BASH], ["POOL_CLOSED", "--provider", "prolific", ""]],
+    [
+      "bash",
+      ["--norc", "-c", BASH],
+      [
+        ...["POOL_CLOSED", "--provider", "prolific", ""],
+        ...["task", expect.stringMatching(/(^| )job( |$)/), "task", "--tamper", "update:task"],
+      ],
+    ],
     ["fish", ["-N", "-c", FISH], ["POOL_CLOSED", "--provider", "--provider=prolific", "file.json"]],
     [
       "zsh",

@@ -108,7 +108,8 @@ test.for([["without an app"], ["with --forward"]])(
     const env = { TOLOKA_SECRET: "a new secret" };
     const later = await listeningUi(["--save", saved], env);
     await vi.waitFor(async () => expect((await later.json("deliveries/3")).row.reason).toBeDefined());
-    expect((await later.json("deliveries/1")).row).toMatchObject({ verdict: "genuine", reason: undefined });
+    const { row } = await later.json("deliveries/1");
+    expect([row.verdict, row.reason]).toEqual(["genuine", undefined]);
   },
 );
 

@@ -3,11 +3,23 @@
 
 const BASH = `# bash completion of crowdhook
 _crowdhook() {
-  local line
+  local line word current= start= last=-1 words=()
+  # Bash breaks words at colons, and replaces only what follows the last one.
+  for word in "\${COMP_WORDS[@]:1:COMP_CWORD}"; do
+    if [[ $last -ge 0 && -n $word && ( $word == :* || $current == *: ) ]]; then
+      current+=$word
+    else
+      current=$word
+      last=$((last + 1))
+    fi
+    words[last]=$current
+  done
+  [[ $COMP_WORDBREAKS == *:* && $current == *:* ]] && start=\${current%"\${current##*:}"}
   COMPREPLY=()
   while IFS= read -r line; do
-    COMPREPLY+=("\${line%% *}")
-  done < <(crowdhook complete -- "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
+    line=\${line%% *}
+    COMPREPLY+=("\${line#"$start"}")
+  done < <(crowdhook complete -- "\${words[@]}" 2>/dev/null)
 }
 complete -o default -F _crowdhook crowdhook`;
 
