@@ -42,21 +42,44 @@ export function Actions({ detail, marked, onMark }: Props) {
   useEffect(() => openForActions(id, (action) => ({ replay, edit, compare })[action]()));
   return (
     <div class="actions">
-      <button type="button" disabled={!can.replay} onClick={replay} title="r">
+      <button
+        type="button"
+        disabled={!can.replay}
+        onClick={replay}
+        title="The same body, with a new signature (r)"
+      >
         {can.sign ? "Sign and send again" : "Send again"}
       </button>
       {can.sign && (
-        <button type="button" onClick={() => send("replay", { sign: false })}>
+        <button
+          type="button"
+          onClick={() => send("replay", { sign: false })}
+          title="The same bytes and headers. An old signature is refused."
+        >
           Send unchanged
         </button>
       )}
-      <button type="button" disabled={!can.sign} onClick={edit} title="e">
+      <button
+        type="button"
+        disabled={!can.sign}
+        onClick={edit}
+        title="Change the body, sign it and send it (e)"
+      >
         Edit
       </button>
-      <button type="button" disabled={!can.sendAsNew} onClick={() => send("new", {})}>
+      <button
+        type="button"
+        disabled={!can.sendAsNew}
+        onClick={() => send("new", {})}
+        title="The same events under new ids, so that they are no duplicates"
+      >
         Send as new events
       </button>
-      <button type="button" onClick={compare} title="c">
+      <button
+        type="button"
+        onClick={compare}
+        title="Mark this delivery, then open another one and compare (c)"
+      >
         {marked === undefined
           ? "Compare"
           : marked === id

@@ -92,7 +92,7 @@ function ListRow({ row, isSelected, isMarked }: { row: Row; isSelected: boolean;
         </span>
         {reason !== undefined && (
           <span class="reason">
-            <Text text={reason} />
+            <Text text={reason.charAt(0).toUpperCase() + reason.slice(1)} />
           </span>
         )}
       </span>
