@@ -45,7 +45,7 @@ const ORDER: Readonly<Record<string, readonly string[]>> = {
   ],
   Packages: ["reference/packages/"],
   API: ["reference/api/index.md", "reference/api/"],
-  Audit: ["audit/index.md"],
+  Audit: ["audit/index.md", "audit/checks.md"],
   Compare: ["compare.md"],
   Decisions: ["adr/index.md", "adr/"],
 };

@@ -3,30 +3,44 @@ import { fileURLToPath } from "node:url";
 import { CHECKS, type Check } from "@crowdhook/audit";
 import { SENDERS } from "@crowdhook/core/testing";
 import { expect, test } from "vitest";
+import { anchorsOf } from "../site/anchors.js";
 
-const FILE = fileURLToPath(new URL("../docs/audit/index.md", import.meta.url));
+const FILE = fileURLToPath(new URL("../docs/audit/checks.md", import.meta.url));
 const MARK = "<!-- From CHECKS, written by test/audit-docs.test.ts. -->\n";
 
-const HEAD = `| check | for | level | requirement | reason | source |
-| --- | --- | --- | --- | --- | --- |
-`;
 const TITLES = new Map(SENDERS.map(({ provider }) => [provider.name, provider.title]));
+const NEEDS = { report: "a report route", "two secrets": "two secrets" };
 
-function rowOf({ id, providers, level, requirement, reason, source, needs }: Check): string {
+function sectionOf({ id, providers, level, requirement, reason, source, needs }: Check): string {
   const titles = providers.map((provider) => TITLES.get(provider)).join(", ");
-  const needed = { report: " Needs a report route.", "two secrets": " Needs two secrets.", none: "" };
-  const cells = [`\`${id}\``, titles, level, requirement + needed[needs ?? "none"], reason, source];
-  return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |\n`;
+  const needed = needs === undefined ? "" : `- **Needs:** ${NEEDS[needs]}.\n`;
+  return `
+### ${id}
+
+**${level}**, for ${titles}: ${requirement}
+
+- **Reason:** ${reason}
+- **Source:** ${source}.
+${needed}`;
 }
 
-// `vitest run test/audit-docs.test.ts -u` writes the tables.
-test("docs/audit/index.md describes every check", async () => {
+// `vitest run test/audit-docs.test.ts -u` writes the sections.
+test("docs/audit/checks.md describes every check", async () => {
   const groups = [...new Set(CHECKS.map(({ group }) => group))];
-  const tables = groups.map((group) => {
-    const rows = CHECKS.filter((check) => check.group === group).map(rowOf);
-    return `\n### ${group}\n\n${HEAD}${rows.join("")}`;
+  const written = groups.map((group) => {
+    const sections = CHECKS.filter((check) => check.group === group).map(sectionOf);
+    return `\n## ${group}\n${sections.join("")}`;
   });
   const [before = "", after] = readFileSync(FILE, "utf8").split(MARK);
   expect(after).toBeDefined();
-  await expect(before + MARK + tables.join("")).toMatchFileSnapshot(FILE);
+  await expect(before + MARK + written.join("")).toMatchFileSnapshot(FILE);
+});
+
+test("the page that a check names has a heading at that address", () => {
+  const anchors = anchorsOf(readFileSync(FILE, "utf8"));
+  for (const { page } of CHECKS) {
+    const [file, anchor = ""] = page.split("#");
+    expect(file).toBe("docs/audit/checks.md");
+    expect([...anchors]).toContain(anchor);
+  }
 });

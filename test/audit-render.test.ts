@@ -57,11 +57,12 @@ describe("rendering", () => {
       ["time-old", false, "SHOULD"],
     ]);
     const failed = report.results.find(({ id }) => id === "signature-missing");
-    const { level, reason, source } = failed ?? {};
+    const { level, reason, source, page } = failed ?? {};
     expect(asserts[2]?.diag).toEqual({
       level,
       reason,
       source,
+      page,
       expected: "a refusal, not 2xx",
       // The report has no control characters.
       seen: "200, <&\"'\uFFFD]]>",
@@ -78,7 +79,7 @@ describe("rendering", () => {
     "%s",
   ])("toTap keeps %j within its test point and its field", (hostile) => {
     const text = `before${hostile}after`;
-    const of = { group: "x", providers: [], level: "MUST", source: text } as const;
+    const of = { group: "x", providers: [], level: "MUST", source: text, page: text } as const;
     const failed = { ...of, requirement: text, reason: text, status: "failed", expected: text, seen: text };
     const results = [
       { ...failed, id: "one" },
@@ -90,7 +91,14 @@ describe("rendering", () => {
     const parsed = parseTap(tap);
     expect(parsed.results).toMatchObject({ count: 3, pass: 2, fail: 1, skip: 1, todo: 0 });
     const { diag, name } = parsed.asserts[0] ?? {};
-    expect(diag).toEqual({ level: "MUST", reason: text, source: text, expected: text, seen: text });
+    expect(diag).toEqual({
+      level: "MUST",
+      reason: text,
+      source: text,
+      page: text,
+      expected: text,
+      seen: text,
+    });
     expect(name).toMatch(/^one: before.*after$/);
   });
 

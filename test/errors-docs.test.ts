@@ -11,7 +11,10 @@ import { pgBossSink } from "@crowdhook/pg-boss";
 import { redisClaims } from "@crowdhook/redis";
 import fastify from "fastify";
 import { describe, expect, test, vi } from "vitest";
+import { docsAddress } from "../packages/core/src/docs.js";
 import { ERRORS } from "../packages/core/src/errors.js";
+import { OTHER_LINES } from "../packages/core/src/observing/log.js";
+import { anchorsOf } from "../site/anchors.js";
 
 const text = readFileSync(new URL("../docs/reference/errors.md", import.meta.url), "utf8");
 const sections = new Map(
@@ -21,6 +24,12 @@ const sections = new Map(
 test("docs/reference/errors.md has a heading for every code, and for nothing else", () => {
   const headings = [...sections.keys()].filter((heading) => /^[A-Z_]+$/.test(heading));
   expect(headings.sort()).toEqual(Object.keys(ERRORS).sort());
+});
+
+test.each([...Object.keys(ERRORS), ...OTHER_LINES])("the address in a log line %s is a heading", (name) => {
+  const [page, anchor = ""] = docsAddress("reference/errors", name.toLowerCase()).split("#");
+  expect(page).toBe("docs/reference/errors.md");
+  expect([...anchorsOf(text)]).toContain(anchor);
 });
 
 /** Everything that a receiver, an adapter or a sink may print. */

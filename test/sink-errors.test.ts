@@ -85,7 +85,7 @@ describe.skipIf(noRedis)(`bullmqSink in a process that only receives ${noRedis ?
     const sink = opened(bullmqSink({ connection: await prepare() }));
     expect(await deliver(sink, events)).toBe(503);
     expect(printed).toContain(
-      `crowdhook: bullmq sink: unreachable: Redis failed (${code}). Check that it runs, is reachable and accepts the commands of this app.`,
+      `crowdhook: bullmq sink: unreachable: Redis failed (${code}). Check that it runs, is reachable and accepts the commands of this app. [docs/reference/errors.md#unreachable]`,
     );
   });
 

@@ -1,3 +1,4 @@
+import { docsAddress } from "@crowdhook/core/internal";
 import { SENDERS, type Sender } from "@crowdhook/core/testing";
 import type { Session } from "./session.js";
 
@@ -27,12 +28,14 @@ export interface Check {
   readonly reason: string;
   /** The document that supports the requirement. */
   readonly source: string;
+  /** The address of the check in the documentation. */
+  readonly page: string;
   /** The check is skipped without this. */
   readonly needs?: "report" | "two secrets";
 }
 
 /** A check with the code that runs it. */
-export interface RunnableCheck extends Omit<Check, "providers"> {
+export interface RunnableCheck extends Omit<Check, "providers" | "page"> {
   /** Returns whether the check applies to a provider. Default: it applies to every provider. */
   readonly appliesTo?: (sender: Sender) => boolean;
   /**
@@ -51,5 +54,5 @@ export function appliesTo(check: RunnableCheck, sender: Sender): boolean {
 export function describeCheck(check: RunnableCheck): Check {
   const { run, appliesTo: _, id, group, ...rest } = check;
   const providers = SENDERS.filter((sender) => appliesTo(check, sender)).map(({ provider }) => provider.name);
-  return { id, group, providers, ...rest };
+  return { id, group, providers, ...rest, page: docsAddress("audit/checks", id) };
 }

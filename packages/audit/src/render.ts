@@ -14,13 +14,13 @@ export async function toJUnit({ provider, results }: AuditReport): Promise<strin
     const suite = builder.testSuite().name(`${provider} ${group}`);
     for (const result of results) {
       if (result.group !== group) continue;
-      const { id, level, requirement, reason } = result;
+      const { id, level, requirement, reason, page } = result;
       const test = suite.testCase().className(`${provider}.${group}`).name(`${id}: ${requirement}`);
       if (result.status === "skipped")
         test.skipped().standardOutput(`${level}, skipped: ${escapeControls(result.why)}`);
       if (result.status !== "failed") continue;
       const [expected, seen] = [result.expected, result.seen].map(escapeControls);
-      const text = `${level}: ${reason}\nExpected: ${expected}\nSeen: ${seen}`;
+      const text = `${level}: ${reason}\nExpected: ${expected}\nSeen: ${seen}\nPage: ${page}`;
       if (level === "MUST") test.failure(text, level);
       else test.skipped().standardOutput(text);
     }
@@ -47,8 +47,8 @@ function tapLine(result: CheckResult, number: number): string {
 /** Returns the diagnosis of a failed check as YAML, which has every JSON text as a scalar. */
 function tapDiagnosis(result: CheckResult): readonly string[] {
   if (result.status !== "failed") return [];
-  const { level, reason, source, expected, seen } = result;
-  const fields = Object.entries({ level, reason, source, expected, seen });
+  const { level, reason, source, page, expected, seen } = result;
+  const fields = Object.entries({ level, reason, source, page, expected, seen });
   const written = fields.map(([name, value]) => `  ${name}: ${escapeControlsInJson(JSON.stringify(value))}`);
   return ["  ---", ...written, "  ..."];
 }

@@ -8,7 +8,7 @@ import type { EventMap, ReceivedEvent } from "./event.js";
 import type { ContextFor } from "./listeners/context.js";
 import { createOrderingQueues, type Place } from "./listeners/ordering.js";
 import { IGNORED, type RunListeners } from "./listeners/run.js";
-import { type Log, quote } from "./observing/log.js";
+import { type LineName, type Log, quote } from "./observing/log.js";
 import { subjectsOf } from "./observing/subjects.js";
 import type { ReceiverOptions, Sink } from "./options.js";
 import type { Outcome } from "./outcome.js";
@@ -169,7 +169,7 @@ export function createDispatcher<Events extends EventMap>(
    * the app or the provider throws for an event, that event fails, and the others are handled.
    */
   function attemptOf(event: ReceivedEvent<Events>, digest: string | undefined, batch: Batch): Attempt {
-    let step = "subjectOf";
+    let step: LineName = "subjectOf";
     try {
       const keys = claimKeysOf(event, digest);
       if (orderingKey) step = "orderingKey";

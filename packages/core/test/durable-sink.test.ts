@@ -152,7 +152,7 @@ describe("createDurableSink", () => {
     });
     await expect(async () => sink.accept([eventOf("a")], NO_CONTEXT)).rejects.toThrow("a password");
     expect(log.mock.calls.flat()).toEqual([
-      "crowdhook: memory sink: unreachable: The memory failed (42501). Check that it runs, is reachable and accepts the commands of this app.",
+      "crowdhook: memory sink: unreachable: The memory failed (42501). Check that it runs, is reachable and accepts the commands of this app. [docs/reference/errors.md#unreachable]",
     ]);
     log.mockRestore();
   });
@@ -235,7 +235,7 @@ describe("createDurableSink", () => {
     expect(log.mock.calls.flat()).toEqual(
       ["E_RANGE", "TypeError"].map(
         (code) =>
-          `crowdhook: memory sink: unreachable: The memory failed (${code}). Check that it runs, is reachable and accepts the commands of this app.`,
+          `crowdhook: memory sink: unreachable: The memory failed (${code}). Check that it runs, is reachable and accepts the commands of this app. [docs/reference/errors.md#unreachable]`,
       ),
     );
     expect(context?.codeOf(new TypeError("a password"))).toBe("TypeError");

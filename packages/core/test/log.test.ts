@@ -70,8 +70,8 @@ describe("log", () => {
       for (const receiver of receivers) await receiver.handle(signed(closed("x")));
     expect(log.mock.calls.flat()).toEqual(
       ["ECONNREFUSED", "OOM"].flatMap((code) => [
-        `crowdhook: toloka: SINK_UNAVAILABLE: the sink failed (Error ${code}). The reply is 503, and the provider retries.`,
-        `crowdhook: toloka: STORE_UNAVAILABLE: the claim store failed (Error ${code}).`,
+        `crowdhook: toloka: SINK_UNAVAILABLE: the sink failed (Error ${code}). The reply is 503, and the provider retries. [docs/reference/errors.md#sink_unavailable]`,
+        `crowdhook: toloka: STORE_UNAVAILABLE: the claim store failed (Error ${code}). [docs/reference/errors.md#store_unavailable]`,
       ]),
     );
   });
@@ -88,7 +88,7 @@ describe("log", () => {
     await receiver.handle(signed(closed("x")));
     await receiver.handle(signed(closed("y")));
     expect(log.mock.calls.flat()).toEqual([
-      "crowdhook: toloka: STORE_UNAVAILABLE: the claim store failed (Error).",
+      "crowdhook: toloka: STORE_UNAVAILABLE: the claim store failed (Error). [docs/reference/errors.md#store_unavailable]",
       expect.stringContaining("crowdhook: toloka: CLAIM_LOST: a claim was lost while its event was handled"),
     ]);
   });
@@ -120,7 +120,9 @@ describe("log", () => {
     expect(line).toMatch(
       /^crowdhook: toloka: EVENT_FAILED: event "the event" of type "POOL_CLOSED" failed\./,
     );
-    expect(line).toMatch(/Register onError .*Error: hunter2\n {4,}at .*log\.test/);
+    expect(line).toMatch(
+      /Register onError .*Error: hunter2 \[docs\/reference\/errors\.md#event_failed\]\n {4,}at .*log\.test/,
+    );
     expect(line).toMatch(/\n {4}Caused by: TypeError: the first cause\n {4,}at .*log\.test/);
     expect([reply.status, reply.body]).toEqual([500, FAILED]);
   });
@@ -154,7 +156,7 @@ describe("log", () => {
           error = each;
           expect((await receiver.handle(signed(tolokaEvent("POOL_CLOSED")))).body).toBe(FAILED);
         }
-        return log.mock.calls.map(([line]) => /failed\. .*?errors\. (.*)/.exec(line as string)?.[1]);
+        return log.mock.calls.map(([line]) => /failed\. .*?errors\. (.*) \[docs/.exec(line as string)?.[1]);
       };
       expect(await linesFor(errorAt("1"), errorAt("2"), errorAt("3"))).toEqual(["Error: 1"]);
       // Another place, another name and another code are each another kind.
@@ -214,7 +216,9 @@ describe("log", () => {
       signed({ ...tolokaEvent("POOL_CLOSED"), type: `X\n2026 FAKE \u001b[2J${"y".repeat(9999)}` }),
     );
     const [line = "", ...stack] = log.mock.calls.join().split("\n");
-    expect(line).toMatch(/EVENT_FAILED: event ".*" of type "X\\n2026 FAKE .*Error: broken$/);
+    expect(line).toMatch(
+      /EVENT_FAILED: event ".*" of type "X\\n2026 FAKE .*Error: broken \[docs.*#event_failed\]$/,
+    );
     expect(line).not.toContain("\u001b");
     expect(line.length).toBeLessThan(400);
     expect(stack.length).toBeGreaterThan(0);

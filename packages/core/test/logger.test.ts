@@ -103,7 +103,12 @@ describe("logger", () => {
     receiver.onAny(broken);
     await receiver.handle(signed(closed("x")));
     expect(lines).toEqual([
-      ["error", expect.stringMatching(/EVENT_FAILED: event "x" .*Error: broken\n {4,}at .*logger\.test/)],
+      [
+        "error",
+        expect.stringMatching(
+          /EVENT_FAILED: event "x" .*Error: broken \[docs.*#event_failed\]\n {4,}at .*logger\.test/,
+        ),
+      ],
     ]);
   });
 

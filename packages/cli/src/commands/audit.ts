@@ -122,7 +122,7 @@ function list({ provider, json }: AuditCommandOptions): boolean {
 const ID_WIDTH = Math.max(...CHECKS.map(({ id }) => id.length));
 
 function printResult(result: CheckResult): void {
-  const { id, level, requirement, reason } = result;
+  const { id, level, requirement, reason, page } = result;
   const name = id.padEnd(ID_WIDTH);
   if (result.status === "passed") print(`  ${marked(true, `${name}  ${requirement}`)}`);
   else if (result.status === "skipped") print(colours.dim(`  – ${name}  skipped: ${result.why}`));
@@ -133,6 +133,7 @@ function printResult(result: CheckResult): void {
     row("why", reason);
     row("expected", result.expected);
     row("seen", result.seen);
+    row("page", page);
   }
 }
 

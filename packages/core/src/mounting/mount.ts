@@ -49,7 +49,7 @@ export interface Mount<Events extends EventMap> {
    */
   reportMiss(headers: IncomingDelivery["headers"], url: string, own?: string): void;
   /** Prints a line for the operator, once a minute for each name. */
-  warn(name: string, text: string): void;
+  warn(name: "claims", text: string): void;
   /** Returns a reply to a request that the receiver never gets, and tells the operator why. */
   refuse(code: ErrorCode, reason: string): Reply;
 }

@@ -1,3 +1,5 @@
+import { docsAddress } from "../docs.js";
+import type { ErrorCode } from "../errors.js";
 import { startOf } from "../text/describe.js";
 import { isThenable } from "../values/maybe-promise.js";
 import { RecentMap } from "../values/recent-map.js";
@@ -21,6 +23,26 @@ export interface Logger {
   error(message: string): unknown;
 }
 
+/** The lines that are not about the code of a reply. Each has a heading in `docs/reference/errors.md`. */
+export const OTHER_LINES = [
+  "IGNORED",
+  "CLAIM_LOST",
+  "SUBJECT_MISSING",
+  "subjectOf",
+  "orderingKey",
+  "claims",
+  "secret",
+  "tolerance",
+  "observe",
+  "instrumentation",
+  "unserializable",
+  "unreachable",
+  "setup",
+] as const;
+
+/** The subject of a line. In lower case it is an anchor of `docs/reference/errors.md`. */
+export type LineName = ErrorCode | (typeof OTHER_LINES)[number];
+
 /** Prints lines for the operator. */
 export interface Log {
   /**
@@ -28,11 +50,11 @@ export interface Log {
    *
    * @param kind Such as the kind of an error, so that one kind does not hide another.
    */
-  (name: string, text: string, kind?: string): void;
+  (name: LineName, text: string, kind?: string): void;
   /** Returns whether a line under this name may be printed now. If so, it also starts the minute of this name. */
   isDue(name: string): boolean;
   /** Prints a line without the limit. Call it after `isDue` returned true. */
-  print(name: string, text: string): void;
+  print(name: LineName, text: string): void;
 }
 
 /** The lines about a sender's mistake or an attack. All other lines need the operator. */
@@ -59,8 +81,11 @@ export function createLog(subject: string, logger?: Logger): Log {
     loggedAt.set(name, now);
     return true;
   };
-  const print = (name: string, text: string) => {
-    const line = `crowdhook: ${subject}: ${name}: ${text}`;
+  const print = (name: LineName, text: string) => {
+    // At the end of the first line, in front of the stack of an error.
+    const [first = "", ...rest] = text.split("\n");
+    const page = docsAddress("reference/errors", name.toLowerCase());
+    const line = [`crowdhook: ${subject}: ${name}: ${first} [${page}]`, ...rest].join("\n");
     try {
       if (logger === undefined) return console.error(line);
       const written: unknown = WARNINGS.has(name) ? logger.warn(line) : logger.error(line);
@@ -70,7 +95,7 @@ export function createLog(subject: string, logger?: Logger): Log {
       // Apps replace console, and a failing log must not fail a delivery.
     }
   };
-  const log = (name: string, text: string, kind?: string) => {
+  const log = (name: LineName, text: string, kind?: string) => {
     if (isDue(kind === undefined ? name : `${name} ${kind}`)) print(name, text);
   };
   return Object.assign(log, { isDue, print });
