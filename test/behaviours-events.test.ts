@@ -114,7 +114,7 @@ describe.each(TARGETS)("$name: events", (target) => {
   });
 
   test.each([
-    ["an Error", new Error("hunter2"), /Error: hunter2\n {4,}at .*behaviours-events/],
+    ["an Error", new Error("hunter2"), /Error: hunter2 \[docs.*\]\n {4,}at .*behaviours-events/],
     ["a string", "hunter2", /hunter2$/],
     ["undefined", undefined, /undefined$/],
     ["a frozen object", Object.freeze({ secret: "hunter2" }), /\[object Object\]$/],

@@ -13,6 +13,8 @@ export default defineConfig({
   title: "crowdhook",
   description: "Receives webhooks from crowdsourcing platforms: verified, typed, handled once.",
   lang: "en",
+  // Else browsers ask for /favicon.ico.
+  head: [["link", { rel: "icon", href: "data:," }]],
   srcDir: ".tmp-pages",
   outDir: "dist",
   cacheDir: ".tmp-cache",
@@ -28,7 +30,23 @@ export default defineConfig({
       items: items(part),
     })),
     outline: { level: [2, 3] },
-    search: { provider: "local", options: { detailedView: true } },
+    search: {
+      provider: "local",
+      options: {
+        detailedView: true,
+        // Runs in the reader's browser, so it refers to nothing outside. A guide answers more than a type.
+        miniSearch: {
+          searchOptions: {
+            boostDocument: (id: string) =>
+              /^\/(guides|start|operate)\/|^\/reference\/errors/.test(id)
+                ? 3
+                : /^\/reference\/(api|packages)\//.test(id)
+                  ? 0.3
+                  : 1,
+          },
+        },
+      },
+    },
     docFooter: { prev: false, next: false },
   },
 });

@@ -117,7 +117,7 @@ describe("time limit", () => {
     await vi.advanceTimersByTimeAsync(0);
     expect(log).toHaveBeenCalledTimes(2);
     expect(log.mock.lastCall?.join()).toMatch(
-      /EVENT_FAILED: event "late".*Error: too late\n {4,}at .*time-limit\.test/,
+      /EVENT_FAILED: event "late".*Error: too late \[docs.*\]\n {4,}at .*time-limit\.test/,
     );
   });
 
