@@ -115,9 +115,9 @@ describe.each(TARGETS)("$name: events", (target) => {
 
   test.each([
     ["an Error", new Error("hunter2"), /Error: hunter2 \[docs.*\]\n {4,}at .*behaviours-events/],
-    ["a string", "hunter2", /hunter2$/],
-    ["undefined", undefined, /undefined$/],
-    ["a frozen object", Object.freeze({ secret: "hunter2" }), /\[object Object\]$/],
+    ["a string", "hunter2", /hunter2 \[docs.*\]$/],
+    ["undefined", undefined, /undefined \[docs.*\]$/],
+    ["a frozen object", Object.freeze({ secret: "hunter2" }), /\[object Object\] \[docs.*\]$/],
   ])(
     "listener that throws or rejects with %s fails the event, and only the log quotes the error",
     async (_, value, description) => {
