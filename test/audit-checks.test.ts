@@ -151,6 +151,7 @@ describe("CHECKS", () => {
       "SENDERS from @crowdhook/core/testing",
       "createHider from @crowdhook/core/internal",
       "describeValue from @crowdhook/core/internal",
+      "docsAddress from @crowdhook/core/internal",
       "escapeControls from @crowdhook/core/internal",
       "escapeControlsInJson from @crowdhook/core/internal",
       "toAscii from @crowdhook/core/inspect",
