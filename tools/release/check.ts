@@ -126,7 +126,7 @@ async function check(): Promise<void> {
   }
   const missing = missingAddresses();
   if (missing.length > 0) {
-    console.log(`A release still needs ${missing.join(", ")} in tools/release/addresses.json.`);
+    console.log(`A release still needs ${missing.join(", ")}.`);
   }
 }
 

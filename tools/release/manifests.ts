@@ -13,6 +13,8 @@ export interface Package {
 }
 
 const ADDRESSES = join(import.meta.dirname, "addresses.json");
+/** Log lines and the audit take the address of their page from here. */
+const DOCS = join(import.meta.dirname, "../../packages/core/src/docs.ts");
 
 /** Returns the packages that are published from a copy of the repository. */
 export function packagesIn(root: string): Package[] {
@@ -22,10 +24,15 @@ export function packagesIn(root: string): Package[] {
   });
 }
 
-/** Returns the names of the addresses that nobody has filled in. */
+/** Returns the addresses that nobody has filled in, each with its file. */
 export function missingAddresses(): string[] {
   const addresses: Record<string, string> = JSON.parse(readFileSync(ADDRESSES, "utf8"));
-  return Object.keys(addresses).filter((name) => !addresses[name]);
+  const missing = Object.keys(addresses)
+    .filter((name) => !addresses[name])
+    .map((name) => `${name} in tools/release/addresses.json`);
+  const { homepage } = addresses;
+  const isInCode = !homepage || readFileSync(DOCS, "utf8").includes(`"${homepage}`);
+  return isInCode ? missing : [...missing, `${homepage} in packages/core/src/docs.ts`];
 }
 
 /** Writes the addresses that are filled in into every manifest. */

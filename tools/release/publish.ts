@@ -7,9 +7,7 @@ const root = join(import.meta.dirname, "../..");
 
 const missing = missingAddresses();
 if (missing.length > 0) {
-  throw new Error(
-    `No release without addresses. Fill in ${missing.join(", ")} in tools/release/addresses.json.`,
-  );
+  throw new Error(`No release without addresses. Fill in ${missing.join(", ")}.`);
 }
 const tag = process.env.GITHUB_REF_NAME;
 const [first] = packagesIn(root);
