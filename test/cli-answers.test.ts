@@ -4,8 +4,15 @@ import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { prolificEvent, signProlific, signToloka, tolokaEvent } from "@crowdhook/core/testing";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
-import { createApp } from "../examples/express/app.js";
-import { jsonOf, linesOf, PROLIFIC_SECRET, SECRETS, TOLOKA_SECRET, useCli } from "./cli-fixture.js";
+import {
+  jsonOf,
+  linesOf,
+  PROLIFIC_SECRET,
+  SECRETS,
+  TOLOKA_SECRET,
+  useCli,
+  webhookApp,
+} from "./cli-fixture.js";
 
 const { listening, path, run, serve } = useCli();
 
@@ -122,7 +129,7 @@ describe("send says of a refusal whether the secret is the cause", () => {
   });
 
   test("when the clocks differ, the secret is right", async () => {
-    const { app } = createApp(TOLOKA_SECRET, { log: () => {}, clock: () => Date.now() - 7_200_000 });
+    const app = webhookApp(TOLOKA_SECRET, { clock: () => Date.now() - 7_200_000 });
     onTestFinished(() => void vi.restoreAllMocks());
     vi.spyOn(console, "error").mockImplementation(() => {});
     const { stdout } = await send(await serve(app));

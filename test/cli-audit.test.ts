@@ -2,8 +2,7 @@ import { readFileSync } from "node:fs";
 import { CHECKS } from "@crowdhook/audit";
 import { prolificWebhook, tolokaWebhook } from "@crowdhook/node";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { createApp } from "../examples/express/app.js";
-import { jsonOf, PROLIFIC_SECRET, SECRETS, TOLOKA_SECRET, useCli } from "./cli-fixture.js";
+import { jsonOf, PROLIFIC_SECRET, SECRETS, TOLOKA_SECRET, useCli, webhookApp } from "./cli-fixture.js";
 
 const { path, run, serve } = useCli();
 
@@ -15,7 +14,7 @@ describe("audit", () => {
   /** Starts an app with a report route. A broken one accepts unsigned deliveries. */
   async function app({ isBroken = false } = {}): Promise<string> {
     const handled: string[] = [];
-    const { app } = createApp(TOLOKA_SECRET, { prolificSecret: PROLIFIC_SECRET, log: () => {} });
+    const app = webhookApp(TOLOKA_SECRET);
     const receivers = [
       tolokaWebhook([TOLOKA_SECRET, "toloka-0ther"], { path: "/hooks/toloka" }),
       prolificWebhook(PROLIFIC_SECRET, { path: "/hooks/prolific" }),

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { prolific } from "@crowdhook/core/prolific";
 import { toloka } from "@crowdhook/core/toloka";
+import { prolificWebhook, tolokaWebhook } from "@crowdhook/node";
 import { afterAll, afterEach, beforeEach, expect } from "vitest";
 import { BIN, type Ended, type Running, type RunOptions, start } from "./cli-process.js";
 
@@ -79,6 +80,19 @@ export function useCli() {
 async function closeServer(server: http.Server): Promise<void> {
   server.closeAllConnections();
   await new Promise((resolve) => server.close(resolve));
+}
+
+/** Returns an app with the webhooks of both providers. Their listeners take every event. */
+export function webhookApp(
+  tolokaSecret: string,
+  options: { clock?: () => number } = {},
+): http.RequestListener {
+  const toloka = tolokaWebhook(tolokaSecret, options);
+  const prolific = prolificWebhook(PROLIFIC_SECRET, options);
+  for (const webhook of [toloka, prolific]) webhook.onAny(() => {});
+  return (request, response) => {
+    void (request.url === "/prolific-webhook" ? prolific : toloka)(request, response);
+  };
 }
 
 export const jsonOf = ({ stdout }: { readonly stdout: string }) => JSON.parse(stdout);

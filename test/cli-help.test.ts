@@ -1,8 +1,15 @@
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { SENDERS } from "@crowdhook/core/testing";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
-import { createApp } from "../examples/express/app.js";
-import { API_KEY, PROLIFIC_SECRET, SECRETS, TOLOKA_SECRET, useCli, vector } from "./cli-fixture.js";
+import {
+  API_KEY,
+  PROLIFIC_SECRET,
+  SECRETS,
+  TOLOKA_SECRET,
+  useCli,
+  vector,
+  webhookApp,
+} from "./cli-fixture.js";
 import { BIN, start } from "./cli-process.js";
 
 const { path, run, serve, track } = useCli();
@@ -138,8 +145,7 @@ describe("the example in the help of", () => {
       body,
     };
     writeFileSync(path("deliveries/2026-01-01T12-00-00.000Z-0001.json"), JSON.stringify(stored));
-    const { app } = createApp(secret, { prolificSecret: PROLIFIC_SECRET, log: () => {} });
-    const url = await serve(app);
+    const url = await serve(webhookApp(secret));
     const api = await serve((request, response) => {
       const success = JSON.stringify({
         success: true,

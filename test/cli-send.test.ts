@@ -1,6 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { createApp } from "../examples/express/app.js";
-import { jsonOf, linesOf, TOLOKA_SECRET, useCli } from "./cli-fixture.js";
+import { jsonOf, linesOf, TOLOKA_SECRET, useCli, webhookApp } from "./cli-fixture.js";
 
 const { listening, run, serve } = useCli();
 
@@ -38,8 +37,7 @@ describe("send", () => {
   });
 
   test("counts 1,000 deliveries, and keeps to --rate", async () => {
-    const { app } = createApp(TOLOKA_SECRET, { log: () => {} });
-    const url = `${await serve(app)}/toloka-webhook`;
+    const url = `${await serve(webhookApp(TOLOKA_SECRET))}/toloka-webhook`;
     const sent = await run(["send", "ASSIGNMENT_SUBMITTED", "--to", url, "--count", "1000", "--json"]);
     expect(sent.code).toBe(0);
     const result = jsonOf(sent);

@@ -1,6 +1,6 @@
 import { type ChildProcessByStdio, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import http from "node:http";
 import net from "node:net";
 import { tmpdir } from "node:os";
@@ -22,16 +22,8 @@ import { redisMissing, redisServer } from "./redis-server.js";
 
 const EXAMPLES = fileURLToPath(new URL("../examples", import.meta.url));
 
-interface Vector {
-  readonly name: string;
-  readonly secret: string;
-  readonly header: string;
-  readonly body: string;
-}
-const vectors: { valid: Vector[] } = JSON.parse(
-  readFileSync(new URL("vectors/toloka.json", import.meta.url), "utf8"),
-);
-const documented = vectors.valid.find(({ name }) => name === "documentation-example");
+const secret = "12345";
+const ENV = { ...process.env, PORT: "0", TOLOKA_SECRET: secret, PROLIFIC_SECRET: secret };
 
 type Child = ChildProcessByStdio<null, Readable, null>;
 const children: Child[] = [];
@@ -43,14 +35,7 @@ afterEach(() => {
 async function start(example: string, env: NodeJS.ProcessEnv = {}, program = "server.ts") {
   const child: Child = spawn(process.execPath, ["--import", "tsx", program], {
     cwd: `${EXAMPLES}/${example}`,
-    env: {
-      ...process.env,
-      PORT: "0",
-      TOLOKA_SECRET: documented?.secret,
-      PROLIFIC_SECRET: documented?.secret,
-      TOLERANCE: "1e9",
-      ...env,
-    },
+    env: { ...ENV, ...env },
     stdio: ["ignore", "pipe", "inherit"],
   });
   children.push(child);
@@ -88,23 +73,25 @@ async function answerTo(request: http.ClientRequest): Promise<http.IncomingMessa
 
 const submitted = (assignment: string) =>
   signToloka({
-    secret: documented?.secret ?? "",
+    secret,
     events: [tolokaEvent("ASSIGNMENT_SUBMITTED", { assignment_id: assignment })],
   });
 
 describe.for(["express", "fastify", "koa", "node", "fetch"])("examples/%s", (example) => {
-  test("handles the documented example once, beside Prolific's and a JSON route of its own", async () => {
+  test("handles each event of both providers once, and answers its own JSON route", async () => {
     const { child, origin, printed, exited } = await start(example);
     const send = async (path: string, headers: Record<string, string>, body: string) => {
       const response = await fetch(`${origin}${path}`, { method: "POST", headers, body: Buffer.from(body) });
       return { status: response.status, reply: await response.json() };
     };
     const counts = { handled: 0, ignored: 0, duplicate: 0, failed: 0, busy: 0, unrecognized: 0 };
-    const { header = "", body = "", secret = "" } = documented ?? {};
-    const json = { "content-type": "application/json" };
-    const sendDocumented = () => send("/toloka-webhook", { ...json, "toloka-signature": header }, body);
-    expect(await sendDocumented()).toEqual({ status: 200, reply: { ...counts, handled: 1 } });
-    expect(await sendDocumented()).toEqual({ status: 200, reply: { ...counts, duplicate: 1 } });
+    const toloka = signToloka({
+      secret,
+      events: [tolokaEvent("POOL_CLOSED"), tolokaEvent("ASSIGNMENT_APPROVED")],
+    });
+    const sendToloka = () => send("/toloka-webhook", toloka.headers, toloka.body);
+    expect(await sendToloka()).toEqual({ status: 200, reply: { ...counts, handled: 2 } });
+    expect(await sendToloka()).toEqual({ status: 200, reply: { ...counts, duplicate: 2 } });
 
     const prolific = signProlific({ secret, event: prolificEvent("submission.status.change") });
     expect(await send("/prolific-webhook", prolific.headers, prolific.body)).toEqual({
@@ -112,6 +99,7 @@ describe.for(["express", "fastify", "koa", "node", "fetch"])("examples/%s", (exa
       reply: { ...counts, handled: 1 },
     });
 
+    const json = { "content-type": "application/json" };
     expect(await send("/echo", json, '{"its": "own"}')).toEqual({
       status: 200,
       reply: { echo: { its: "own" } },
@@ -119,7 +107,11 @@ describe.for(["express", "fastify", "koa", "node", "fetch"])("examples/%s", (exa
 
     child.kill("SIGTERM");
     expect(await exited).toEqual([0, null]);
-    expect(printed).toEqual(["ASSIGNMENT_APPROVED assignment-1", "submission.status.change submission-1"]);
+    expect(printed.sort()).toEqual([
+      "ASSIGNMENT_APPROVED assignment-1",
+      "POOL_CLOSED pool-1 MANUAL",
+      "submission.status.change submission-1",
+    ]);
   });
 
   test("answers on SIGTERM, under load, all that it accepted, and ends at once after that", async () => {
@@ -197,18 +189,20 @@ describe.for(["express", "fastify", "koa", "node", "fetch"])("examples/%s", (exa
     expect(printed.sort()).toEqual(answered.map((assignment) => `ASSIGNMENT_SUBMITTED ${assignment}`).sort());
   });
 
-  test("does not start without a secret, and says so", async () => {
-    const run = promisify(execFile)(process.execPath, ["--import", "tsx", "server.ts"], {
-      cwd: `${EXAMPLES}/${example}`,
-      env: { ...process.env, PORT: "0", TOLOKA_SECRET: undefined },
-    });
-    const failure = await run.catch((error: unknown) => error);
-    expect(failure).toMatchObject({ code: 1, stderr: expect.stringContaining("The secret is undefined") });
-  });
+  test.for(["TOLOKA_SECRET", "PROLIFIC_SECRET"])(
+    "does not start without %s, and says so",
+    async (missing) => {
+      const run = promisify(execFile)(process.execPath, ["--import", "tsx", "server.ts"], {
+        cwd: `${EXAMPLES}/${example}`,
+        env: { ...ENV, [missing]: undefined },
+      });
+      const failure = await run.catch((error: unknown) => error);
+      expect(failure).toMatchObject({ code: 1, stderr: expect.stringContaining("secret is undefined") });
+    },
+  );
 });
 
 describe("what is observed", () => {
-  const secret = documented?.secret ?? "";
   /** Handled, a duplicate, forged, failing because its data does not fit, and of a type that is new. */
   async function sendFive(origin: string) {
     const handled = signToloka({

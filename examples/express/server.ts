@@ -1,19 +1,22 @@
-import { shutdownGracefully, trackReplies } from "@crowdhook/express";
-import { createApp } from "./app.js";
+import type { AddressInfo } from "node:net";
+import { ASSIGNMENT_EVENT_TYPES } from "@crowdhook/core/toloka";
+import { prolificWebhook, shutdownGracefully, tolokaWebhook, trackReplies } from "@crowdhook/express";
+import express from "express";
 
-// TOLERANCE is in seconds. A large one accepts old deliveries, such as the example in Toloka's
-// documentation. It also accepts replayed deliveries, so never use a large one in production.
-const { PORT = "3000", TOLERANCE = "300", TOLOKA_SECRET, PROLIFIC_SECRET: prolificSecret } = process.env;
+const { PORT = "3000", TOLOKA_SECRET, PROLIFIC_SECRET } = process.env;
+const toloka = tolokaWebhook(TOLOKA_SECRET);
+toloka.on("POOL_CLOSED", ({ type, data }) => console.log(type, data.pool_id, data.close_reason));
+toloka.on(ASSIGNMENT_EVENT_TYPES, ({ type, data }) => console.log(type, data.assignment_id));
+toloka.onError((error, { type, id }) => console.error("failed", type, id, error));
+const prolific = prolificWebhook(PROLIFIC_SECRET);
+prolific.on("submission.status.change", ({ type, data }) => console.log(type, data.resource_id));
 
-const { app, receivers } = createApp(TOLOKA_SECRET, { prolificSecret, tolerance: Number(TOLERANCE) });
+// The webhooks come first: express.json() would use up the signed bytes.
+const app = express().use(toloka).use(prolific).use(express.json());
+app.post("/echo", (request, response) => void response.json({ echo: request.body }));
+
 const server = trackReplies(app.listen(Number(PORT), "127.0.0.1"));
-
-server.on("listening", () => {
-  const address = server.address();
-  console.log(`Listening on http://127.0.0.1:${typeof address === "object" ? address?.port : PORT}`);
-});
-
-/** Answers the deliveries in flight. Then nothing holds the process, and it ends by itself. */
-const stop = () => void shutdownGracefully(server, receivers, { timeout: 20 });
-process.once("SIGINT", stop);
-process.once("SIGTERM", stop);
+const port = () => (server.address() as AddressInfo).port;
+server.on("listening", () => console.log(`Listening on http://127.0.0.1:${port()}`));
+const stop = () => void shutdownGracefully(server, [toloka, prolific], { timeout: 20 });
+process.once("SIGINT", stop).once("SIGTERM", stop);

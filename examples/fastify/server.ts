@@ -1,17 +1,20 @@
-import { shutdownGracefully, trackReplies } from "@crowdhook/fastify";
-import { createApp } from "./app.js";
+import { ASSIGNMENT_EVENT_TYPES } from "@crowdhook/core/toloka";
+import { prolificWebhook, shutdownGracefully, tolokaWebhook, trackReplies } from "@crowdhook/fastify";
+import fastify from "fastify";
 
-// TOLERANCE is in seconds. A large one accepts old deliveries, such as the example in Toloka's
-// documentation. It also accepts replayed deliveries, so never use a large one in production.
-const { PORT = "3000", TOLERANCE = "300", TOLOKA_SECRET, PROLIFIC_SECRET: prolificSecret } = process.env;
-
-const { app, receivers } = await createApp(TOLOKA_SECRET, { prolificSecret, tolerance: Number(TOLERANCE) });
+const { PORT = "3000", TOLOKA_SECRET, PROLIFIC_SECRET } = process.env;
+const app = fastify();
+await app.register(tolokaWebhook, { secret: TOLOKA_SECRET });
+app.toloka.on("POOL_CLOSED", ({ type, data }) => console.log(type, data.pool_id, data.close_reason));
+app.toloka.on(ASSIGNMENT_EVENT_TYPES, ({ type, data }) => console.log(type, data.assignment_id));
+app.toloka.onError((error, { type, id }) => console.error("failed", type, id, error));
+await app.register(prolificWebhook, { secret: PROLIFIC_SECRET });
+app.prolific.on("submission.status.change", ({ type, data }) => console.log(type, data.resource_id));
+app.post("/echo", async (request) => ({ echo: request.body }));
 
 trackReplies(app.server);
-// Answers the deliveries in flight. Then nothing holds the process, and it ends by itself.
-app.addHook("preClose", () => shutdownGracefully(app.server, receivers, { timeout: 20 }));
+const webhooks = [app.toloka, app.prolific];
+app.addHook("preClose", () => shutdownGracefully(app.server, webhooks, { timeout: 20 }));
 const stop = () => void app.close();
-process.once("SIGINT", stop);
-process.once("SIGTERM", stop);
-
+process.once("SIGINT", stop).once("SIGTERM", stop);
 console.log(`Listening on ${await app.listen({ host: "127.0.0.1", port: Number(PORT) })}`);

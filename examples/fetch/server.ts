@@ -1,27 +1,29 @@
 import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { shutdownGracefully, trackReplies } from "@crowdhook/core/adapter";
+import { ASSIGNMENT_EVENT_TYPES } from "@crowdhook/core/toloka";
+import { prolificWebhook, tolokaWebhook } from "@crowdhook/fetch";
 import { getRequestListener } from "@hono/node-server";
-import { createApp } from "./app.js";
+import { Hono } from "hono";
 
-// TOLERANCE is in seconds. A large one accepts old deliveries, such as the example in Toloka's
-// documentation. It also accepts replayed deliveries, so never use a large one in production.
-const { PORT = "3000", TOLERANCE = "300", TOLOKA_SECRET, PROLIFIC_SECRET: prolificSecret } = process.env;
+const { PORT = "3000", TOLOKA_SECRET, PROLIFIC_SECRET } = process.env;
+// Without a secret the fetch webhooks do not throw but answer 503, because builds run without secrets.
+if (!TOLOKA_SECRET || !PROLIFIC_SECRET)
+  throw new Error("A secret is undefined. Set TOLOKA_SECRET and PROLIFIC_SECRET.");
+const toloka = tolokaWebhook(TOLOKA_SECRET);
+toloka.on("POOL_CLOSED", ({ type, data }) => console.log(type, data.pool_id, data.close_reason));
+toloka.on(ASSIGNMENT_EVENT_TYPES, ({ type, data }) => console.log(type, data.assignment_id));
+toloka.onError((error, { type, id }) => console.error("failed", type, id, error));
+const prolific = prolificWebhook(PROLIFIC_SECRET);
+prolific.on("submission.status.change", ({ type, data }) => console.log(type, data.resource_id));
 
-// The webhook finds out at its first delivery, because builds import apps where no secret is set.
-if (TOLOKA_SECRET === undefined) {
-  throw new TypeError("The secret is undefined. Set the environment variable TOLOKA_SECRET.");
-}
+const app = new Hono();
+app.all("/toloka-webhook", (context) => toloka(context.req.raw));
+app.all("/prolific-webhook", (context) => prolific(context.req.raw));
+app.post("/echo", async (context) => context.json({ echo: await context.req.json() }));
 
-const { app, receivers } = createApp(TOLOKA_SECRET, { prolificSecret, tolerance: Number(TOLERANCE) });
 const server = trackReplies(createServer(getRequestListener(app.fetch)));
-server.listen(Number(PORT), "127.0.0.1");
-
-server.on("listening", () => {
-  const address = server.address();
-  console.log(`Listening on http://127.0.0.1:${typeof address === "object" ? address?.port : PORT}`);
-});
-
-/** Answers the deliveries in flight. Then nothing holds the process, and it ends by itself. */
-const stop = () => void shutdownGracefully(server, receivers, { timeout: 20 });
-process.once("SIGINT", stop);
-process.once("SIGTERM", stop);
+const port = () => (server.address() as AddressInfo).port;
+server.listen(Number(PORT), "127.0.0.1", () => console.log(`Listening on http://127.0.0.1:${port()}`));
+const stop = () => void shutdownGracefully(server, [toloka, prolific], { timeout: 20 });
+process.once("SIGINT", stop).once("SIGTERM", stop);

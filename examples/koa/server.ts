@@ -1,19 +1,25 @@
-import { shutdownGracefully, trackReplies } from "@crowdhook/koa";
-import { createApp } from "./app.js";
+import type { AddressInfo } from "node:net";
+import { ASSIGNMENT_EVENT_TYPES } from "@crowdhook/core/toloka";
+import { prolificWebhook, shutdownGracefully, tolokaWebhook, trackReplies } from "@crowdhook/koa";
+import { bodyParser } from "@koa/bodyparser";
+import Koa from "koa";
 
-// TOLERANCE is in seconds. A large one accepts old deliveries, such as the example in Toloka's
-// documentation. It also accepts replayed deliveries, so never use a large one in production.
-const { PORT = "3000", TOLERANCE = "300", TOLOKA_SECRET, PROLIFIC_SECRET: prolificSecret } = process.env;
+const { PORT = "3000", TOLOKA_SECRET, PROLIFIC_SECRET } = process.env;
+const toloka = tolokaWebhook(TOLOKA_SECRET);
+toloka.on("POOL_CLOSED", ({ type, data }) => console.log(type, data.pool_id, data.close_reason));
+toloka.on(ASSIGNMENT_EVENT_TYPES, ({ type, data }) => console.log(type, data.assignment_id));
+toloka.onError((error, { type, id }) => console.error("failed", type, id, error));
+const prolific = prolificWebhook(PROLIFIC_SECRET);
+prolific.on("submission.status.change", ({ type, data }) => console.log(type, data.resource_id));
 
-const { app, receivers } = createApp(TOLOKA_SECRET, { prolificSecret, tolerance: Number(TOLERANCE) });
-const server = trackReplies(app.listen(Number(PORT), "127.0.0.1"));
-
-server.on("listening", () => {
-  const address = server.address();
-  console.log(`Listening on http://127.0.0.1:${typeof address === "object" ? address?.port : PORT}`);
+// The webhooks come first: the body parser would use up the signed bytes.
+const app = new Koa().use(toloka).use(prolific).use(bodyParser());
+app.use((ctx) => {
+  if (ctx.method === "POST" && ctx.path === "/echo") ctx.body = { echo: ctx.request.body };
 });
 
-/** Answers the deliveries in flight. Then nothing holds the process, and it ends by itself. */
-const stop = () => void shutdownGracefully(server, receivers, { timeout: 20 });
-process.once("SIGINT", stop);
-process.once("SIGTERM", stop);
+const server = trackReplies(app.listen(Number(PORT), "127.0.0.1"));
+const port = () => (server.address() as AddressInfo).port;
+server.on("listening", () => console.log(`Listening on http://127.0.0.1:${port()}`));
+const stop = () => void shutdownGracefully(server, [toloka, prolific], { timeout: 20 });
+process.once("SIGINT", stop).once("SIGTERM", stop);
