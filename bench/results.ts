@@ -93,9 +93,7 @@ function markdown(head: readonly string[], rows: Table["rows"]): string {
 
 function summaryOf(sections: readonly Section[]): string {
   const now = new Map(sections.flatMap(({ figures }) => Object.entries(figures)));
-  const before: { taken: string; figures: Record<string, number> } = JSON.parse(
-    readFileSync(BEFORE, "utf8"),
-  );
+  const before: { taken: string; figures: Record<string, number> } = JSON.parse(readFileSync(BEFORE, "utf8"));
   return [
     `"Before" is ${before.taken}. "Now" is the run that the part's section names.`,
     ...SUMMARY.flatMap(({ title, reading, figures }) => [
