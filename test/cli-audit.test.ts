@@ -69,6 +69,7 @@ describe("audit", () => {
       why       Otherwise anyone without the secret can have an event handled.
       expected  a refusal, not 2xx
       seen      200, \uFFFD[2Jwelcome
+      page      docs/audit/checks.md#signature-missing
 
 time
   ✓ time-old `);
