@@ -1,12 +1,7 @@
-import { createApp } from "./app.js";
-
-const { TOLOKA_SECRET, PROLIFIC_SECRET: prolificSecret, REDIS_URL: redisUrl } = process.env;
-
-const { sink, work } = createApp(TOLOKA_SECRET, { prolificSecret, redisUrl });
-/** Begins no more; what was begun is handled to its end, and that is stored. Then the process ends by itself. */
-const stop = () => sink.close();
-process.once("SIGINT", stop);
-process.once("SIGTERM", stop);
+import { sink, work } from "./app.js";
 
 work();
 console.log("Working");
+// Waits for the listeners that are running. Then nothing holds the process, and it ends.
+const stop = () => void sink.close();
+process.once("SIGINT", stop).once("SIGTERM", stop);

@@ -1,15 +1,10 @@
-import { createApp } from "./app.js";
+import { sink, work } from "./app.js";
 
-const { TOLOKA_SECRET, PROLIFIC_SECRET: prolificSecret, DATABASE_URL: databaseUrl } = process.env;
-if (databaseUrl === undefined) {
-  throw new Error("Set DATABASE_URL. Without one, server.ts works, too: one process has the folder.");
+if (process.env.DATABASE_URL === undefined) {
+  throw new Error("Set DATABASE_URL. Without it, server.ts alone opens the folder and runs the listeners.");
 }
-
-const { sink, work } = createApp(TOLOKA_SECRET, { prolificSecret, databaseUrl });
-/** Begins no more; what was begun is handled to its end, and that is stored. Then the process ends by itself. */
-const stop = () => sink.close();
-process.once("SIGINT", stop);
-process.once("SIGTERM", stop);
-
 work();
 console.log("Working");
+// Waits for the listeners that are running. Then nothing holds the process, and it ends.
+const stop = () => void sink.close();
+process.once("SIGINT", stop).once("SIGTERM", stop);
