@@ -7,7 +7,5 @@ toloka.on("POOL_CLOSED", ({ type, data }) => print(`${type} ${data.pool_id}, ${d
 toloka.on("ASSIGNMENT_APPROVED", ({ type, data }) => print(`${type} ${data.assignment_id}`));
 toloka.onUnrecognized(({ type }) => print(`unrecognized ${type}`));
 const prolific = prolificWebhook(secret, { clock });
-prolific.on("submission.status.change", ({ type, data }) =>
-  print(`${type} ${data.resource_id}, ${data.status}`),
-);
+prolific.on("submission.status.change", ({ type, data }) => print(`${type} ${data.resource_id}`));
 export const app = express().use(toloka).use(prolific);

@@ -79,7 +79,7 @@ const GENUINE: readonly Sending[] = [
     path: "/prolific-webhook",
     delivery: submitted,
     answer: "200 1 handled",
-    lines: ["submission.status.change submission-1, AWAITING REVIEW"],
+    lines: ["submission.status.change submission-1"],
   },
 ];
 
