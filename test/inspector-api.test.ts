@@ -162,9 +162,10 @@ describe("failed events of a sink", () => {
     const { failed, sink: durable } = sink();
     const app = await inspectedApp({ sinks: [durable] });
     const listed = await json(app.call("GET", "sinks/0?provider=toloka&type=POOL_CLOSED"));
-    expect(failed).toHaveBeenCalledWith({ provider: "toloka", type: "POOL_CLOSED", limit: 200 });
+    expect(failed).toHaveBeenCalledWith({ provider: "toloka", type: "POOL_CLOSED", limit: 201 });
     expect(listed).toEqual({
       blockedKeys: ["pool_id:1"],
+      hasMore: false,
       failed: ["1", "2"].map((id) => ({
         id: `toloka:${id}`,
         provider: "toloka",
