@@ -82,6 +82,13 @@ describe("pgBossSink on PGlite", () => {
     expect(notifying()).toEqual([]);
   }, 60_000);
 
+  test("more than ten sinks share the folder without a warning of Node", async () => {
+    const warned = vi.spyOn(process, "emitWarning");
+    for (let i = 0; i < 11; i++) await open({ dataDir }).ready();
+    expect(warned.mock.calls.filter(([warning]) => /MaxListeners/.test(String(warning)))).toEqual([]);
+    warned.mockRestore();
+  });
+
   test("a second process gets an error while the folder is in use, and opens it afterwards", async () => {
     const first = open({ dataDir });
     expect(await deliver(first, tolokaEvent("POOL_CLOSED"))).toMatchObject({ status: 200 });

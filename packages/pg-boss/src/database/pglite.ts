@@ -55,7 +55,8 @@ function databaseOn(
 ): Database {
   /** The transaction that the running code is part of. */
   const current = new AsyncLocalStorage<{ isOpen: boolean }>();
-  const notifications = new EventEmitter();
+  // Each sink of the folder listens. Node warns of a leak above ten listeners.
+  const notifications = new EventEmitter().setMaxListeners(0);
 
   /** Fails instead of waiting for a transaction that waits for this statement. */
   function requireSession(): void {
