@@ -47,7 +47,8 @@ export function createSender<Events extends EventMap>(
     const id = randomUUID();
     const given = samples[type];
     const documented = typeof given === "function" ? given() : given;
-    const content: Record<string, unknown> = structuredClone({ ...documented, [typeField]: type });
+    // Jest's jsdom lacks structuredClone. A sample is JSON.
+    const content: Record<string, unknown> = JSON.parse(JSON.stringify({ ...documented, [typeField]: type }));
     if (typeof envelope.id === "string") write(content, envelope.id, id);
     const { time } = envelope;
     if (time && "field" in time) write(content, time.field, formatTime(Date.now(), time.format));
