@@ -1,6 +1,9 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
 import net from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 export interface RedisServer {
   readonly url: string;
@@ -36,10 +39,12 @@ export async function freePort(): Promise<number> {
 export async function redisServer(need: "any" | "own" = "any", ...args: string[]): Promise<RedisServer> {
   if (need === "any" && process.env.REDIS_URL) return { url: process.env.REDIS_URL, async close() {} };
   const port = await freePort();
+  // A replica writes the data that it copies into the folder in which it runs.
+  const folder = mkdtempSync(join(tmpdir(), "crowdhook-redis-"));
   let server: ChildProcess;
   const start = async () => {
     const options = ["--port", `${port}`, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", ...args];
-    server = spawn("redis-server", options, { stdio: ["ignore", "pipe", "inherit"] });
+    server = spawn("redis-server", options, { cwd: folder, stdio: ["ignore", "pipe", "inherit"] });
     for await (const line of server.stdout ?? [])
       if (String(line).includes("Ready to accept connections")) break;
   };
@@ -48,6 +53,10 @@ export async function redisServer(need: "any" | "own" = "any", ...args: string[]
     server.kill("SIGKILL");
     await once(server, "exit");
   };
+  const close = async () => {
+    await stop();
+    rmSync(folder, { recursive: true, force: true });
+  };
   await start();
-  return { url: `redis://127.0.0.1:${port}`, control: { port, stop, start }, close: stop };
+  return { url: `redis://127.0.0.1:${port}`, control: { port, stop, start }, close };
 }
