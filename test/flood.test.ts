@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import http from "node:http";
 import { fileURLToPath } from "node:url";
-import { signToloka, tolokaEvent } from "@crowdhook/core/testing";
+import { tolokaEvent } from "@crowdhook/core/testing";
 import { afterEach, describe, expect, test } from "vitest";
 import type { Command, FloodOptions, Told } from "./flood-worker.js";
+import { type Answer, post, SECRET } from "./post.js";
 
-const SECRET = "12345";
 const MAX_IN_FLIGHT = 100;
 /** A body's size in bytes: a flood of them that were kept could not be overlooked. */
 const SIZE = 64 * 1024;
@@ -69,37 +69,10 @@ async function start(): Promise<Server> {
   };
 }
 
-interface Answer {
-  readonly status: number;
-  readonly code: string | undefined;
-  readonly retryAfter: string | undefined;
-}
-
 /** Delivers an event by its id, in a body of some size. */
 function deliver(origin: string, uuid: string, agent: http.Agent, size = SIZE): Promise<Answer> {
-  const { headers, body } = signToloka({
-    secret: SECRET,
-    events: [tolokaEvent("POOL_CLOSED", { uuid, filler: "x".repeat(size) })],
-  });
-  return new Promise((resolve, reject) => {
-    const request = http.request(`${origin}/toloka-webhook`, {
-      method: "POST",
-      agent,
-      headers: { ...headers, "content-length": Buffer.byteLength(body) },
-    });
-    request.on("error", reject);
-    request.on("response", async (response) => {
-      try {
-        let text = "";
-        for await (const chunk of response) text += chunk;
-        const { code } = JSON.parse(text);
-        resolve({ status: response.statusCode ?? 0, code, retryAfter: response.headers["retry-after"] });
-      } catch (error) {
-        reject(error);
-      }
-    });
-    request.end(body);
-  });
+  const event = tolokaEvent("POOL_CLOSED", { uuid, filler: "x".repeat(size) });
+  return post(`${origin}/toloka-webhook`, [event], agent);
 }
 
 /** Calls for each, so many at once: the sender's own memory is no concern of this test. */

@@ -1,17 +1,16 @@
 import http from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
+import { type Answer, post } from "./post.js";
 import { redisMissing } from "./redis-server.js";
 import { seededRandom } from "./seeded-random.js";
 import {
-  type Answer,
   type Delivery,
   ended,
   idsOf,
   inLanes,
   missingFrom,
   newDelivery,
-  post,
   repeatedIn,
   secondsSince,
   shuffled,

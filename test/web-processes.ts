@@ -1,16 +1,14 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import http from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { signToloka, tolokaEvent } from "@crowdhook/core/testing";
+import { tolokaEvent } from "@crowdhook/core/testing";
 import { afterAll, beforeAll } from "vitest";
+import { SECRET } from "./post.js";
 import { type RedisServer, redisServer } from "./redis-server.js";
 import type { Note, WorkerOptions } from "./redis-worker.js";
-
-const SECRET = "12345";
 
 export interface Worker {
   readonly process: ChildProcess;
@@ -20,36 +18,6 @@ export interface Worker {
 export async function ended(child: ChildProcess): Promise<number | null> {
   if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
   return child.exitCode;
-}
-
-export interface Answer {
-  readonly status: number;
-  readonly code?: string;
-  readonly retryAfter: string | undefined;
-}
-
-/** Signs and sends one request. Rejects without a complete answer. */
-export function post(url: string, events: readonly object[], agent: http.Agent): Promise<Answer> {
-  const { method, headers, body } = signToloka({ secret: SECRET, events });
-  return new Promise((resolve, reject) => {
-    const request = http.request(url, {
-      method,
-      agent,
-      headers: { ...headers, "content-length": Buffer.byteLength(body) },
-    });
-    request.on("error", reject);
-    request.on("response", async (response) => {
-      try {
-        let text = "";
-        for await (const chunk of response) text += chunk;
-        const { code } = JSON.parse(text);
-        resolve({ status: response.statusCode ?? 0, code, retryAfter: response.headers["retry-after"] });
-      } catch (error) {
-        reject(error);
-      }
-    });
-    request.end(body);
-  });
 }
 
 /** The journal of a test, in which all processes record what they do. */
