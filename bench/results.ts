@@ -16,7 +16,7 @@ export interface Section {
   /** How, and which side is what. Markdown. */
   readonly method: string;
   readonly tables: readonly Table[];
-  /** By the ids of the summary. */
+  /** The figures for the summary, each under its id there. */
   readonly figures: Readonly<Record<string, number>>;
 }
 

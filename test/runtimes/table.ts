@@ -58,5 +58,9 @@ function lacksOf(runtimes: readonly Runtime[]): string {
   const lines = runtimes.flatMap(({ title, lacks }) =>
     Object.entries(lacks).map(([name, reason]) => `- ${title}: \`${name}\`, for ${reason}.`),
   );
-  return ["What does not hold, and is checked not to, with either provider:", "", ...lines].join("\n");
+  return [
+    "These behaviours do not hold, with either provider. The tests check that they still fail:",
+    "",
+    ...lines,
+  ].join("\n");
 }

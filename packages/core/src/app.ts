@@ -1,6 +1,6 @@
 /**
- * What an app uses beside its adapter. Each adapter exports all of it, so that an app needs one
- * installation, and so that no adapter lacks a type.
+ * The types and functions that an app uses beside its adapter. Each adapter exports all of them, so an
+ * app needs one installation, and no adapter lacks a type.
  */
 
 export type { ClaimStore } from "./claiming/claim-store.js";

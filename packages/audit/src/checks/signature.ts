@@ -152,7 +152,7 @@ export const SIGNATURE_CHECKS: readonly RunnableCheck[] = [
         // Base64 without its padding is still the whole digest, so the padding goes first.
         ...PARTS.map((part) => withDigest((digest) => digest.slice(0, Math.floor(part * digest.length)))),
         withDigest((digest) => digest.replace(/=$/, "").slice(0, -1)),
-        // As long as the whole, for an endpoint that tests the length and compares less.
+        // These keep the length, for an endpoint that tests the length and compares only a part.
         ...PARTS.map((part) =>
           withDigest((digest) => replacedBetween(session, digest, Math.floor(part * digest.length))),
         ),

@@ -60,7 +60,7 @@ export function createClaimKeys(
       const owner = signsEventTypes ? id : `${type}\n${id}`;
       return { key: `${name}/signature:${digest}`, owner, lease: replayable };
     }
-    // By the id, because all events of a delivery have one signature, and a header can have several.
+    // The key is the id: all events of a delivery have one signature, and a header can have several.
     if (signsEventTypes || id === "") return undefined;
     return { key: `${name}/type-of:${id}`, owner: `${type}\n`, lease: replayable };
   }
