@@ -1,5 +1,5 @@
-import { RecentMap } from "../values/recent-map.js";
 import type { Attempt } from "./attempt.js";
+import { DoneKeys } from "./done-keys.js";
 
 /** The least number of done keys that a receiver without a claim store remembers. */
 const REMEMBERED = 50_000;
@@ -17,14 +17,14 @@ export interface ReceiverMemory {
 
 export function createReceiverMemory(): ReceiverMemory {
   const inFlight = new Map<string, Attempt>();
-  const doneUntil = new RecentMap<number>(REMEMBERED);
+  const done = new DoneKeys(REMEMBERED);
   return {
     inFlight: (key) => inFlight.get(key),
-    isDone: (key, now) => now < (doneUntil.get(key) ?? Number.NEGATIVE_INFINITY),
+    isDone: (key, now) => now < (done.until(key) ?? Number.NEGATIVE_INFINITY),
     add: (key, attempt) => void inFlight.set(key, attempt),
     remove(key, until) {
       inFlight.delete(key);
-      if (until !== undefined) doneUntil.set(key, until);
+      if (until !== undefined) done.set(key, until);
     },
   };
 }

@@ -107,3 +107,8 @@ function verifyNow(
   }
   return matches === 1;
 }
+
+/** Returns integers of 32 bits that nobody can guess. */
+export function randomIntegers(count: number): Int32Array {
+  return crypto.webcrypto.getRandomValues(new Int32Array(count));
+}

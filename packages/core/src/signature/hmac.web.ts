@@ -67,3 +67,8 @@ function isEqual(expected: Uint8Array, received: Uint8Array): boolean {
   for (const [at, byte] of expected.entries()) difference |= byte ^ (received[at] as number);
   return difference === 0;
 }
+
+/** Returns integers of 32 bits that nobody can guess. */
+export function randomIntegers(count: number): Int32Array {
+  return crypto.getRandomValues(new Int32Array(count));
+}
