@@ -20,7 +20,7 @@ async function bundle(adapter: string, contents: string): Promise<string> {
 }
 
 /** In bytes, with little room above the largest adapter. Raise it only for something that each user needs. */
-const GZIP_MAX = 28_500;
+const GZIP_MAX = 29_500;
 /** For the check of a definition, in the apps that use it. */
 const CHECK_GZIP_MAX = 1_700;
 
