@@ -64,6 +64,28 @@ test.each(["node", "express", "fastify", "koa", "fetch"])(
   },
 );
 
+// A cold start takes 1 to 2 ms for each file, and the number does not depend on the machine.
+test.each(["node", "express", "fastify", "koa", "fetch"])(
+  "@crowdhook/%s loads at most 10 files, its own and those of core",
+  async (adapter) => {
+    const { metafile } = await build({
+      stdin: { contents: `import "@crowdhook/${adapter}"`, resolveDir: import.meta.dirname },
+      bundle: true,
+      external: ["express", "koa", "fastify", "fastify-plugin"],
+      format: "esm",
+      ignoreAnnotations: true,
+      logLevel: "error",
+      metafile: true,
+      platform: "node",
+      tsconfigRaw: {},
+      write: false,
+    });
+    const files = Object.keys(metafile.inputs).filter((path) => path.includes("dist/"));
+    expect(files.length).toBeGreaterThan(2);
+    expect(files.length).toBeLessThanOrEqual(10);
+  },
+);
+
 test.each([
   { format: "ESM", contents: 'export * from "@crowdhook/core/testing";' },
   { format: "CJS", contents: 'module.exports = require("@crowdhook/core/testing");' },
