@@ -14,12 +14,11 @@ const DAY_MS = 24 * 60 * MINUTE_MS;
 export function parseIsoTime(text: string): Date | undefined {
   if (!ISO_8601.test(text)) return undefined;
   const month = twoDigits(text, 5);
-  const day = twoDigits(text, 8);
   const date = new Date(0);
   // `Date.UTC` would read the years 0 to 99 as 1900 to 1999.
-  date.setUTCFullYear(twoDigits(text, 0) * 100 + twoDigits(text, 2), month - 1, day);
-  // A date that does not exist became another one.
-  if (date.getUTCMonth() !== month - 1 || date.getUTCDate() !== day) return undefined;
+  date.setUTCFullYear(twoDigits(text, 0) * 100 + twoDigits(text, 2), month - 1, twoDigits(text, 8));
+  // A day that the month does not have became one of another month.
+  if (date.getUTCMonth() !== month - 1) return undefined;
   const time = timeOfDay(text);
   const offset = offsetOf(text);
   if (time === undefined || offset === undefined) return undefined;
