@@ -155,7 +155,7 @@ export const TARGETS: readonly Target[] = [
   },
 ];
 
-async function closeFastify(app: ReturnType<typeof fastify>): Promise<void> {
+export async function closeFastify(app: ReturnType<typeof fastify>): Promise<void> {
   app.server.closeAllConnections();
   await app.close();
 }
