@@ -1,6 +1,7 @@
 import type { AuditReport } from "@crowdhook/audit";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { audited, EXAMPLES, HANDLERS, type Handler } from "./audited/handlers.js";
+import { audited } from "./audited/handler.js";
+import { EXAMPLES, handlerNamed } from "./audited/handlers.js";
 
 beforeEach(() => {
   vi.spyOn(console, "error").mockImplementation(() => {});
@@ -8,12 +9,6 @@ beforeEach(() => {
 afterEach(() => {
   vi.restoreAllMocks();
 });
-
-function tolokaHandler(name: string): Handler {
-  const found = HANDLERS.find((handler) => handler.name === name && handler.provider === "toloka");
-  if (!found) throw new Error(`There is no handler ${name}.`);
-  return found;
-}
 
 function failedMusts({ results }: AuditReport): string[] {
   return results.filter(({ level, status }) => level === "MUST" && status === "failed").map(({ id }) => id);
@@ -38,19 +33,19 @@ test("a handler that parses before it verifies loses genuine events and accepts 
   const lost = ["body-indented", "body-escapes", "body-not-ascii", "size-200-kb", "size-4-mb"];
   const accepted = ["signature-other-body", "body-rewritten", "body-decoded", "body-mark-added"];
   const expected = [...SHORT, ...TWICE, ...lost, ...accepted].sort();
-  const report = await audited(tolokaHandler("parsed, then signed"), expected);
+  const report = await audited(handlerNamed("toloka", "parsed, then signed"), expected);
   expect(report.verdict).toBe("unsafe");
   expect(failedMusts(report).sort()).toEqual(expected);
 });
 
 test("a careful handler fails only the MUSTs about short signatures and repeated events", LONG, async () => {
-  const report = await audited(tolokaHandler("by hand, with care"));
+  const report = await audited(handlerNamed("toloka", "by hand, with care"));
   expect(failedMusts(report)).toEqual([...SHORT, ...TWICE]);
   expect(report.results.find(({ id }) => id === "time-old")?.status).toBe("failed");
 });
 
 test("a handler with a Set of ids handles an event again if it is delivered several times at once", async () => {
-  const report = await audited(tolokaHandler("by hand, with a Set"), TWICE);
+  const report = await audited(handlerNamed("toloka", "by hand, with a Set"), TWICE);
   expect(failedMusts(report)).toEqual(["once-concurrent", "end-nothing-twice"]);
 });
 

@@ -3,9 +3,11 @@
 Toloka: `en/api/concepts/authentication.md` of its public repository of documentation, Toloka/docs. It signs
 `ts.v.payload` and compares with `==`. The printed example lacks a line break and does not run.
 Prolific: "Verifying" in its API reference. It signs the timestamp and `json.dumps` of the parsed body.
+CVAT: "Verifying webhook signature" in "Webhooks" of its documentation. It signs the raw body.
 
 The rest is crowdhook's and careful, so that the audit judges these checks: reading and limiting the body,
-parsing the header, and the answers. Neither example mentions the time or repeated events.
+parsing the header and the body, and the answers. No example mentions the time or repeated events. CVAT sends
+no id, so the digest stands for it.
 """
 
 import base64
@@ -21,17 +23,22 @@ LIMIT = 5 * 1024 * 1024
 handled = []
 
 
-def is_from_toloka(headers, text):
+def is_from_toloka(headers, body):
     fields = dict(re.findall(r"(\w+)=(\w+)", headers["Toloka-Signature"]))
-    data = f"{fields['ts']}.{fields['v']}.{text}"
+    data = f"{fields['ts']}.{fields['v']}.{body.decode()}"
     signature = hmac.new(SECRET.encode(), data.encode(), hashlib.sha256).hexdigest()
     return signature == fields["sign"]
 
 
-def is_from_prolific(headers, text):
-    data = headers["X-Prolific-Request-Timestamp"] + json.dumps(json.loads(text))
+def is_from_prolific(headers, body):
+    data = headers["X-Prolific-Request-Timestamp"] + json.dumps(json.loads(body.decode()))
     signature = base64.b64encode(hmac.new(SECRET.encode(), data.encode(), hashlib.sha256).digest())
     return hmac.compare_digest(signature, headers["X-Prolific-Request-Signature"].encode())
+
+
+def is_from_cvat(headers, body):
+    signature = "sha256=" + hmac.new(SECRET.encode(), body, digestmod=hashlib.sha256).hexdigest()
+    return hmac.compare_digest(headers.get("X-Signature-256", ""), signature)
 
 
 def toloka_ids(_headers, text):
@@ -42,9 +49,14 @@ def prolific_ids(headers, text):
     return [headers["X-Event-ID"]] if json.loads(text)["event_type"] else []
 
 
+def cvat_ids(headers, text):
+    return [headers["X-Signature-256"].removeprefix("sha256=")] if json.loads(text)["event"] else []
+
+
 ROUTES = {
     "/toloka-webhook": (is_from_toloka, toloka_ids),
     "/prolific-webhook": (is_from_prolific, prolific_ids),
+    "/cvat-webhook": (is_from_cvat, cvat_ids),
 }
 
 
@@ -60,7 +72,7 @@ class Server(BaseHTTPRequestHandler):
         if len(body) > LIMIT:
             return self.answer(413)
         try:
-            if not is_genuine(self.headers, body.decode()):
+            if not is_genuine(self.headers, body):
                 return self.answer(401)
             ids = ids_of(self.headers, body.decode())
         except Exception:  # a header or a field is missing, or the body is not JSON

@@ -3,8 +3,9 @@ import express from "express";
 import { fieldsOf, type Handle, raw } from "./careful.js";
 
 // `verify` of @octokit/webhooks expects GitHub's scheme: `sha256=` and the hexadecimal HMAC of a text. These
-// handlers pass it the text that Toloka or Prolific sign. Its middleware does not fit, because that signs the
-// body alone. It does not claim to check the time, which GitHub does not send.
+// handlers pass it the text that the provider signs. Its middleware does not fit: it signs the body alone, and
+// requires GitHub's headers with an id and a type. It does not claim to check the time, which GitHub does not
+// send.
 
 export function octokitToloka(secret: string, handle: Handle) {
   const webhooks = new Webhooks({ secret });
@@ -42,6 +43,27 @@ export function octokitProlific(secret: string, handle: Handle) {
     }
     await handle(request.header("x-event-id"));
     return response.sendStatus(200);
+  });
+  return app;
+}
+
+/**
+ * CVAT signs as GitHub does, under another header. The handler is the TypeScript example of GitHub's
+ * documentation, "Validating webhook deliveries", which parses no JSON and does not expect that the header is
+ * missing. CVAT sends no id, so the digest stands for it.
+ */
+export function octokitCvat(secret: string, handle: Handle) {
+  const webhooks = new Webhooks({ secret });
+  const app = express();
+  app.post("/cvat-webhook", express.raw({ type: "application/json" }), async (request, response) => {
+    const signature = request.headers["x-signature-256"] as string;
+    const body = String(request.body);
+    if (!(await webhooks.verify(body, signature))) {
+      response.status(401).send("Unauthorized");
+      return;
+    }
+    await handle(signature.slice("sha256=".length));
+    response.status(200).end();
   });
   return app;
 }

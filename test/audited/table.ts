@@ -1,13 +1,13 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { AuditError, type AuditReport, CHECKS } from "@crowdhook/audit";
-import type { EndpointProvider } from "../plain-endpoint.js";
-import { audited, HANDLERS, type Handler } from "./handlers.js";
+import { SENDERS, type Sender } from "@crowdhook/core/testing";
+import { audited, type Handler } from "./handler.js";
+import { HANDLERS } from "./handlers.js";
 
 // Audits every handler and rewrites the comparison in docs/compare.md. Usage: pnpm audit:compare
 
 const DOCUMENT = new URL("../../docs/compare.md", import.meta.url);
 const [BEGIN, END] = ["<!-- begin: pnpm audit:compare -->", "<!-- end: pnpm audit:compare -->"];
-const TITLES: Readonly<Record<EndpointProvider, string>> = { toloka: "Toloka", prolific: "Prolific" };
 
 interface Row {
   readonly handler: Handler;
@@ -42,9 +42,9 @@ function lineOf(row: Row): string {
   return `| ${handler.name} | ${must} | ${should} | ${may} | ${outcome.verdict} | ${failed.join(", ")} |`;
 }
 
-function tableOf(provider: EndpointProvider, rows: readonly Row[]): string {
-  const lines = rows.filter(({ handler }) => handler.provider === provider).map(lineOf);
-  return `## ${TITLES[provider]}
+function tableOf(sender: Sender, rows: readonly Row[]): string {
+  const lines = rows.filter(({ handler }) => handler.sender === sender).map(lineOf);
+  return `## ${sender.provider.title}
 
 | handler | MUST | SHOULD | MAY | verdict | MUST checks that failed |
 | --- | --- | --- | --- | --- | --- |
@@ -59,17 +59,20 @@ const rows: Row[] = [];
 for (const handler of HANDLERS) {
   const row = await rowOf(handler);
   rows.push(row);
-  console.log(`${handler.provider}: ${lineOf(row)}`);
+  console.log(`${handler.sender.provider.name}: ${lineOf(row)}`);
 }
 
 const today = new Date().toISOString().slice(0, 10);
-const made = new Map(rows.map(({ handler }) => [handler.name, handler.made]));
+const made = new Map<string, string>();
+for (const { handler } of rows) {
+  const other = made.get(handler.name) ?? handler.made;
+  if (other !== handler.made) throw new Error(`Two handlers have the name ${handler.name}. Rename one.`);
+  made.set(handler.name, handler.made);
+}
 const failed = new Set(rows.flatMap(failedMusts));
 const written = `Passed of the checks that ran, with one secret and a report route, on ${today} with Node ${process.versions.node}.
 
-${tableOf("toloka", rows)}
-
-${tableOf("prolific", rows)}
+${SENDERS.map((sender) => tableOf(sender, rows)).join("\n\n")}
 
 ## The handlers
 
