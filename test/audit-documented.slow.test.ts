@@ -53,9 +53,9 @@ for (const { provider, name, fails } of EXAMPLES) {
 
 const OURS = HANDLERS.filter(({ name, sender }) => {
   return name.startsWith("crowdhook") && EXAMPLES.some(({ provider }) => provider === sender.provider.name);
-}).map((handler) => ({ handler, name: handler.name, provider: handler.sender.provider.name }));
+}).map((handler) => [handler.name, handler.sender.provider.name, handler] as const);
 
-test.each(OURS)("$name is safe for $provider", LONG, async ({ handler }) => {
+test.each(OURS)("%s is safe for %s", LONG, async (_name, _provider, handler) => {
   const { verdict, results } = await audited(handler);
   // The audit gets one secret.
   const open = results.filter(({ status, needs }) => status !== "passed" && needs !== "two secrets");
