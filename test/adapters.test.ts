@@ -4,18 +4,31 @@ import * as expressAdapter from "@crowdhook/express";
 import * as fetchAdapter from "@crowdhook/fetch";
 import * as koaAdapter from "@crowdhook/koa";
 import * as nodeAdapter from "@crowdhook/node";
-import { describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import { genuine, logged, SECRET } from "./mounted.js";
 import { type Answer, type Outgoing, request } from "./request.js";
-import { SERVE } from "./serve-provider.js";
+import { APPS, type Mounting } from "./serve-provider.js";
 import { signToy, type ToyEvents, toy } from "./toy-provider.js";
 
 const contentOf = ({ status, text }: Answer) => ({ status, ...JSON.parse(text) });
 const sold = (secret = SECRET): Outgoing => signToy(secret, { type: "toy.sold", id: "toy-1", price: 5 });
 
-describe.each(SERVE)("webhook of @crowdhook/%s with a provider of the app's own", (_, serve) => {
+describe.each(APPS)("webhook of @crowdhook/$name with a provider of the app's own", ({ create }) => {
+  const closing: (() => Promise<void>)[] = [];
+  afterEach(async () => {
+    await Promise.all(closing.splice(0).map((close) => close()));
+  });
+
+  async function serve(options: Mounting<ToyEvents> = {}) {
+    const app = create();
+    const webhook = await app.mount(toy, { secret: SECRET, ...options });
+    const { origin, close } = await app.listen();
+    closing.push(close);
+    return { webhook, origin };
+  }
+
   test("answers a signed delivery at the provider's default path and runs the listener once", async () => {
-    const { webhook, origin } = await serve<ToyEvents>(toy);
+    const { webhook, origin } = await serve();
     const prices: number[] = [];
     webhook.on("toy.sold", ({ data }) => prices.push(data.price));
     expect(contentOf(await request(origin, sold()))).toMatchObject({ status: 200, handled: 1 });
@@ -24,7 +37,7 @@ describe.each(SERVE)("webhook of @crowdhook/%s with a provider of the app's own"
   });
 
   test("answers 401 to a delivery that is signed with another secret", async () => {
-    const { origin } = await serve<ToyEvents>(toy);
+    const { origin } = await serve();
     await logged(async () => {
       const answer = contentOf(await request(origin, sold("another")));
       expect(answer).toMatchObject({ status: 401, code: "SIGNATURE_MISMATCH" });
@@ -33,7 +46,7 @@ describe.each(SERVE)("webhook of @crowdhook/%s with a provider of the app's own"
 
   test("takes a path and listeners", async () => {
     const reasons: string[] = [];
-    const { origin } = await serve<ToyEvents>(toy, {
+    const { origin } = await serve({
       path: "/hooks/toy",
       on: { "toy.returned": ({ data }) => reasons.push(data.reason) },
     });
@@ -44,7 +57,7 @@ describe.each(SERVE)("webhook of @crowdhook/%s with a provider of the app's own"
   });
 
   test("refuses a listener for a type that the provider does not have", async () => {
-    const { webhook } = await serve<ToyEvents>(toy);
+    const { webhook } = await serve();
     expect(() => webhook.on("toy.lost" as "toy.sold", () => {})).toThrow(/no event type "toy\.lost"/);
   });
 });

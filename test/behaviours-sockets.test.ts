@@ -2,26 +2,39 @@ import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
 import http from "node:http";
 import net from "node:net";
-import { signToloka, tolokaEvent } from "@crowdhook/core/testing";
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { SECRET } from "./started.js";
-import { type Running, TARGETS } from "./targets.js";
+import { beforeEach, describe, expect, test } from "vitest";
+import { CORE } from "./serve-provider.js";
+import { CASES, prepare, type Signed } from "./started.js";
 
-describe.each(TARGETS.filter((target) => target.name !== "core"))("$name: connections", (target) => {
-  let running: Running;
+describe.each(CASES.filter(({ app }) => app !== CORE))("$title on $name: connections", (given) => {
+  const { defaultPath } = given.sender.provider;
+  const { start, signed, eventOfType } = prepare(given);
+  let running: Awaited<ReturnType<typeof start>>;
   beforeEach(async () => {
-    running = await target.start({ secret: SECRET });
-  });
-  afterEach(async () => {
-    await running.close();
+    running = await start();
   });
 
-  const alive = async () => expect((await running.send(signToloka({ secret: SECRET }))).status).toBe(200);
+  /** Checks that the server answers, and that no other event than this one has reached a listener. */
+  async function expectAlive() {
+    const delivery = signed({ events: [eventOfType("STILL_ALIVE")] });
+    expect((await running.send(delivery)).status).toBe(200);
+    expect(running.types).toEqual(["STILL_ALIVE"]);
+  }
+
+  /** Returns the start of a request with the delivery's headers, but without the length of its body. */
+  const headOf = ({ headers }: Signed, lines: readonly string[] = []) =>
+    [
+      `POST ${defaultPath} HTTP/1.1`,
+      "Host: x",
+      ...lines,
+      ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
+      "",
+    ].join("\r\n");
 
   /** Writes raw bytes to a socket, and returns everything that comes back until the server closes it. */
   const raw = (text: string, then: "wait" | "hang up" = "wait") =>
     new Promise<string>((resolve, reject) => {
-      const socket = net.connect(Number(new URL(running.origin ?? "").port), "127.0.0.1");
+      const socket = net.connect(Number(new URL(running.origin).port), "127.0.0.1");
       let received = "";
       socket.on("data", (data) => {
         received += data;
@@ -32,27 +45,22 @@ describe.each(TARGETS.filter((target) => target.name !== "core"))("$name: connec
     });
 
   test("other paths get 404 and reach no listener", async () => {
-    const listener = vi.fn();
-    running.webhook.onAny(listener);
-    const delivery = signToloka({ secret: SECRET, events: [tolokaEvent("POOL_CLOSED")] });
+    const delivery = signed();
     for (const path of [
       "/",
-      "/toloka-webhooks",
-      "/toloka-webhook/more",
-      "/x/toloka-webhook",
-      "/Toloka-Webhook/x",
+      `${defaultPath}s`,
+      `${defaultPath}/more`,
+      `/x${defaultPath}`,
+      `${defaultPath.toUpperCase()}/x`,
     ]) {
       expect([path, (await running.send({ ...delivery, path })).status]).toEqual([path, 404]);
     }
-    expect(listener).not.toHaveBeenCalled();
+    expect(running.types).toEqual([]);
   });
 
-  test.each(["/toloka-webhook/", "/toloka-webhook?a=b", "/toloka-webhook/?a=/b"])(
-    "webhook answers at %s",
-    async (path) => {
-      expect((await running.send({ ...signToloka({ secret: SECRET }), path })).status).toBe(200);
-    },
-  );
+  test.each(["/", "?a=b", "/?a=/b"])("webhook answers when its path ends with %s", async (end) => {
+    expect((await running.send({ ...signed(), path: `${defaultPath}${end}` })).status).toBe(200);
+  });
 
   test.each([
     ["in chunks", "close", {}],
@@ -64,7 +72,7 @@ describe.each(TARGETS.filter((target) => target.name !== "core"))("$name: connec
       const piece = Buffer.alloc(64 * 1024);
       const before = process.memoryUsage().rss;
       let most = before;
-      const sent = http.request(`${running.origin}/toloka-webhook`, {
+      const sent = http.request(`${running.origin}${defaultPath}`, {
         method: "POST",
         headers: { connection, ...headers },
       });
@@ -84,41 +92,31 @@ describe.each(TARGETS.filter((target) => target.name !== "core"))("$name: connec
       expect(response.statusCode).toBe(413);
       // Sender and receiver share this process. The limit allows for the 5 MiB that are kept, and for garbage.
       expect(most - before).toBeLessThan(40 * 1024 * 1024);
-      await alive();
+      await expectAlive();
     },
   );
 
   test("Content-Length over the limit gets 413, even when the body never comes", async () => {
     const answer = raw(
-      "POST /toloka-webhook HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 6000000\r\n\r\n{",
+      `POST ${defaultPath} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 6000000\r\n\r\n{`,
     );
     expect(await answer).toMatch(/^HTTP\/1\.1 413 /);
-    await alive();
+    await expectAlive();
   });
 
   test("bytes after the Content-Length are not part of the body", async () => {
-    const listener = vi.fn();
-    running.webhook.onAny(listener);
-    const { headers, body } = signToloka({ secret: SECRET, events: [tolokaEvent("POOL_CLOSED")] });
-    const answer = await raw(
-      `POST /toloka-webhook HTTP/1.1\r\nHost: x\r\nConnection: close\r\nToloka-Signature: ${headers["toloka-signature"]}\r\nContent-Length: 5\r\n\r\n${body}`,
-    );
+    const delivery = signed();
+    const head = headOf(delivery, ["Connection: close"]);
+    const answer = await raw(`${head}Content-Length: 5\r\n\r\n${delivery.body}`);
     expect(answer).toMatch(/^HTTP\/1\.1 40[01] /);
-    expect(listener).not.toHaveBeenCalled();
-    await alive();
+    await expectAlive();
   });
 
   test("aborted upload runs no listener, and the server stays up", async () => {
-    const listener = vi.fn();
-    running.webhook.onAny(listener);
     for (let i = 0; i < 20; i++) {
-      await raw(
-        `POST /toloka-webhook HTTP/1.1\r\nHost: x\r\nToloka-Signature: {v=1, ts=1, sign=${"0".repeat(64)}}\r\nContent-Length: 1000\r\n\r\n{"events":`,
-        "hang up",
-      );
+      await raw(`${headOf(signed())}Content-Length: 1000\r\n\r\n{"events":`, "hang up");
     }
-    await alive();
-    expect(listener).not.toHaveBeenCalled();
+    await expectAlive();
   });
 
   test.each<[string, (body: string) => string]>([
@@ -128,8 +126,6 @@ describe.each(TARGETS.filter((target) => target.name !== "core"))("$name: connec
       (body) => `Transfer-Encoding: chunked\r\n\r\n${body.length.toString(16)}\r\n${body}\r\n`,
     ],
   ])("a delivery is BODY_ABORTED when the sender hangs up after %s", async (_, rest) => {
-    const listener = vi.fn();
-    running.webhook.onAny(listener);
     const code = new Promise((resolve) => {
       const take = (record: unknown) => {
         unsubscribe("crowdhook:delivery", take);
@@ -137,32 +133,27 @@ describe.each(TARGETS.filter((target) => target.name !== "core"))("$name: connec
       };
       subscribe("crowdhook:delivery", take);
     });
-    const { headers, body } = signToloka({ secret: SECRET, events: [tolokaEvent("POOL_CLOSED")] });
-    await raw(
-      `POST /toloka-webhook HTTP/1.1\r\nHost: x\r\nToloka-Signature: ${headers["toloka-signature"]}\r\n${rest(body)}`,
-      "hang up",
-    );
+    const delivery = signed();
+    await raw(`${headOf(delivery)}${rest(delivery.body)}`, "hang up");
     expect(await code).toBe("BODY_ABORTED");
-    expect(listener).not.toHaveBeenCalled();
-    await alive();
+    await expectAlive();
   });
 
   test("context.signal aborts when the sender hangs up before the answer", async () => {
-    const { headers, body } = signToloka({ secret: SECRET, events: [tolokaEvent("POOL_CLOSED")] });
+    const delivery = signed();
+    const { body } = delivery;
     let hangUp = () => {};
     const aborted = new Promise<void>((resolve) => {
-      running.webhook.on("POOL_CLOSED", async (_, { signal }) => {
+      running.webhook.on(given.sender.defaultType, async (_, { signal }) => {
         signal.addEventListener("abort", () => resolve());
         hangUp();
         await aborted;
       });
     });
-    const socket = net.connect(Number(new URL(running.origin ?? "").port), "127.0.0.1");
+    const socket = net.connect(Number(new URL(running.origin).port), "127.0.0.1");
     hangUp = () => socket.destroy();
-    socket.write(
-      `POST /toloka-webhook HTTP/1.1\r\nHost: x\r\nToloka-Signature: ${headers["toloka-signature"]}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-    );
+    socket.write(`${headOf(delivery)}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
     await aborted;
-    await alive();
+    expect((await running.send(signed({ events: [eventOfType("STILL_ALIVE")] }))).status).toBe(200);
   });
 });

@@ -91,13 +91,16 @@ export const DEFINED: readonly Sender[] = [
   }),
 ];
 
-/** Secrets in the form that the provider's definition asks for. */
-export function secretsOf({ provider: { definition } }: Sender): readonly [string, string] {
+/** Returns a secret in the form that the provider's definition asks for. The text is its key. */
+export function secretOf({ provider: { definition } }: Sender, text: string): string {
   const signature = definition?.signature;
   const format = signature !== undefined && "secret" in signature ? signature.secret : undefined;
-  const secretOf = (text: string) =>
-    format ? `${format.prefix ?? ""}${Buffer.from(text).toString(format.encoding)}` : text;
-  return [secretOf("s3cret-one"), secretOf("s3cret-two")];
+  return format ? `${format.prefix ?? ""}${Buffer.from(text).toString(format.encoding)}` : text;
+}
+
+/** Returns two secrets in the form that the provider's definition asks for. */
+export function secretsOf(sender: Sender): readonly [string, string] {
+  return [secretOf(sender, "s3cret-one"), secretOf(sender, "s3cret-two")];
 }
 
 export function definedSender(name: string): Sender {

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import type { ReceivedEvent } from "@crowdhook/core";
 import { SENDERS, type Sender } from "@crowdhook/core/testing";
-import { ADAPTER_SERVERS } from "../adapter-servers.js";
+import { APPS } from "../serve-provider.js";
 import { carefulProlific, carefulToloka, remembering } from "./careful.js";
 import { type App, type Handler, onExpress, program, reported } from "./handler.js";
 import { naiveProlific, naiveToloka } from "./naive.js";
@@ -153,15 +153,16 @@ function octokitAdapted(sender: Sender, app: App): Handler {
 }
 
 function ours(sender: Sender): readonly Handler[] {
-  return ADAPTER_SERVERS.map(([adapter, serve]) => ({
+  return APPS.map(({ name: adapter, create }) => ({
     name: `crowdhook, ${adapter}`,
     sender,
     made: `@crowdhook/${adapter} ${manifest(`../../packages/${adapter}/package.json`).version}, claims in memory`,
     start: (secret: string) =>
       reported(sender, async (handle) => {
-        const served = await serve(sender.provider, secret);
-        served.webhook.onAny(({ id }: ReceivedEvent) => handle(id));
-        return served;
+        const app = create();
+        const webhook = await app.mount(sender.provider, { secret });
+        webhook.onAny(({ id }: ReceivedEvent) => handle(id));
+        return app.listen();
       }),
   }));
 }
