@@ -1,19 +1,14 @@
-import { readFileSync } from "node:fs";
 import type { ReceiverOptions } from "@crowdhook/core";
-import { prolificEvent, signProlific, signToloka, testClock, tolokaEvent } from "@crowdhook/core/testing";
+import {
+  prolificEvent,
+  type SignedDelivery,
+  signProlific,
+  signToloka,
+  testClock,
+  tolokaEvent,
+} from "@crowdhook/core/testing";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { placesIn, type Running, TARGETS } from "./targets.js";
-
-interface Vector {
-  name: string;
-  secret: string;
-  body: string;
-  headers: Record<string, string>;
-}
-
-const vectors: Vector[] = JSON.parse(
-  readFileSync(new URL("vectors/prolific.json", import.meta.url), "utf8"),
-).valid;
+import { type Running, TARGETS } from "./targets.js";
 
 const SECRET = "prolific-secret";
 const NOW = 1_700_000_000_000;
@@ -38,7 +33,7 @@ describe.each(TARGETS)("$name", (target) => {
     started.push(running);
     const types: string[] = [];
     running.prolific.onAny((event) => types.push(event.type));
-    const send = async (delivery: Pick<Vector, "body"> & { headers: Readonly<Record<string, string>> }) => {
+    const send = async (delivery: Pick<SignedDelivery, "headers" | "body">) => {
       const answer = await running.send({ path, ...delivery, headers: { ...delivery.headers } });
       return { ...answer, content: JSON.parse(answer.text) as Record<string, unknown> };
     };
@@ -52,68 +47,6 @@ describe.each(TARGETS)("$name", (target) => {
       event: prolificEvent("study.status.change"),
       ...options,
     });
-
-  test.each(vectors)("the genuine delivery $name gets 200", async ({ secret, headers, body }) => {
-    clock.set(Number(headers["X-Prolific-Request-Timestamp"]) * 1000);
-    const { send, types } = await start({ secret: ["another", secret] });
-    expect((await send({ headers, body })).status).toBe(200);
-    expect(types).toEqual([JSON.parse(body).event_type]);
-  });
-
-  test.each(vectors)(
-    "$name with anything signed changed gets 401 and reaches no listener",
-    async ({ secret, headers, body }) => {
-      const timestamp = headers["X-Prolific-Request-Timestamp"] ?? "";
-      const signature = headers["X-Prolific-Request-Signature"] ?? "";
-      clock.set(Number(timestamp) * 1000);
-      const { send, types } = await start({ secret });
-      const bytes = Buffer.from(body);
-      for (const place of placesIn(bytes, target)) {
-        const changed = Buffer.from(bytes);
-        changed[place] = (changed[place] ?? 0) ^ 1;
-        expect([place, (await send({ headers, body: changed as unknown as string })).status]).toEqual([
-          place,
-          401,
-        ]);
-      }
-      const others = [
-        ...placesIn(signature, target).map((i) => {
-          const other = signature[i] === "A" ? "B" : "A";
-          return { "X-Prolific-Request-Signature": signature.slice(0, i) + other + signature.slice(i + 1) };
-        }),
-        { "X-Prolific-Request-Timestamp": String(Number(timestamp) + 1) },
-        { "X-Prolific-Request-Timestamp": `0${timestamp}` },
-        // Another spelling of the same bytes.
-        { "X-Prolific-Request-Signature": signature.replace("=", "") },
-      ];
-      for (const other of others) {
-        expect([other, (await send({ headers: { ...headers, ...other }, body })).status]).toEqual([
-          other,
-          401,
-        ]);
-      }
-      expect(types).toEqual([]);
-    },
-  );
-
-  test("a delivery that is not signed, or half, gets 401", async () => {
-    const { send } = await start();
-    const { headers, body } = signed();
-    const { "x-prolific-request-signature": _, ...unsigned } = headers;
-    expect((await send({ headers: unsigned, body })).content.code).toBe("SIGNATURE_MISSING");
-    const { "x-prolific-request-timestamp": __, ...timeless } = headers;
-    expect((await send({ headers: timeless, body })).content.code).toBe("SIGNATURE_MALFORMED");
-  });
-
-  test.each([
-    [-300, 200],
-    [-301, 401],
-    [300, 200],
-    [301, 401],
-  ])("a delivery signed %i seconds from now gets %i", async (seconds, status) => {
-    const { send } = await start();
-    expect((await send(signed({ timestamp: NOW + seconds * 1000 }))).status).toBe(status);
-  });
 
   test("a listener gets the event with its id and time of the headers, and the data as it is", async () => {
     const { prolific, send } = await start();
@@ -133,18 +66,6 @@ describe.each(TARGETS)("$name", (target) => {
     });
   });
 
-  test("an event of a new type is a success, for onUnrecognized and onAny", async () => {
-    const { prolific, send, types } = await start();
-    const unrecognized = vi.fn();
-    prolific.onUnrecognized(unrecognized);
-    expect((await send(signed({ event: { event_type: "constructor", resource_id: "x" } }))).content).toEqual({
-      ...NOTHING,
-      unrecognized: 1,
-    });
-    expect(types).toEqual(["constructor"]);
-    expect(unrecognized).toHaveBeenCalledOnce();
-  });
-
   test.each<[string, Record<string, string | undefined>, RegExp]>([
     ["no id", { "x-event-id": undefined }, /X-Event-ID/],
     ["an id beyond measure", { "x-event-id": "x".repeat(256) }, /X-Event-ID/],
@@ -160,16 +81,6 @@ describe.each(TARGETS)("$name", (target) => {
       (await send({ headers: Object.fromEntries(changed) as Record<string, string>, body })).status,
     ).toBe(500);
     expect(String(errors[0])).toMatch(problem);
-  });
-
-  test.each([
-    ["null", "null"],
-    ["a list", "[]"],
-    ["an object without a type", '{"resource_id":"x"}'],
-    ["an envelope", '{"events":[]}'],
-  ])("a signed body that is %s gets 400", async (_, body) => {
-    const { send } = await start();
-    expect((await send(signed({ body }))).content.code).toBe("ENVELOPE_INVALID");
   });
 
   test("a captured request that is sent again under a new id, within the tolerance, is a duplicate", async () => {

@@ -34,12 +34,6 @@ export interface Target {
   start(options: ReceiverOptions, host?: http.ServerOptions): Promise<Running>;
 }
 
-/** Returns the places of a text that a test changes one by one. Three are enough on a socket. */
-export function placesIn({ length }: { readonly length: number }, { name }: Target): number[] {
-  const places = Array.from({ length }, (_, place) => place);
-  return name === "core" ? places : [0, length >> 1, length - 1];
-}
-
 interface Served {
   origin: string;
   server: http.Server;
