@@ -70,7 +70,7 @@ describe.each(CASES.filter(({ app }) => app !== CORE))("$title on $name: connect
     "sender of 50 MB %s (Connection: %s) reads a 413, and memory stays flat",
     async (_, connection, headers) => {
       const piece = Buffer.alloc(64 * 1024);
-      const before = process.memoryUsage().rss;
+      const before = process.memoryUsage.rss();
       let most = before;
       const sent = http.request(`${running.origin}${defaultPath}`, {
         method: "POST",
@@ -84,7 +84,7 @@ describe.each(CASES.filter(({ app }) => app !== CORE))("$title on $name: connect
       });
       for (let i = 0; i < 800; i++) {
         if (!sent.write(piece)) await Promise.race([once(sent, "drain"), answered]);
-        most = Math.max(most, process.memoryUsage().rss);
+        most = Math.max(most, process.memoryUsage.rss());
       }
       sent.end();
       const response = await answered;
