@@ -77,6 +77,14 @@ describe.each(CASES)("$title on $name: signatures", (given) => {
       expect([answer.status, contentOf(answer).code]).toEqual([401, "SIGNATURE_MALFORMED"]);
       expect(types).toEqual([]);
     });
+  else
+    test("signature headers sent twice are one list, and one genuine signature in it is enough", async () => {
+      const { send } = await start();
+      const { headers, body } = signed();
+      const forged = signed({ secret: otherSecret, body }).headers[header] ?? "";
+      const answer = await send({ headers: { ...headers, [header]: [forged, headers[header] ?? ""] }, body });
+      expect(contentOf(answer)).toEqual({ ...NOTHING, handled: 1 });
+    });
 
   test("reply to a forged delivery says only that the signature does not match", async () => {
     const { send, types } = await start();
