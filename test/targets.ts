@@ -149,7 +149,7 @@ export const TARGETS: readonly Target[] = [
   },
 ];
 
-export async function closeFastify(app: ReturnType<typeof fastify>): Promise<void> {
+async function closeFastify(app: ReturnType<typeof fastify>): Promise<void> {
   app.server.closeAllConnections();
   await app.close();
 }
