@@ -1,8 +1,15 @@
-/** Date and time up to the minute, perhaps seconds and their fraction, perhaps an offset. */
-export const ISO_8601 = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?$/;
+/**
+ * Date and time up to the minute, perhaps seconds and their fraction, perhaps an offset. All parts are in
+ * their range, but a month may not have the day, and only 24:00 may be later than 23:59:59.999.
+ */
+export const ISO_8601 =
+  /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-4]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?(?:Z|[+-](?:[01]\d|2[0-3]):?[0-5]\d)?$/;
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
+/** The calendar repeats itself after 400 years. */
+const CYCLE_YEARS = 400;
+const CYCLE_MS = 146_097 * DAY_MS;
 
 /**
  * Parses a time in ISO 8601. Returns `undefined` if the text is not a date and time, or if its month does
@@ -13,39 +20,31 @@ const DAY_MS = 24 * 60 * MINUTE_MS;
  */
 export function parseIsoTime(text: string): Date | undefined {
   if (!ISO_8601.test(text)) return undefined;
-  const month = twoDigits(text, 5);
-  const date = new Date(0);
-  // `Date.UTC` would read the years 0 to 99 as 1900 to 1999.
-  date.setUTCFullYear(twoDigits(text, 0) * 100 + twoDigits(text, 2), month - 1, twoDigits(text, 8));
-  // A day that the month does not have became one of another month.
-  if (date.getUTCMonth() !== month - 1) return undefined;
+  const year = twoDigits(text, 0) * 100 + twoDigits(text, 2);
+  const day = twoDigits(text, 8);
+  // One cycle later, because `Date.UTC` reads the years 0 to 99 as 1900 to 1999.
+  const midnight = Date.UTC(year + CYCLE_YEARS, twoDigits(text, 5) - 1, day) - CYCLE_MS;
+  // A day that the month does not have became one of the next month.
+  if (day > 28 && new Date(midnight).getUTCDate() !== day) return undefined;
   const time = timeOfDay(text);
-  const offset = offsetOf(text);
-  if (time === undefined || offset === undefined) return undefined;
-  date.setTime(date.getTime() + time - offset);
-  return date;
+  return time > DAY_MS ? undefined : new Date(midnight + time - offsetOf(text));
 }
 
-/** Returns the milliseconds since midnight. The end of a day is 24:00. */
-function timeOfDay(text: string): number | undefined {
-  const minutes = twoDigits(text, 14);
+/** Returns the milliseconds since midnight. */
+function timeOfDay(text: string): number {
+  const minutes = twoDigits(text, 11) * 60 + twoDigits(text, 14);
   const seconds = text[16] === ":" ? twoDigits(text, 17) : 0;
   const fraction = text[19] === "." ? Number.parseFloat(text.slice(19, 23)) : 0;
-  if (minutes > 59 || seconds > 59) return undefined;
-  const time =
-    (twoDigits(text, 11) * 60 + minutes) * MINUTE_MS + seconds * 1000 + Math.round(fraction * 1000);
-  return time <= DAY_MS ? time : undefined;
+  return minutes * MINUTE_MS + seconds * 1000 + Math.round(fraction * 1000);
 }
 
 /** Returns the milliseconds by which the text's clock is ahead of UTC. */
-function offsetOf(text: string): number | undefined {
+function offsetOf(text: string): number {
   const sign = Math.max(text.lastIndexOf("+"), text.lastIndexOf("-"));
   // The last sign is a hyphen of the date.
   if (sign <= 7) return 0;
-  const hours = twoDigits(text, sign + 1);
-  const minutes = twoDigits(text, text.length - 2);
-  if (hours > 23 || minutes > 59) return undefined;
-  return (text[sign] === "+" ? 1 : -1) * (hours * 60 + minutes) * MINUTE_MS;
+  const minutes = twoDigits(text, sign + 1) * 60 + twoDigits(text, text.length - 2);
+  return (text[sign] === "+" ? 1 : -1) * minutes * MINUTE_MS;
 }
 
 function twoDigits(text: string, start: number): number {
