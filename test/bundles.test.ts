@@ -64,7 +64,7 @@ test.each(["node", "express", "fastify", "koa", "fetch"])(
   },
 );
 
-// A cold start takes 1 to 2 ms for each file, and the number does not depend on the machine.
+// A cold start takes 1 to 2 ms for each file. The number of files is the same on every machine.
 test.each(["node", "express", "fastify", "koa", "fetch"])(
   "@crowdhook/%s loads at most 10 files, its own and those of core",
   async (adapter) => {
@@ -73,6 +73,7 @@ test.each(["node", "express", "fastify", "koa", "fetch"])(
       bundle: true,
       external: ["express", "koa", "fastify", "fastify-plugin"],
       format: "esm",
+      // Otherwise esbuild drops the imports, because the packages have no side effects.
       ignoreAnnotations: true,
       logLevel: "error",
       metafile: true,

@@ -1,6 +1,6 @@
 /**
- * Date and time up to the minute, perhaps seconds and their fraction, perhaps an offset. All parts are in
- * their range, but a month may not have the day, and only 24:00 may be later than 23:59:59.999.
+ * Matches a date and time up to the minute, with optional seconds, fraction and offset. It also matches a
+ * day that the month lacks, and times from 24:00 to 24:59. `parseIsoTime` refuses these, except 24:00.
  */
 export const ISO_8601 =
   /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-4]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?(?:Z|[+-](?:[01]\d|2[0-3]):?[0-5]\d)?$/;
@@ -24,7 +24,7 @@ export function parseIsoTime(text: string): Date | undefined {
   const day = twoDigits(text, 8);
   // One cycle later, because `Date.UTC` reads the years 0 to 99 as 1900 to 1999.
   const midnight = Date.UTC(year + CYCLE_YEARS, twoDigits(text, 5) - 1, day) - CYCLE_MS;
-  // A day that the month does not have became one of the next month.
+  // `Date.UTC` turns 30 February into a day of March.
   if (day > 28 && new Date(midnight).getUTCDate() !== day) return undefined;
   const time = timeOfDay(text);
   return time > DAY_MS ? undefined : new Date(midnight + time - offsetOf(text));
@@ -41,7 +41,7 @@ function timeOfDay(text: string): number {
 /** Returns the milliseconds by which the text's clock is ahead of UTC. */
 function offsetOf(text: string): number {
   const sign = Math.max(text.lastIndexOf("+"), text.lastIndexOf("-"));
-  // The last sign is a hyphen of the date.
+  // The text has no offset: this sign is the second hyphen of the date.
   if (sign <= 7) return 0;
   const minutes = twoDigits(text, sign + 1) * 60 + twoDigits(text, text.length - 2);
   return (text[sign] === "+" ? 1 : -1) * minutes * MINUTE_MS;
