@@ -37,6 +37,7 @@ describe.each(CASES)("$title on $name: claims and sinks", (given) => {
     const events = [eventWith()];
     await send(signed({ events }));
     clock.advance(days * DAY_MS - 1);
+    // Chunked, because the same event in other packets is the same event.
     const again = { ...signed({ events }), chunked: true };
     expect(contentOf(await send(again))).toEqual({ ...NOTHING, duplicate: 1 });
     clock.advance(1);

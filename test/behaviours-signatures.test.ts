@@ -38,7 +38,7 @@ describe.each(CASES)("$title on $name: signatures", (given) => {
       for (const [name, value] of Object.entries(vector.headers)) {
         if (!signedHeaders.includes(name)) continue;
         const places = (digest: string) => placesIn(digest, given);
-        for (const other of [...withOtherDigits(value, places), ...withOtherNumbers(value)]) {
+        for (const other of [...withOtherDigits(value, places), ...withOtherNumbers(value), `${value}0`]) {
           const answer = await send({ headers: { ...vector.headers, [name]: other }, body: vector.body });
           expect([name, other, answer.status]).toEqual([name, other, 401]);
         }
@@ -97,9 +97,9 @@ describe.each(CASES)("$title on $name: signatures", (given) => {
   if (signsTime) {
     test.each([
       ["at the edge of the past", -300_000, 200],
-      ["too old by the smallest unit", -300_000 - unit, 401],
+      ["too old by one unit of its time", -300_000 - unit, 401],
       ["at the edge of the future", 300_000, 200],
-      ["too far in the future by the smallest unit", 300_000 + unit, 401],
+      ["too far in the future by one unit of its time", 300_000 + unit, 401],
     ])("genuine delivery %s: %i ms, %i", async (_, offset, status) => {
       const { send } = await start();
       const answer = await send(signed({ timestamp: NOW + offset }));
@@ -171,7 +171,7 @@ describe.each(CASES)("$title on $name: signatures", (given) => {
     expect(types).toEqual([sender.defaultType]);
   });
 
-  test("delivery with another secret's signature and an old time is handled with { unsigned: true }", async () => {
+  test("forged and old delivery is handled with { unsigned: true }", async () => {
     const { send } = await start({ unsigned: true });
     const forged = signed({ secret: otherSecret, timestamp: NOW - 3_600_000 });
     expect(contentOf(await send(forged))).toEqual({ ...NOTHING, handled: 1 });

@@ -6,18 +6,11 @@ import { CASES, prepare, type Signed } from "./started.js";
 
 describe.each(CASES.filter(({ app }) => app !== CORE))("$title on $name: connections", (given) => {
   const { defaultPath } = given.sender.provider;
-  const { start, signed, eventOfType } = prepare(given);
+  const { start, signed, eventOfType, expectAlive } = prepare(given);
   let running: Awaited<ReturnType<typeof start>>;
   beforeEach(async () => {
     running = await start();
   });
-
-  /** Checks that the server answers, and that no other event than this one has reached a listener. */
-  async function expectAlive() {
-    const delivery = signed({ events: [eventOfType("STILL_ALIVE")] });
-    expect((await running.send(delivery)).status).toBe(200);
-    expect(running.types).toEqual(["STILL_ALIVE"]);
-  }
 
   /** Returns the start of a request with the delivery's headers, but without the length of its body. */
   const headOf = ({ headers }: Signed, lines: readonly string[] = []) =>
@@ -60,19 +53,27 @@ describe.each(CASES.filter(({ app }) => app !== CORE))("$title on $name: connect
     expect((await running.send({ ...signed(), path: `${defaultPath}${end}` })).status).toBe(200);
   });
 
+  test("Content-Length over the limit gets 413, even when the body never comes", async () => {
+    const answer = raw(
+      `POST ${defaultPath} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 6000000\r\n\r\n{`,
+    );
+    expect(await answer).toMatch(/^HTTP\/1\.1 413 /);
+    await expectAlive(running);
+  });
+
   test("bytes after the Content-Length are not part of the body", async () => {
     const delivery = signed();
     const head = headOf(delivery, ["Connection: close"]);
     const answer = await raw(`${head}Content-Length: 5\r\n\r\n${delivery.body}`);
     expect(answer).toMatch(/^HTTP\/1\.1 40[01] /);
-    await expectAlive();
+    await expectAlive(running);
   });
 
   test("aborted upload runs no listener, and the server stays up", async () => {
     for (let i = 0; i < 20; i++) {
       await raw(`${headOf(signed())}Content-Length: 1000\r\n\r\n{"events":`, "hang up");
     }
-    await expectAlive();
+    await expectAlive(running);
   });
 
   test.each<[string, (body: string) => string]>([
@@ -92,7 +93,7 @@ describe.each(CASES.filter(({ app }) => app !== CORE))("$title on $name: connect
     const delivery = signed();
     await raw(`${headOf(delivery)}${rest(delivery.body)}`, "hang up");
     expect(await code).toBe("BODY_ABORTED");
-    await expectAlive();
+    await expectAlive(running);
   });
 
   test("context.signal aborts when the sender hangs up before the answer", async () => {

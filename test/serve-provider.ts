@@ -21,7 +21,7 @@ export interface Mounting<Events extends EventMap = EventMap> extends WebhookOpt
 type Mounted<Events extends EventMap> = Omit<Webhook<Events>, "receiver">;
 
 interface Listening {
-  /** Only core has none. */
+  /** Empty for core, which has no sockets. */
   readonly origin: string;
   send(outgoing: Outgoing): Promise<Answer>;
   close(): Promise<void>;
@@ -42,7 +42,7 @@ export interface AppKind {
   create(): App;
 }
 
-/** Handlers by the path of each, for hosts without routes. Requests to other paths get the first. */
+/** Finds a handler by path, for hosts without routes. A request to any other path goes to the first handler. */
 function routes<Handler>() {
   const handlers: { readonly path: string; readonly handler: Handler }[] = [];
   return {
@@ -63,8 +63,9 @@ async function listening(handler: http.RequestListener): Promise<Listening> {
 function coreApp(): App {
   const receivers = routes<ReturnType<typeof createReceiver>["handle"]>();
   return {
-    async mount(provider, { path = provider.defaultPath, on: _on, ...options }) {
+    async mount(provider, { path = provider.defaultPath, on = {}, ...options }) {
       const receiver = createReceiver(provider, options);
+      for (const [type, listener] of Object.entries(on)) receiver.on(type as never, listener as never);
       receivers.add(path, receiver.handle);
       return receiver;
     },
@@ -123,7 +124,7 @@ function fastifyApp(): App {
   const app = fastify();
   return {
     async mount(provider, options) {
-      // A second webhook of one provider belongs in a scope of its own.
+      // Fastify allows one decorator of a name per scope, so each webhook gets a scope.
       let own: FastifyInstance = app;
       await app.register(async (scope) => {
         own = scope;
@@ -167,5 +168,5 @@ export const APPS: readonly AppKind[] = [
   { name: "fetch", create: fetchApp },
 ];
 
-/** The receiver without an adapter. Its tests need no sockets, so they can try every place of a text. */
+/** The receiver without an adapter. Its tests use no sockets, so they can change every byte of a body. */
 export const CORE: AppKind = { name: "core", create: coreApp };

@@ -1,5 +1,5 @@
 import { SENDERS, type Sender, type SentEvent, signDelivery, testClock } from "@crowdhook/core/testing";
-import { afterEach, beforeEach, vi } from "vitest";
+import { afterEach, beforeEach, expect, vi } from "vitest";
 import { identifiesBySignature } from "../packages/audit/src/capabilities.js";
 import { secretsOf } from "./defined-providers.js";
 import type { Answer, Outgoing } from "./request.js";
@@ -17,7 +17,7 @@ export function contentOf(answer: Answer): Record<string, unknown> {
 
 /** A provider in an app. */
 export interface Case {
-  /** The provider's name in sentences. */
+  /** The provider's title, for test names. */
   readonly title: string;
   /** The name of the adapter, or `core`. */
   readonly name: string;
@@ -30,7 +30,7 @@ export const CASES: readonly Case[] = SENDERS.flatMap((sender) =>
   [CORE, ...APPS].map((app) => ({ title: sender.provider.title, name: app.name, sender, app })),
 );
 
-/** Returns the places of a text that a test changes one by one. Three are enough on a socket. */
+/** Returns the positions that a test changes one by one. On a socket, three are enough. */
 export function placesIn({ length }: { readonly length: number }, { app }: Case): number[] {
   const places = Array.from({ length }, (_, place) => place);
   return app === CORE ? places : [0, length >> 1, length - 1];
@@ -71,7 +71,7 @@ function deliveriesOf(sender: Sender, clock: () => number) {
     };
   }
 
-  /** Returns `count` events of different types, or one event if a delivery of the provider has no more. */
+  /** Returns `count` events of different types, or one event if the provider sends one event per delivery. */
   function upTo(count: number): readonly [SentEvent, ...SentEvent[]] {
     const others = provider.eventTypes.filter((type) => type !== defaultType).slice(0, count - 1);
     const further = provider.eventsPerDelivery === "many" ? others : [];
@@ -84,7 +84,10 @@ function deliveriesOf(sender: Sender, clock: () => number) {
     return { id, content: { ...content, [sender.typeField]: type } };
   }
 
-  /** Returns the name of a field that the type requires, and a value that does not fit it. */
+  /**
+   * Returns a field, a value of the wrong type and the problem that the receiver reports. Assumes that the
+   * type requires the sample's last field.
+   */
   function misfit() {
     const time = envelope?.time && "field" in envelope.time ? envelope.time.field : undefined;
     const reserved = [sender.typeField, envelope?.id, time];
@@ -97,7 +100,7 @@ function deliveriesOf(sender: Sender, clock: () => number) {
   }
 
   function signed({ body, ...options }: Partial<Signing> = {}): Signed {
-    // The sender signs bytes, too. Its type is for the usual case.
+    // `composeBody` may return bytes here, because `signDelivery` also signs bytes. Its type allows only text.
     const composed = body === undefined ? sender : { ...sender, composeBody: () => body as string };
     const { method, headers, ...rest } = signDelivery(composed, {
       secret,
@@ -164,5 +167,12 @@ export function prepare({ sender, app }: Case) {
     return { ...first, ...rest };
   }
 
-  return { ...deliveries, clock, start, startAll };
+  /** Checks that an app answers, and that no other event than this one has reached a listener. */
+  async function expectAlive({ send, types }: Awaited<ReturnType<typeof start>>) {
+    const { signed, eventOfType } = deliveries;
+    expect(await send(signed({ events: [eventOfType("STILL_ALIVE")] }))).toMatchObject({ status: 200 });
+    expect(types).toEqual(["STILL_ALIVE"]);
+  }
+
+  return { ...deliveries, clock, start, startAll, expectAlive };
 }
