@@ -6,7 +6,7 @@ import { checksOf, idsOf, idsWith, isQuick, LONG, type OnTestFinished, startServ
 import { secretsOf } from "./defined-providers.js";
 import { adapterBuilder, type MutatedAdapter, type Mutation } from "./mutated-adapter.js";
 
-// The capabilities of a scheme say for which providers a mutation is a mistake, and which checks notice it.
+// A scheme's capabilities decide for which providers a mutation is a mistake, and which checks notice it.
 
 interface Mutant {
   /** Completes "an adapter that …". */
@@ -74,7 +74,8 @@ const MUTANTS: readonly Mutant[] = [
     ],
     concerns: signsTime,
     fails: ["time-old", "time-ahead"],
-    // A time in milliseconds has too many digits for a time in seconds. The other way round, it is just old.
+    // A time in milliseconds has too many digits for a time in seconds. A time in seconds, read as
+    // milliseconds, is only old, and this mutant accepts old times.
     failsFor: { "time-unit": ({ provider }) => provider.signatureFormat.timestamp?.unit === "milliseconds" },
   },
   {

@@ -18,7 +18,7 @@ interface Stored {
   readonly name: string;
   readonly secret: string;
   readonly body: string;
-  /** Absent if there is but one header, whose value is `header`. */
+  /** Absent if the vector has one header, in `header`. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly header?: string;
 }
@@ -36,7 +36,7 @@ export function genuineVectors({ provider, typeField }: Sender): readonly Genuin
     );
     const sentTime = timeHeaders.map((each) => lower[each]).find((value) => value !== undefined);
     const [, digits] = timestamp?.pattern.exec(sentTime ?? "") ?? [];
-    // Not the unit of the definition, so that a wrong one fails the tests.
+    // The digits decide the unit, not the definition, so a wrong unit in the definition fails the tests.
     const unit = (digits?.length ?? 0) > 11 ? 1 : 1000;
     const content = JSON.parse(body);
     const events: readonly Record<string, string>[] = content.events ?? [content];
@@ -51,7 +51,9 @@ export function genuineVectors({ provider, typeField }: Sender): readonly Genuin
   });
 }
 
-/** Returns copies of a text, each with one number outside the digest changed or with a zero in front of it. */
+/**
+ * Returns copies of a text. In each copy one number outside the digest is incremented or gets a leading zero.
+ */
 export function withOtherNumbers(text: string): readonly string[] {
   const { digest, before, after } = splitAtDigest(text);
   const around = `${before}\0${after}`;
@@ -63,8 +65,8 @@ export function withOtherNumbers(text: string): readonly string[] {
 }
 
 /**
- * Returns copies of a text, each with the digit at one place of its digest changed, and one that lacks the
- * last character. Without its `=`, a digest in base64 still stands for the same bytes.
+ * Returns copies of a text. Each copy but the last has another digit at one place of the digest. The last
+ * copy lacks the last character: base64 without its `=` decodes to the same bytes, and core must refuse it.
  */
 export function withOtherDigits(text: string, placesIn: (digest: string) => number[]): readonly string[] {
   const { digest, before, after } = splitAtDigest(text);
@@ -76,7 +78,7 @@ export function withOtherDigits(text: string, placesIn: (digest: string) => numb
   return [...changed, digest.slice(0, -1)].map((each) => `${before}${each}${after}`);
 }
 
-/** No other value in a signature header is as long as a digest. */
+/** Splits a text at its digest. In a signature header, only the digest has 40 or more such characters. */
 function splitAtDigest(text: string): { digest: string; before: string; after: string } {
   const { 0: digest = "", index = text.length } = /[0-9A-Za-z+/]{40,}=*/.exec(text) ?? {};
   return { digest, before: text.slice(0, index), after: text.slice(index + digest.length) };

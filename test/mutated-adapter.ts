@@ -8,7 +8,7 @@ import { build, type Plugin } from "esbuild";
 const PACKAGES = fileURLToPath(new URL("../packages/", import.meta.url));
 const CORE = `${PACKAGES}core/src/`;
 
-/** Replaces a text that a file of core has once. */
+/** Replaces a text that occurs once in a file of core. */
 export interface Mutation {
   /** The end of the file's path. */
   readonly file: string;
@@ -19,7 +19,7 @@ export interface Mutation {
 /** The exports of a build: the adapter, and the senders of the providers that it was built with. */
 export type MutatedAdapter = Pick<typeof nodeAdapter, "webhook"> & { readonly SENDERS: readonly Sender[] };
 
-/** The path of a file of core, in whichever folder it is. */
+/** Returns the path of a file of core, in any folder. */
 function coreFile(name: string): string {
   const found = readdirSync(CORE, { recursive: true, encoding: "utf8" }).find((file) =>
     `/${file}`.endsWith(`/${name}`),
@@ -42,9 +42,18 @@ const fromSource: Plugin = {
   },
 };
 
-/** Each mutation needs a file of its own. */
+/**
+ * Returns a plugin that applies mutations to the files of core.
+ *
+ * @throws If two mutations name one file.
+ */
 function replacing(mutations: readonly Mutation[]): Plugin {
-  const byPath = new Map(mutations.map((mutation) => [coreFile(mutation.file), mutation]));
+  const byPath = new Map<string, Mutation>();
+  for (const mutation of mutations) {
+    const path = coreFile(mutation.file);
+    if (byPath.has(path)) throw new Error(`Two mutations name ${mutation.file}. Write one for each file.`);
+    byPath.set(path, mutation);
+  }
   return {
     name: "mutations",
     setup({ onLoad }) {
@@ -53,14 +62,19 @@ function replacing(mutations: readonly Mutation[]): Plugin {
         if (mutation === undefined) return undefined;
         const { file, text, replacement } = mutation;
         const parts = readFileSync(path, "utf8").split(text);
-        if (parts.length !== 2) throw new Error(`${file} has ${parts.length - 1} times ${text}.`);
+        const times = parts.length - 1;
+        if (times !== 1)
+          throw new Error(`\`${text}\` occurs ${times} times in ${file}. Choose a text that occurs once.`);
         return { contents: parts.join(replacement), loader: "ts" };
       });
     },
   };
 }
 
-/** Returns a function that builds the adapter for node:http and all providers from their sources. */
+/**
+ * Returns `buildAdapter`, which builds the adapter for node:http and all providers from source, and
+ * `deleteBuilds`.
+ */
 export function adapterBuilder() {
   const folder = mkdtempSync(join(import.meta.dirname, ".tmp-mutants-"));
   let builds = 0;

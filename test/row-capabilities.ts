@@ -7,8 +7,8 @@ import {
 } from "../packages/audit/src/capabilities.js";
 
 /**
- * Returns the capabilities by which a row of the behaviours leaves a provider out. Each one states why its
- * rows have nothing to check for a provider without it. A row never asks for the name of a provider.
+ * Returns the capabilities that decide whether a row runs for a provider. Each comment says what a provider
+ * without the capability cannot show. A row never asks for the name of a provider.
  */
 export function capabilitiesOf(sender: Sender) {
   return {
@@ -18,7 +18,7 @@ export function capabilitiesOf(sender: Sender) {
     signsTime: signsTime(sender),
     /** Without it the header is a list of signatures. Two headers are then one longer list, and valid. */
     sendsOneSignature: sendsOneSignature(sender),
-    /** Without it the signature is the id, so an event without a signature has nothing to be claimed by. */
+    /** Without it the signature is the id, so an unsigned event has no id to claim. */
     givesEventsIds: givesEventsIds(sender),
   };
 }

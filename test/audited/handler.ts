@@ -50,8 +50,8 @@ export async function audited({ sender, start }: Handler, only?: readonly string
 type Server = Pick<Endpoint, "close"> & { readonly origin: string };
 
 /**
- * The time to handle one event. It lets the audit catch handlers that look an id up and store it later. On a
- * busy machine, concurrent deliveries do not overlap if it is only a few milliseconds.
+ * The time to handle one event. It lets the audit catch handlers that look an id up and store it later.
+ * Shorter work does not overlap on a busy machine.
  */
 const WORK_MS = 20;
 
@@ -98,7 +98,7 @@ interface Program {
   readonly report: string;
 }
 
-/** A handler that runs as a process and has its own report route. */
+/** Returns a handler that runs as a process and has its own report route. */
 export function program({ command, file, environment, report, ...handler }: Program): Handler {
   const [executable = "", ...args] = command;
   const start = async (secret: string) => {

@@ -116,7 +116,7 @@ const OTHERS: Readonly<Record<string, readonly Handler[]>> = {
     documented(cvat),
     onExpress(
       "@octokit/webhooks",
-      `GitHub's documented example with ${LIBRARIES.octokit} ${on}: the header's name and the reading of the body adapted, the digest taken for the id`,
+      `GitHub's documented example with ${LIBRARIES.octokit} ${on}: the header's name and the reading of the body adapted; the digest serves as the id`,
       cvat,
       octokitCvat,
     ),
@@ -167,9 +167,12 @@ function ours(sender: Sender): readonly Handler[] {
   }));
 }
 
+/** The handlers that use crowdhook: each adapter with each provider. */
+export const OURS: readonly Handler[] = SENDERS.flatMap(ours);
+
 export const HANDLERS: readonly Handler[] = SENDERS.flatMap((sender) => [
   ...(OTHERS[sender.provider.name] ?? []),
-  ...ours(sender),
+  ...OURS.filter((handler) => handler.sender === sender),
 ]);
 
 export function handlerNamed(provider: string, name: string): Handler {

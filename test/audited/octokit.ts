@@ -2,10 +2,10 @@ import { Webhooks } from "@octokit/webhooks";
 import express from "express";
 import { fieldsOf, type Handle, raw } from "./careful.js";
 
-// `verify` of @octokit/webhooks expects GitHub's scheme: `sha256=` and the hexadecimal HMAC of a text. These
-// handlers pass it the text that the provider signs. Its middleware does not fit: it signs the body alone, and
-// requires GitHub's headers with an id and a type. It does not claim to check the time, which GitHub does not
-// send.
+// `verify` of @octokit/webhooks expects GitHub's scheme: `sha256=` and the hexadecimal HMAC of a text. The
+// handlers for Toloka and Prolific pass it the text that the provider signs. The library's middleware does
+// not fit them: it verifies the body alone, and requires GitHub's headers with an id and a type. The library
+// does not claim to check the time, which GitHub does not send.
 
 export function octokitToloka(secret: string, handle: Handle) {
   const webhooks = new Webhooks({ secret });
@@ -49,8 +49,8 @@ export function octokitProlific(secret: string, handle: Handle) {
 
 /**
  * CVAT signs as GitHub does, under another header. The handler is the TypeScript example of GitHub's
- * documentation, "Validating webhook deliveries", which parses no JSON and does not expect that the header is
- * missing. CVAT sends no id, so the digest stands for it.
+ * documentation, "Validating webhook deliveries". The example parses no JSON. It does not expect a missing
+ * header. CVAT sends no id, so the digest serves as the id.
  */
 export function octokitCvat(secret: string, handle: Handle) {
   const webhooks = new Webhooks({ secret });

@@ -5,7 +5,7 @@ import type { Handle } from "./careful.js";
 
 // Svix's documentation, "How to Verify Webhooks with the Svix Libraries", shows this handler for Express. The
 // README of standardwebhooks shows the same call of `verify`, without a server around it. Neither example
-// mentions repeated events, or a limit other than the 100 kB of `express.raw()`.
+// mentions repeated events or sets a size limit. `express.raw()` limits bodies to 100 kB.
 
 function verifying(webhook: Pick<SvixWebhook, "verify">, handle: Handle) {
   const app = express();

@@ -66,7 +66,8 @@ const today = new Date().toISOString().slice(0, 10);
 const made = new Map<string, string>();
 for (const { handler } of rows) {
   const other = made.get(handler.name) ?? handler.made;
-  if (other !== handler.made) throw new Error(`Two handlers have the name ${handler.name}. Rename one.`);
+  if (other !== handler.made)
+    throw new Error(`Handlers named ${handler.name} have different descriptions. Rename one.`);
   made.set(handler.name, handler.made);
 }
 const failed = new Set(rows.flatMap(failedMusts));
