@@ -1,6 +1,6 @@
 /**
- * The server of `soak.ts`, in a process of its own: Express, both providers, one store of claims in
- * memory. On every message it tells what its listeners have heard since the one before, and what it holds.
+ * The server of `soak.ts`, in a process of its own: Express, two providers and one claim store in memory. It
+ * answers each message with the events that its listeners have handled since the last one, and with its sizes.
  */
 import { once } from "node:events";
 import http from "node:http";
@@ -14,39 +14,39 @@ import express from "express";
 export interface SoakOptions {
   readonly secret: string;
   readonly maxBodySize: number;
-  /** Of the claims. */
+  /** The `max` of `memoryClaims`. */
   readonly max: number;
-  /** In milliseconds: the host cuts off who takes longer for a request. */
+  /** In milliseconds. The host closes the connection of a slower request. */
   readonly requestTimeout: number;
 }
 
 /** An event's id, and whether its listener failed. */
 export type Heard = readonly [id: string, failed: boolean];
 
-/** Sizes in bytes, after garbage was collected; times in milliseconds, since the report before. */
+/** Sizes in bytes, after a garbage collection. Times in milliseconds, since the last report. */
 export interface Report {
   readonly heard: readonly Heard[];
   readonly rss: number;
   readonly heap: number;
-  /** Outside of the heap. */
+  /** Memory outside of the heap. */
   readonly external: number;
   readonly sockets: number;
-  /** How many there are of each kind of what keeps a process alive. */
+  /** The number of resources that keep the process alive, by kind. */
   readonly resources: Readonly<Record<string, number>>;
   readonly lag: number;
   readonly cpu: number;
-  /** What no request should bring about: warnings, rejections that nobody handled. Since the beginning. */
+  /** All warnings and unhandled rejections since the start. No request should cause one. */
   readonly troubles: readonly string[];
 }
 
-/** Close: receivers and server, and then a last report. */
+/** `close` closes the receivers and the server before a last report. */
 export type Ask = "report" | "close";
 
 const { secret, maxBodySize, max, requestTimeout }: SoakOptions = JSON.parse(process.argv[2] ?? "");
 
 let heard: Heard[] = [];
 const failedOnce = new Set<string>();
-/** An event that says so fails the first time it comes. */
+/** Fails once for each event whose data has `fails: true`. */
 async function listener({ id, data }: ReceivedEvent): Promise<void> {
   await nextTurn();
   const fails = data.fails === true && !failedOnce.delete(id);
@@ -92,7 +92,7 @@ delay.enable();
 let used = process.cpuUsage();
 
 async function report(): Promise<Report> {
-  // Before the collection, which takes its time.
+  // Read before the garbage collection, which takes CPU time.
   const lag = delay.percentile(99) / 1e6;
   const { user, system } = process.cpuUsage(used);
   globalThis.gc?.();

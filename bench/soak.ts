@@ -1,8 +1,9 @@
 /**
- * A server under mixed traffic for a long time: `pnpm soak [minutes] [--rate requests a second]`, an
- * hour and 60 unless told otherwise. Every event has to be heard once, or once more after it failed;
- * every reply has to be the one that is due; and in the end nothing may be left, and memory be flat.
- * The samples go to a file in reports/, one JSON line each.
+ * Sends mixed traffic to a server for a long time: `pnpm soak [minutes] [--rate requests a second]`. Default:
+ * 60 minutes, 60 requests a second.
+ *
+ * Fails if an event is not handled exactly once, if a reply is not the expected one, if anything is left open
+ * at the end, or if memory grows. Writes its samples to a file in `reports/`, one line of JSON for each.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -32,15 +33,15 @@ if (!(MINUTES > 0 && RATE > 0))
   throw new Error("pnpm soak [minutes] [--rate requests a second] [--seed number]");
 
 const SAMPLE_MS = 5_000;
-/** What takes longer than this will not come any more. */
+/** A message that has not arrived after this long is lost. */
 const PATIENCE_MS = 60_000;
-/** By how much the heap may grow. In bytes an hour. */
+/** The largest accepted growth of the heap, in bytes per hour. */
 const GROWTH = 1_000_000;
 const SERVER: SoakOptions = {
   secret: "5f0c7e1b-93a4-4bd1-8f6e-2d7a90c3b6e5",
   maxBodySize: 256 * 1024,
-  // Several seconds of events: nothing that comes again is forgotten by then. Full before it begins, so
-  // that what claims take explains no growth.
+  // Several seconds of events, so that no claim is forgotten before its redelivery. The memory is filled
+  // before the first sample, so that claims explain no growth.
   max: 5_000,
   requestTimeout: 10_000,
 };
@@ -50,7 +51,7 @@ const random = seededRandom(Number(values.seed));
 const below = (count: number) => Math.floor(random() * count);
 const oneOf = <T>(list: readonly T[]): T => list[below(list.length)] as T;
 
-// What went wrong. Any of it fails the run.
+// Violations: one is enough to fail the run.
 
 const violations: string[] = [];
 function violated(what: string): void {
@@ -58,18 +59,18 @@ function violated(what: string): void {
   if (violations.length <= 20) console.error(`Violated: ${what}`);
 }
 
-// The server, and what has been heard by its listeners.
+// The server, and the events that its listeners have handled.
 
 const child: ChildProcess = spawn(
   process.execPath,
   ["--expose-gc", "--import", "tsx", "soak-server.ts", JSON.stringify(SERVER)],
-  // It logs what it refuses.
+  // stderr is ignored, because the server logs each refusal.
   { cwd: import.meta.dirname, stdio: ["ignore", "inherit", "ignore", "ipc"] },
 );
 const ended = once(child, "exit").then(([code]) => {
   throw new Error(`The server has ended with ${code}.`);
 });
-// It does at the end.
+// The server does end when the run is over.
 ended.catch(() => {});
 async function told<Answer>(): Promise<Answer> {
   const silent = delay(PATIENCE_MS, undefined, { ref: false }).then(() => {
@@ -81,7 +82,7 @@ async function told<Answer>(): Promise<Answer> {
 const port = await told<number>();
 
 async function ask(question: Ask): Promise<Report> {
-  // What was answered by now has been heard by now, and is in the report.
+  // A listener handles an event before its reply, so the report contains every event that was answered.
   const settled = [...answered, ...hungUp];
   hungUp = left;
   answered = [];
@@ -92,11 +93,13 @@ async function ask(question: Ask): Promise<Report> {
   return report;
 }
 
-/** Events that may be heard, each with how often it is to fail first. */
+/** Events that were sent, each with the number of times that its listener fails first. */
 const due = new Map<string, { readonly fails: number; failed: number; handled: number }>();
-/** Events that were answered 200 since the report before. */
+/** Events that got a 200 since the last report. */
 let answered: string[] = [];
-/** Events of deliveries that were sent whole and never answered: since the report before, and the one before that. */
+/**
+ * Events whose sender hung up after the last byte: `left` since the last report, `hungUp` since the one before.
+ */
 let left: string[] = [];
 let hungUp: string[] = [];
 let events = 0;
@@ -158,7 +161,7 @@ function send({ path, method = "POST", headers, body, chunked = false }: Outgoin
   });
 }
 
-/** A delivery that can be signed anew, as a provider does when it delivers again. */
+/** A delivery that can be signed again, as a provider does for a redelivery. */
 interface Genuine {
   readonly ids: readonly string[];
   readonly failing: readonly string[];
@@ -204,7 +207,7 @@ function expectReplies({ ids, failing }: Genuine): void {
   for (const id of ids) due.set(id, { fails: failing.includes(id) ? 1 : 0, failed: 0, handled: 0 });
 }
 
-/** Delivered not so long ago that their claims may be forgotten. */
+/** Recent deliveries, whose claims are still remembered. */
 const past: Genuine[] = [];
 function settle(delivery: Genuine): void {
   answered.push(...delivery.ids);
@@ -225,7 +228,7 @@ const signed = (body: string): Outgoing => ({
   ...signToloka({ secret: SECRET, body }),
 });
 
-/** What is no delivery, and how each is answered. */
+/** Requests that are no deliveries, each with its expected reply. */
 const MALFORMED: readonly (() => [Outgoing, object])[] = [
   () => [signed("{"), { status: 400, code: "BODY_NOT_JSON" }],
   () => [signed("[]"), { status: 400, code: "ENVELOPE_INVALID" }],
@@ -252,7 +255,7 @@ const MALFORMED: readonly (() => [Outgoing, object])[] = [
   ],
 ];
 
-/** The kinds of requests, each with its share of them all. */
+/** The kinds of requests, each with its share of the traffic in percent. */
 const KINDS: Readonly<Record<string, { readonly share: number; run(kind: string): Promise<void> }>> = {
   good: {
     share: 50,
@@ -450,14 +453,14 @@ await Promise.race([Promise.all(underWay), delay(PATIENCE_MS, undefined, { ref: 
 if (underWay.size > 0) violated(`${underWay.size} requests have no answer`);
 await sample();
 agent.destroy();
-// What was left unanswered is in the next but one.
+// An event whose sender hung up is checked with the report after the next.
 await sample();
 await sample();
 const last = await ask("close");
 
 // The verdict.
 
-/** How a figure grows: the slope of the straight line through it, and the standard error of that. Per hour. */
+/** Returns a figure's growth per hour: the slope of its regression line, and the slope's standard error. */
 function trend(samples: readonly Sample[], figure: "heap" | "rss"): { slope: number; error: number } {
   const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
   const hours = samples.map(({ seconds }) => seconds / 3600);
