@@ -54,8 +54,8 @@ function workerd(version: string, compatibilityDate: string, lacks: Runtime["lac
 
 const AFTER_CLOSE = "context.signal aborts when the sender closes the connection";
 const AFTER_RESET = "context.signal aborts when the sender resets the connection";
-const NO_SIGNAL = "the server of edge-runtime gives requests no signal that follows the connection";
-const NO_FLAG = "requests have a signal from 2026-11-17 on, before that by the flag enable_request_signal";
+const NO_SIGNAL = "The server of edge-runtime gives requests no signal that follows the connection";
+const NO_FLAG = "Before 2026-11-17, requests have a signal only with the flag enable_request_signal";
 
 /** The runtimes of the suite. `docs/reference/runtimes.md` has a row for each of them. */
 export const RUNTIMES: readonly Runtime[] = [
@@ -82,7 +82,7 @@ export const RUNTIMES: readonly Runtime[] = [
     ],
   },
   workerd("1.20261117.1", "2026-11-17", {
-    [AFTER_CLOSE]: "workerd takes a sender that closed its half for one that still waits",
+    [AFTER_CLOSE]: "A sender that closes its half of the connection counts as one that still waits",
   }),
   // The oldest date on which a request can wait for a promise of another request, as duplicates do.
   workerd("1.20261117.1", "2024-10-14", { [AFTER_CLOSE]: NO_FLAG, [AFTER_RESET]: NO_FLAG }),

@@ -56,10 +56,10 @@ function tableOf(counts: Counts): string {
 
 function lacksOf(runtimes: readonly Runtime[]): string {
   const lines = runtimes.flatMap(({ title, lacks }) =>
-    Object.entries(lacks).map(([name, reason]) => `- ${title}: \`${name}\`, for ${reason}.`),
+    Object.entries(lacks).map(([name, reason]) => `- ${title}: \`${name}\`. ${reason}.`),
   );
   return [
-    "These behaviours do not hold, with either provider. The tests check that they still fail:",
+    "These behaviours do not hold, with either provider. A test fails if one of them begins to hold:",
     "",
     ...lines,
   ].join("\n");
