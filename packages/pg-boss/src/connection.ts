@@ -155,19 +155,6 @@ export function createConnection(
     return starting;
   }
 
-  async function prepareQueue({ db, boss }: Connected, name: string): Promise<void> {
-    await boss.createQueue(name, { policy });
-    if (db.exclusiveSince === undefined) return;
-    // A job that was active before this process opened PGlite belongs to a dead process: no lease to wait for.
-    const { rows } = await db.executeSql(
-      `SELECT id, retry_count AS "retryCount" FROM ${schema}.job
-       WHERE name = $1 AND state = 'active' AND started_on < $2`,
-      [name, db.exclusiveSince],
-    );
-    if (rows.length === 0) return;
-    await boss.fail(name, rows, { message: "The process ended while it handled the event." });
-  }
-
   async function end(): Promise<void> {
     clearInterval(forgetting);
     await starting?.then(({ boss }) => boss.stop({ graceful: false })).catch(reportUnreachable);
@@ -181,7 +168,7 @@ export function createConnection(
       const connected = await open();
       const ready =
         queues.get(name) ??
-        prepareQueue(connected, name).catch((error) => {
+        prepareQueue(connected, schema, name, policy).catch((error) => {
           queues.delete(name);
           throw error;
         });
@@ -201,6 +188,24 @@ export function createConnection(
         throw new Error("The database did not close in time.");
       }).catch(reportUnreachable),
   };
+}
+
+async function prepareQueue(
+  { db, boss }: Connected,
+  schema: string,
+  name: string,
+  policy: "standard" | "key_strict_fifo",
+): Promise<void> {
+  await boss.createQueue(name, { policy });
+  if (db.exclusiveSince === undefined) return;
+  // A job that was active before this process opened PGlite belongs to a dead process: no lease to wait for.
+  const { rows } = await db.executeSql(
+    `SELECT id, retry_count AS "retryCount" FROM ${schema}.job
+     WHERE name = $1 AND state = 'active' AND started_on < $2`,
+    [name, db.exclusiveSince],
+  );
+  if (rows.length === 0) return;
+  await boss.fail(name, rows, { message: "The process ended while it handled the event." });
 }
 
 /** Deletes events that were handled longer than `retention` ago, in seconds. */
