@@ -11,8 +11,8 @@ import { pgBossSink } from "@crowdhook/pg-boss";
 import { redisClaims } from "@crowdhook/redis";
 import fastify from "fastify";
 import { describe, expect, test, vi } from "vitest";
-import { docsAddress } from "../packages/core/src/docs.js";
 import { ERRORS } from "../packages/core/src/errors.js";
+import { docsAddress } from "../packages/core/src/observing/docs.js";
 import { OTHER_LINES } from "../packages/core/src/observing/log.js";
 import { anchorsOf } from "../site/anchors.js";
 

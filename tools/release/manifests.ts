@@ -14,7 +14,7 @@ export interface Package {
 
 const ADDRESSES = join(import.meta.dirname, "addresses.json");
 /** Log lines and the audit take the address of their page from here. */
-const DOCS = join(import.meta.dirname, "../../packages/core/src/docs.ts");
+const DOCS = join(import.meta.dirname, "../../packages/core/src/observing/docs.ts");
 
 /** Returns the packages that are published from a copy of the repository. */
 export function packagesIn(root: string): Package[] {
@@ -32,7 +32,7 @@ export function missingAddresses(): string[] {
     .map((name) => `${name} in tools/release/addresses.json`);
   const { homepage } = addresses;
   const isInCode = !homepage || readFileSync(DOCS, "utf8").includes(`"${homepage}`);
-  return isInCode ? missing : [...missing, `${homepage} in packages/core/src/docs.ts`];
+  return isInCode ? missing : [...missing, `${homepage} in packages/core/src/observing/docs.ts`];
 }
 
 /** Writes the addresses that are filled in into every manifest. */

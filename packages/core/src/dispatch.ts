@@ -6,14 +6,13 @@ import { DONE_MS, RECOVERABLE_MS, UNTIMED_MS } from "./claiming/retention.js";
 import { kindOf, UnfitEventError } from "./errors.js";
 import type { EventMap, ReceivedEvent } from "./event.js";
 import type { ContextFor } from "./listeners/context.js";
-import { createOrderingQueues, type Place } from "./listeners/ordering.js";
+import { checkedKey, createOrderingQueues, type Place } from "./listeners/ordering.js";
 import { IGNORED, type RunListeners } from "./listeners/run.js";
+import { subjectsOf } from "./listeners/subjects.js";
 import { type LineName, type Log, quote } from "./observing/log.js";
-import { subjectsOf } from "./observing/subjects.js";
 import type { ReceiverOptions, Sink } from "./options.js";
 import type { Outcome } from "./outcome.js";
 import type { Provider } from "./provider.js";
-import { typeName } from "./text/describe.js";
 import { andThen, isThenable, type MaybePromise } from "./values/maybe-promise.js";
 import { createSemaphore } from "./values/semaphore.js";
 
@@ -54,6 +53,7 @@ export function createDispatcher<Events extends EventMap>(
   const subjectOf = subjectsOf(provider, log);
   const claimKeysOf = createClaimKeys(provider as Provider, { detectStale, replayable, subjectOf });
   const queues = concurrency > 1 || orderingKey ? createOrderingQueues() : undefined;
+  const orderingKeyOf = orderingKey ? checkedKey(orderingKey) : subjectOf;
 
   return function dispatch(events, digest, contextFor) {
     const batch = claimer.batch();
@@ -184,13 +184,6 @@ export function createDispatcher<Events extends EventMap>(
       attempt.claim = "failed";
       return attempt;
     }
-  }
-
-  function orderingKeyOf(event: ReceivedEvent<Events>): string | undefined {
-    if (!orderingKey) return subjectOf(event);
-    const key: unknown = orderingKey(event);
-    if (key === undefined || typeof key === "string") return key;
-    throw new UnfitEventError(`returned neither a string nor undefined, but ${typeName(key)},`);
   }
 }
 

@@ -1,7 +1,7 @@
 /** Shared by crowdhook's own packages. Not public API: anything here may change in any release. */
 export { RECOVERABLE_MS } from "./claiming/retention.js";
-export { docsAddress } from "./docs.js";
 export { describeError, kindOf } from "./errors.js";
+export { docsAddress } from "./observing/docs.js";
 export { type Watched, type WatchedDelivery, type WatchedEvent, watchedOf } from "./observing/watched.js";
 export { checkNames } from "./options.js";
 export { signAgain } from "./providers/sender.js";

@@ -1,12 +1,12 @@
-import { createAdmission } from "./admission.js";
 import { isEncoded, NO_BYTES, readBody } from "./body.js";
 import { memoryClaims } from "./claiming/memory-claims.js";
 import { type BodyFailure, type Delivery, type IncomingDelivery, toHeaders } from "./delivery.js";
 import { createDispatcher } from "./dispatch.js";
 import { type ErrorCode, kindOf } from "./errors.js";
-import type { EventMap, EventType, ParsedEvent, ReceivedEvent } from "./event.js";
-import { contextsOf, contextWithoutDelivery, type ListenerContext } from "./listeners/context.js";
+import type { EventMap, EventType, ParsedEvent } from "./event.js";
+import { contextsOf, type ListenerContext } from "./listeners/context.js";
 import { createListeners, type Listening } from "./listeners/registry.js";
+import { runStored } from "./listeners/run.js";
 import { createLog, keepLog } from "./observing/log.js";
 import { createObserved, instrumented } from "./observing/observe.js";
 import { createOperator } from "./observing/operator.js";
@@ -15,11 +15,11 @@ import { keepWatched } from "./observing/watched.js";
 import { createWatching } from "./observing/watching.js";
 import { checkOptions, checkProvider, type ReceiverOptions, warnOfMistakes } from "./options.js";
 import type { Provider } from "./provider.js";
-import { expectedEnvelope } from "./providers/defining/envelope.js";
-import { readEvents } from "./providers/read-events.js";
+import { lossReason, readEvents } from "./providers/read-events.js";
 import { createRecovery, type Recovery, withOccurrences } from "./recovering/recovery.js";
 import { type Refusal, type Reply, type Result, replyTo } from "./reply.js";
 import { createVerifier } from "./signature/verify.js";
+import { createAdmission } from "./values/admission.js";
 import { isThenable } from "./values/maybe-promise.js";
 
 /** Verifies deliveries, reads their events, and has each event handled once. */
@@ -107,7 +107,7 @@ export function createReceiver<Events extends EventMap>(
 
       // 4. The events. None is parsed before the delivery is verified.
       const events = readEvents(provider, delivery, clock(), maxEvents);
-      if ("code" in events) return reply(refuse(events.code, events.reason ?? unreadable(events)), trace);
+      if ("code" in events) return reply(refuse(events.code, lossReason(provider, events)), trace);
 
       // 5. Dispatch: claim each event, run its listeners or give it to the sink, settle or release the claim.
       if (trace) trace.handling = performance.now();
@@ -142,10 +142,6 @@ export function createReceiver<Events extends EventMap>(
     return { code, reason };
   }
 
-  function unreadable({ code }: Refusal): string {
-    return code === "ENVELOPE_INVALID" ? `${UNREADABLE}${expectedEnvelope(provider)}` : UNREADABLE;
-  }
-
   function refuseBody({ code, hint }: BodyFailure): Refusal {
     if (code === "BODY_UNAVAILABLE") return refuse(code, hint ?? NO_BYTES);
     return hint === undefined ? { code } : refuse(code, hint);
@@ -156,17 +152,8 @@ export function createReceiver<Events extends EventMap>(
     ...listening,
     handle: (incoming) => observed("delivery", incoming, (trace) => handleDelivery(incoming, trace)),
     ...(recovering && { recovery: recovering.recovery }),
-    async dispatch(event, context) {
-      const failures = await runListeners(event as ReceivedEvent<Events>, (limit) =>
-        contextWithoutDelivery({ ...context, stale: false }, limit),
-      );
-      if (failures.length > 1) throw new AggregateError(failures, "Several listeners failed.");
-      if (failures.length === 1) throw failures[0];
-    },
+    dispatch: (event, context) => runStored(runListeners, event, context),
     close: admission.close,
   };
   return keepWatched(keepLog(receiver, log), watching.watched);
 }
-
-const UNREADABLE =
-  "a delivery was accepted, but its body is not an envelope of events in JSON. Its events are lost unless the provider sends them again in a readable form.";

@@ -1,3 +1,16 @@
+import { UnfitEventError } from "../errors.js";
+import type { ReceivedEvent } from "../event.js";
+import { typeName } from "../text/describe.js";
+
+/** Wraps the app's `orderingKey`: a key that is neither a string nor `undefined` fails its event. */
+export function checkedKey(orderingKey: (event: ReceivedEvent) => unknown) {
+  return (event: ReceivedEvent): string | undefined => {
+    const key = orderingKey(event);
+    if (key === undefined || typeof key === "string") return key;
+    throw new UnfitEventError(`returned neither a string nor undefined, but ${typeName(key)},`);
+  };
+}
+
 /** A place in the queue of an ordering key. */
 export interface Place {
   /** Resolves when all earlier places of the key have left; `undefined` if there are none. */

@@ -1,7 +1,7 @@
-import type { EventMap, ReceivedEvent, UnrecognizedEvent } from "../event.js";
+import type { EventMap, ParsedEvent, ReceivedEvent, UnrecognizedEvent } from "../event.js";
 import { waitAtMost } from "../values/deadline.js";
 import { andThen, isThenable, type MaybePromise } from "../values/maybe-promise.js";
-import type { ListenerContext } from "./context.js";
+import { contextWithoutDelivery, type ListenerContext } from "./context.js";
 import { type AnyListener, runAll, runWithin, type TimeLimit } from "./time-limit.js";
 
 /**
@@ -118,4 +118,21 @@ function concat(a: readonly AnyListener[], b: readonly AnyListener[]): readonly 
 
 function describeProblems(event: UnrecognizedEvent): string {
   return `The data of event ${event.id || "(without an id)"} does not fit ${JSON.stringify(event.type)}: ${event.problems.join("; ")}. Register onUnrecognized to handle such events.`;
+}
+
+/**
+ * Runs the listeners of an event that a sink stored.
+ *
+ * @throws the listener's error, or an `AggregateError` if several failed.
+ */
+export async function runStored<Events extends EventMap>(
+  runListeners: RunListeners<Events>,
+  event: ParsedEvent<Events>,
+  context: Omit<ListenerContext, "delivery" | "stale">,
+): Promise<void> {
+  const failures = await runListeners(event as ReceivedEvent<Events>, (limit) =>
+    contextWithoutDelivery({ ...context, stale: false }, limit),
+  );
+  if (failures.length > 1) throw new AggregateError(failures, "Several listeners failed.");
+  if (failures.length === 1) throw failures[0];
 }

@@ -1,8 +1,8 @@
-import { docsAddress } from "../docs.js";
 import type { ErrorCode } from "../errors.js";
 import { startOf } from "../text/describe.js";
 import { isThenable } from "../values/maybe-promise.js";
 import { RecentMap } from "../values/recent-map.js";
+import { docsAddress } from "./docs.js";
 
 /** Every request can repeat a mistake, so each name is logged at most once in this time. */
 const LOG_INTERVAL_MS = 60_000;

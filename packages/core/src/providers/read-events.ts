@@ -4,6 +4,7 @@ import type { EventMap, ReceivedEvent } from "../event.js";
 import type { Provider } from "../provider.js";
 import type { Refusal } from "../reply.js";
 import { isObject } from "../text/describe.js";
+import { expectedEnvelope } from "./defining/envelope.js";
 
 /** The largest accepted number of events by default. Far more than a platform sends in one delivery. */
 const EVENTS_MAX = 10_000;
@@ -30,6 +31,18 @@ export function readEvents<Events extends EventMap>(
   // The count of a provider without `countEvents` is a guess.
   if (events.length > maxEvents) return tooMany(events.length, maxEvents);
   return events as readonly ReceivedEvent<Events>[];
+}
+
+const UNREADABLE =
+  "a delivery was accepted, but its body is not an envelope of events in JSON. Its events are lost unless the provider sends them again in a readable form.";
+
+/** Returns why the events of an accepted delivery are lost, for the operator. */
+export function lossReason<Events extends EventMap>(
+  provider: Pick<Provider<Events>, "definition">,
+  { code, reason }: Refusal,
+): string {
+  if (reason !== undefined) return reason;
+  return code === "ENVELOPE_INVALID" ? `${UNREADABLE}${expectedEnvelope(provider)}` : UNREADABLE;
 }
 
 function countEvents(

@@ -1,4 +1,3 @@
-import type { Admission } from "../admission.js";
 import { eventKeyOf } from "../claiming/claim-keys.js";
 import type { ClaimStore } from "../claiming/claim-store.js";
 import { RECOVERABLE_MS } from "../claiming/retention.js";
@@ -10,6 +9,7 @@ import type { Observed } from "../observing/observe.js";
 import type { EventRecord, Trace } from "../observing/trace.js";
 import type { Outcome } from "../outcome.js";
 import type { Provider } from "../provider.js";
+import type { Admission } from "../values/admission.js";
 import { createSavedTimes, type TimeStore } from "./saved-times.js";
 
 /** For how long a process that recovers keeps others from doing the same, unless it renews. In milliseconds. */

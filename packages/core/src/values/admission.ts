@@ -1,4 +1,4 @@
-import type { ErrorCode } from "./errors.js";
+import type { ErrorCode } from "../errors.js";
 
 export type Admission = ReturnType<typeof createAdmission>;
 

@@ -1,6 +1,6 @@
 import type { EventMap, ReceivedEvent } from "../event.js";
+import { type Log, quote } from "../observing/log.js";
 import type { Provider } from "../provider.js";
-import { type Log, quote } from "./log.js";
 
 /**
  * Returns the provider's `subjectOf`. If the definition names fields as the subject, the log has a line for
