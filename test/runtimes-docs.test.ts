@@ -26,7 +26,7 @@ describe("docs/reference/runtimes.md, which pnpm test:runtimes writes,", () => {
   test.each(RUNTIMES)("names what $title lacks, all of it checks of the suite", ({ title, lacks }) => {
     for (const [name, reason] of Object.entries(lacks)) {
       expect(CHECKS.map((check) => check.name)).toContain(name);
-      expect(measured).toContain(`- ${title}: \`${name}\`, for ${reason}.`);
+      expect(measured).toContain(`- ${title}: \`${name}\`. ${reason}.`);
     }
   });
 });
