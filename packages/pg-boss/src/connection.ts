@@ -39,13 +39,16 @@ const FORGET_S = 300;
 /** The number of handled events that one statement deletes. */
 const FORGET_COUNT = 10_000;
 
+/** How pg-boss orders the jobs of a queue: not at all, or one at a time for each key. */
+type QueuePolicy = "standard" | "key_strict_fifo";
+
 /** @param prefix The beginning of the names of this sink's queues. */
 export function createConnection(
   context: EngineContext,
   schema: string,
   openDatabase: () => Promise<Database>,
   prefix: string,
-  policy: "standard" | "key_strict_fifo",
+  policy: QueuePolicy,
 ): Connection {
   const { settings, closing, reportUnreachable } = context;
   const queues = new Map<string, Promise<void>>();
@@ -194,7 +197,7 @@ async function prepareQueue(
   { db, boss }: Connected,
   schema: string,
   name: string,
-  policy: "standard" | "key_strict_fifo",
+  policy: QueuePolicy,
 ): Promise<void> {
   await boss.createQueue(name, { policy });
   if (db.exclusiveSince === undefined) return;
