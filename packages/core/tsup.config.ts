@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { defineConfig, type Options } from "tsup";
 import { build } from "../../tsup.base.js";
 
-/** What every receiver loads. */
+/** The entry points that every receiver loads. */
 const forReceivers = { index: "src/index.ts", adapter: "src/adapter.ts", app: "src/app.ts" };
 const entry = {
   ...forReceivers,
