@@ -1,11 +1,11 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { audit, CHECKS } from "@crowdhook/audit";
-import { SENDERS, type Sender } from "@crowdhook/core/testing";
+import type { Sender } from "@crowdhook/core/testing";
 import { webhook } from "@crowdhook/node";
 import { describe, expect, test } from "vitest";
 import { checksOf, idsOf, notPassed, PROVIDERS, startServer } from "./audit-runs.js";
 import { FLAWS } from "./broken-endpoints.js";
-import { definedSender, secretsOf } from "./defined-providers.js";
+import { DEFINED, secretsOf, senderNamed } from "./defined-providers.js";
 
 describe("CHECKS", () => {
   test("has frozen ids in a fixed order", () => {
@@ -182,9 +182,8 @@ describe("SENDERS signs as the provider does", () => {
   const vectors = (provider: string): readonly Vector[] =>
     JSON.parse(readFileSync(new URL(`vectors/${provider}.json`, import.meta.url), "utf8")).valid;
 
-  const senderOf = (name: string) => SENDERS.find(({ provider }) => provider.name === name) as Sender;
-  const toloka = senderOf("toloka");
-  const prolific = senderOf("prolific");
+  const toloka = senderNamed("toloka");
+  const prolific = senderNamed("prolific");
 
   test.each(vectors("toloka"))("Toloka: $name", ({ secret, body, ts, v, header }) => {
     const signed = { time: toloka.formatTime(ts), version: String(v), id: "" };
@@ -207,7 +206,7 @@ describe("SENDERS signs as the provider does", () => {
 test("time-changed passes an endpoint of a provider that signs the number in the text of the time", async ({
   onTestFinished,
 }) => {
-  const sender = definedSender("id-from-signature-with-time");
+  const sender = senderNamed("id-from-signature-with-time", DEFINED);
   const number = (text: string) => text.replace(/^0+/, "");
   const byNumber: Sender = {
     ...sender,

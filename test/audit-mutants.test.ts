@@ -3,7 +3,7 @@ import { SENDERS, type Sender } from "@crowdhook/core/testing";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { sendsSeveralSignatures, signsNoTime, signsTime } from "../packages/audit/src/capabilities.js";
 import { checksOf, idsOf, idsWith, isQuick, LONG, type OnTestFinished, startServer } from "./audit-runs.js";
-import { secretsOf } from "./defined-providers.js";
+import { secretsOf, senderNamed } from "./defined-providers.js";
 import { adapterBuilder, type MutatedAdapter, type Mutation } from "./mutated-adapter.js";
 
 // A scheme's capabilities decide for which providers a mutation is a mistake, and which checks notice it.
@@ -142,7 +142,7 @@ async function failedChecks(
   checks: readonly Check[],
   onTestFinished: OnTestFinished,
 ): Promise<readonly string[]> {
-  const mutated = built.find(({ provider }) => provider.name === sender.provider.name) as Sender;
+  const mutated = senderNamed(sender.provider.name, built);
   const secrets = secretsOf(sender);
   const receiver = webhook(mutated.provider, secrets);
   const handled: string[] = [];

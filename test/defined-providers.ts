@@ -1,5 +1,5 @@
 import { defineProvider, type EnvelopeDefinition, type SignatureDefinition } from "@crowdhook/core";
-import { createSender, type Sender } from "@crowdhook/core/testing";
+import { createSender, SENDERS, type Sender } from "@crowdhook/core/testing";
 
 interface Item {
   readonly name: string;
@@ -103,8 +103,9 @@ export function secretsOf(sender: Sender): readonly [string, string] {
   return [secretOf(sender, "s3cret-one"), secretOf(sender, "s3cret-two")];
 }
 
-export function definedSender(name: string): Sender {
-  const sender = DEFINED.find(({ provider }) => provider.name === name);
+/** @param senders Default: those of core. */
+export function senderNamed(name: string, senders: readonly Sender[] = SENDERS): Sender {
+  const sender = senders.find(({ provider }) => provider.name === name);
   if (sender === undefined) throw new Error(`There is no provider ${name}.`);
   return sender;
 }

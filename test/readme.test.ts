@@ -10,17 +10,10 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { Receiver } from "@crowdhook/core";
 import type { DurableSink } from "@crowdhook/core/sink";
-import {
-  prolificEvent,
-  SENDERS,
-  type Sender,
-  signDelivery,
-  signProlific,
-  signToloka,
-  tolokaEvent,
-} from "@crowdhook/core/testing";
+import { prolificEvent, signDelivery, signProlific, signToloka, tolokaEvent } from "@crowdhook/core/testing";
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { senderNamed } from "./defined-providers.js";
 import { type PostgresServer, postgresMissing, postgresServer } from "./postgres-server.js";
 import { type RedisServer, redisMissing, redisServer } from "./redis-server.js";
 
@@ -167,7 +160,7 @@ describe("runs as it stands", () => {
 
   /** A sample of a provider in the list. The blocks print the id of what it is about. */
   const ofSender = (name: string, secret: string) => {
-    const sender = SENDERS.find(({ provider }) => provider.name === name) as Sender;
+    const sender = senderNamed(name);
     const event = sender.sample(sender.defaultType);
     const { task, data } = event.content as { task?: { id: number }; data?: { id: string } };
     return { delivery: signDelivery(sender, { secret, events: [event] }), heard: task?.id ?? data?.id };

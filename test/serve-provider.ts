@@ -11,7 +11,7 @@ import express from "express";
 import fastify, { type FastifyInstance } from "fastify";
 import Koa from "koa";
 import { type Answer, type Outgoing, request } from "./request.js";
-import { listen } from "./targets.js";
+import { closeFastify, listen, sendTo } from "./targets.js";
 
 /** An adapter's options, and the secret. */
 export interface Mounting<Events extends EventMap = EventMap> extends WebhookOptions<Events> {
@@ -72,10 +72,7 @@ function coreApp(): App {
     async listen() {
       return {
         origin: "",
-        async send({ method = "POST", path = "", headers = {}, body = "" }) {
-          const reply = await receivers.find(path)({ method, headers, body });
-          return { status: reply.status, headers: { ...reply.headers }, text: reply.body };
-        },
+        send: async (outgoing) => sendTo(receivers.find(outgoing.path ?? ""), outgoing),
         async close() {},
       };
     },
@@ -137,10 +134,7 @@ function fastifyApp(): App {
       return {
         origin,
         send: (outgoing) => request(origin, outgoing),
-        async close() {
-          app.server.closeAllConnections();
-          await app.close();
-        },
+        close: () => closeFastify(app),
       };
     },
   };

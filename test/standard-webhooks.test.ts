@@ -1,9 +1,10 @@
 import { createReceiver } from "@crowdhook/core";
 import { ARGILLA_EVENTS, standardWebhooks } from "@crowdhook/core/standard-webhooks";
-import { SENDERS, signDelivery } from "@crowdhook/core/testing";
+import { signDelivery } from "@crowdhook/core/testing";
 import { Webhook as StandardWebhook } from "standardwebhooks";
 import { Webhook as SvixWebhook } from "svix";
 import { describe, expect, test, vi } from "vitest";
+import { senderNamed } from "./defined-providers.js";
 
 const SECRET = `whsec_${Buffer.from("a key of twenty-four byte").toString("base64")}`;
 const provider = standardWebhooks(ARGILLA_EVENTS);
@@ -64,8 +65,7 @@ describe.each(["standardwebhooks", "svix"] as const)("%s", (library) => {
   });
 
   test("the library verifies each sample that the sender signed", () => {
-    const sender = SENDERS.find((each) => each.provider.name === provider.name);
-    if (sender === undefined) throw new Error("The sender is not in the list.");
+    const sender = senderNamed(provider.name);
     for (const type of provider.eventTypes) {
       const delivery = signDelivery(sender, { secret: SECRET, events: [sender.sample(type)] });
       expect(VERIFIERS[library].verify(delivery.body, { ...delivery.headers })).toEqual(

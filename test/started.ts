@@ -1,6 +1,6 @@
 import { SENDERS, type Sender, type SentEvent, signDelivery, testClock } from "@crowdhook/core/testing";
 import { afterEach, beforeEach, expect, vi } from "vitest";
-import { identifiesBySignature } from "../packages/audit/src/capabilities.js";
+import { identifiesBySignature, sendsManyEvents } from "../packages/audit/src/capabilities.js";
 import { secretsOf } from "./defined-providers.js";
 import type { Answer, Outgoing } from "./request.js";
 import { APPS, type AppKind, CORE, type Mounting } from "./serve-provider.js";
@@ -74,7 +74,7 @@ function deliveriesOf(sender: Sender, clock: () => number) {
   /** Returns `count` events of different types, or one event if the provider sends one event per delivery. */
   function upTo(count: number): readonly [SentEvent, ...SentEvent[]] {
     const others = provider.eventTypes.filter((type) => type !== defaultType).slice(0, count - 1);
-    const further = provider.eventsPerDelivery === "many" ? others : [];
+    const further = sendsManyEvents(sender) ? others : [];
     return [eventWith(), ...further.map((type) => eventWith({}, type))];
   }
 

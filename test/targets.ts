@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
-import { createReceiver, type ReceiverOptions } from "@crowdhook/core";
+import { createReceiver, type Receiver, type ReceiverOptions } from "@crowdhook/core";
 import type { Webhook } from "@crowdhook/core/adapter";
 import { type ProlificEvents, prolific } from "@crowdhook/core/prolific";
 import { type TolokaEvents, toloka } from "@crowdhook/core/toloka";
@@ -65,6 +65,15 @@ function running(webhooks: Pick<Running, "webhook" | "prolific">, at: Served): R
   return { ...webhooks, ...at, send: (outgoing) => request(at.origin, outgoing) };
 }
 
+/** Sends a delivery to a receiver without an adapter. */
+export async function sendTo(
+  handle: Receiver["handle"],
+  { method = "POST", headers = {}, body = "" }: Outgoing,
+): Promise<Answer> {
+  const reply = await handle({ method, headers, body });
+  return { status: reply.status, headers: { ...reply.headers }, text: reply.body };
+}
+
 const core: Target = {
   name: "core",
   async start(options) {
@@ -73,11 +82,8 @@ const core: Target = {
     return {
       webhook,
       prolific: ofProlific,
-      async send({ method = "POST", path, headers = {}, body = "" }) {
-        const receiver = path === prolific.defaultPath ? ofProlific : webhook;
-        const reply = await receiver.handle({ method, headers, body });
-        return { status: reply.status, headers: { ...reply.headers }, text: reply.body };
-      },
+      send: (outgoing) =>
+        sendTo(outgoing.path === prolific.defaultPath ? ofProlific.handle : webhook.handle, outgoing),
       async close() {},
     };
   },
@@ -149,7 +155,7 @@ export const TARGETS: readonly Target[] = [
   },
 ];
 
-async function closeFastify(app: ReturnType<typeof fastify>): Promise<void> {
+export async function closeFastify(app: ReturnType<typeof fastify>): Promise<void> {
   app.server.closeAllConnections();
   await app.close();
 }

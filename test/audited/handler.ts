@@ -4,7 +4,7 @@ import type http from "node:http";
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { type AuditReport, audit } from "@crowdhook/audit";
+import { type AuditReport, audit, type CheckResult } from "@crowdhook/audit";
 import type { Sender } from "@crowdhook/core/testing";
 import { secretsOf } from "../defined-providers.js";
 import { listen } from "../targets.js";
@@ -45,6 +45,16 @@ export async function audited({ sender, start }: Handler, only?: readonly string
   } finally {
     await close();
   }
+}
+
+/** Returns the ids of the MUST checks that failed. */
+export function failedMusts({ results }: AuditReport): readonly string[] {
+  return results.filter(({ level, status }) => level === "MUST" && status === "failed").map(({ id }) => id);
+}
+
+/** Returns the results that did not pass, except of checks that need more than the one secret of `audited`. */
+export function openResults(report: AuditReport): readonly CheckResult[] {
+  return report.results.filter(({ status, needs }) => status !== "passed" && needs !== "two secrets");
 }
 
 type Server = Pick<Endpoint, "close"> & { readonly origin: string };

@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import type { ReceivedEvent } from "@crowdhook/core";
 import { SENDERS, type Sender } from "@crowdhook/core/testing";
+import { senderNamed } from "../defined-providers.js";
 import { APPS } from "../serve-provider.js";
 import { carefulProlific, carefulToloka, remembering } from "./careful.js";
 import { type App, type Handler, onExpress, program, reported } from "./handler.js";
@@ -10,15 +11,10 @@ import { octokitCvat, octokitProlific, octokitToloka } from "./octokit.js";
 import { standardWebhooksToloka } from "./standardwebhooks.js";
 import { standardWebhooksExample, svixExample } from "./svix.js";
 
-function senderOf(provider: string): Sender {
-  const found = SENDERS.find(({ provider: { name } }) => name === provider);
-  if (!found) throw new Error(`There is no sender of ${provider}.`);
-  return found;
-}
-const toloka = senderOf("toloka");
-const prolific = senderOf("prolific");
-const standardWebhooks = senderOf("standard-webhooks");
-const cvat = senderOf("cvat");
+const toloka = senderNamed("toloka");
+const prolific = senderNamed("prolific");
+const standardWebhooks = senderNamed("standard-webhooks");
+const cvat = senderNamed("cvat");
 
 const python = spawnSync("python3", ["--version"], { encoding: "utf8" });
 const pythonMissing =

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { AuditError, type AuditReport, CHECKS } from "@crowdhook/audit";
 import { SENDERS, type Sender } from "@crowdhook/core/testing";
-import { audited, type Handler } from "./handler.js";
+import { audited, failedMusts, type Handler } from "./handler.js";
 import { HANDLERS } from "./handlers.js";
 
 // Audits every handler and rewrites the comparison in docs/compare.md. Usage: pnpm audit:compare
@@ -25,12 +25,6 @@ async function rowOf(handler: Handler): Promise<Row> {
   }
 }
 
-function failedMusts({ outcome }: Row): readonly string[] {
-  if (typeof outcome === "string") return [];
-  const { results } = outcome;
-  return results.filter(({ level, status }) => level === "MUST" && status === "failed").map(({ id }) => id);
-}
-
 function lineOf(row: Row): string {
   const { handler, outcome } = row;
   if (typeof outcome === "string") return `| ${handler.name} | – | – | – | ${outcome} | |`;
@@ -38,7 +32,7 @@ function lineOf(row: Row): string {
     const { passed, failed } = outcome.counts[level];
     return `${passed} of ${passed + failed}`;
   });
-  const failed = failedMusts(row).map((id) => `\`${id}\``);
+  const failed = failedMusts(outcome).map((id) => `\`${id}\``);
   return `| ${handler.name} | ${must} | ${should} | ${may} | ${outcome.verdict} | ${failed.join(", ")} |`;
 }
 
@@ -70,7 +64,9 @@ for (const { handler } of rows) {
     throw new Error(`Handlers named ${handler.name} have different descriptions. Rename one.`);
   made.set(handler.name, handler.made);
 }
-const failed = new Set(rows.flatMap(failedMusts));
+const failed = new Set(
+  rows.flatMap(({ outcome }) => (typeof outcome === "string" ? [] : failedMusts(outcome))),
+);
 const written = `Passed of the checks that ran, with one secret and a report route, on ${today} with Node ${process.versions.node}.
 
 ${SENDERS.map((sender) => tableOf(sender, rows)).join("\n\n")}
